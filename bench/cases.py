@@ -1,0 +1,180 @@
+"""The benchmark's cases: named shapes of networks and data, each of which asks one question.
+
+Data is made here from fixed seeds, so nothing is downloaded. Imports NumPy only; imported by rivals.py,
+run.py, readme.py and the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+
+Layers = list[tuple[np.ndarray, np.ndarray | None]]
+"""A network's parameters: one pair of weights (in, out) and biases (out,) a layer; None without biases."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, its data's size and how it is trained.
+
+    Parameters
+    ----------
+    name : str
+        How the case is called on the command line and in the record.
+    question : str
+        What the case asks, in one line.
+    rows : int
+        Training rows.
+    sizes : tuple of int
+        Columns of X, neurons of each hidden layer, outputs.
+    activation : str
+        Of every hidden layer: "relu", "sigmoid" or "tanh".
+    output : str
+        Output activation: "identity", "sigmoid" or "softmax".
+    loss : str
+        "squared_error", "cross_entropy" or "binary_cross_entropy".
+    optimizer : str
+        "sgd" (no momentum) or "adam", with its usual constants.
+    batch : int or None
+        Rows of a batch, drawn anew every epoch; None is the full batch, unshuffled.
+    dtype : str
+        "float32" or "float64".
+    learning_rate : float
+        Of the gradient of the mean loss.
+    steps : int
+        Training steps of the run that warms up and sets how many epochs a timing holds.
+    bias : bool, default True
+        Whether the layers have biases.
+    """
+
+    name: str
+    question: str
+    rows: int
+    sizes: tuple[int, ...]
+    activation: str
+    output: str
+    loss: str
+    optimizer: str
+    batch: int | None
+    dtype: str
+    learning_rate: float
+    steps: int
+    bias: bool = True
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a batch, the full batch's included."""
+        return self.rows if self.batch is None else min(self.batch, self.rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps of one epoch; the last may have fewer rows."""
+        return -(-self.rows // self.batch_rows)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the targets are class labels, one a row."""
+        return self.loss in ("cross_entropy", "binary_cross_entropy")
+
+    @property
+    def shape(self) -> str:
+        """Rows × columns → layers, equal neighbours drawn together: "100000×28→300×5→1"."""
+        runs = [(size, len(list(equal))) for size, equal in groupby(self.sizes[1:])]
+        layers = [f"{size}×{count}" if count > 1 else str(size) for size, count in runs]
+        return "→".join([f"{self.rows}×{self.sizes[0]}", *layers])
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case("xor", "What does a step cost when there is next to nothing to compute?",
+             50, (2, 10, 2), "sigmoid", "sigmoid", "squared_error", "sgd", None, "float64", 0.15, 2000,
+             bias=False),
+        Case("chains", "A small regression that fits in L1: how much of the step is arithmetic?",
+             200, (24, 8, 2), "tanh", "identity", "squared_error", "adam", None, "float32", 0.001, 1000),
+        Case("expm", "Narrow layers under many rows: are rows, rather than outputs, spread over the lanes?",
+             10_000, (4, 32, 16, 4), "tanh", "identity", "squared_error", "adam", None, "float32", 0.001, 20),
+        Case("digits-float32", "The everyday classifier: one hidden layer, minibatches, single precision.",
+             1797, (64, 100, 10), "relu", "softmax", "cross_entropy", "adam", 200, "float32", 0.001, 90),
+        Case("digits-float64", "The everyday classifier: what does double precision cost?",
+             1797, (64, 100, 10), "relu", "softmax", "cross_entropy", "adam", 200, "float64", 0.001, 90),
+        Case("mnist", "Data larger than the caches: what does gathering shuffled rows cost?",
+             60_000, (784, 128, 10), "relu", "softmax", "cross_entropy", "adam", 128, "float32", 0.001, 469),
+        Case("higgs", "A deep net on a table: products of middling size, five tanh layers between them.",
+             100_000, (28, 300, 300, 300, 300, 300, 1), "tanh", "sigmoid", "binary_cross_entropy", "adam",
+             100, "float32", 0.001, 1000),
+        Case("wide", "Large products: is the core's arithmetic limit reached?",
+             4096, (1024, 4096, 4096, 1000), "relu", "softmax", "cross_entropy", "sgd", 512, "float32", 0.01,
+             8),
+    )
+}
+
+
+def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Make a case's training data from a fixed seed.
+
+    Features are standard normal. A random network of one hidden layer of 16 tanh neurons teaches: its
+    outputs, standardised, are the targets of a regression, the largest of them is a row's class. `xor` is
+    taught by the signs of its two columns.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    rows : int, optional
+        How many rows to make instead of the case's own.
+
+    Returns
+    -------
+    X : ndarray of shape (rows, case.sizes[0]), of the case's dtype
+    y : ndarray
+        int64 labels of shape (rows,), or targets of shape (rows, outputs) in the case's dtype. Of labels,
+        every class occurs if there are rows enough.
+
+    Examples
+    --------
+    >>> X, y = data(CASES["chains"])
+    >>> X.shape, y.shape, str(X.dtype)
+    ((200, 24), (200, 2), 'float32')
+    """
+    rows = case.rows if rows is None else rows
+    random = np.random.default_rng(0)
+    X = random.standard_normal((rows, case.sizes[0]), dtype=case.dtype)
+    if case.name == "xor":
+        return X, np.eye(2, dtype=case.dtype)[np.logical_xor(*(X > 0).T).astype(int)]
+    outputs = max(2, case.sizes[-1])
+    hidden = random.standard_normal((case.sizes[0], 16), dtype=case.dtype) / np.sqrt(case.sizes[0])
+    taught = np.tanh(X @ hidden.astype(case.dtype)) @ random.standard_normal((16, outputs), dtype=case.dtype)
+    if not case.labelled:
+        return X, (taught - taught.mean(axis=0)) / taught.std(axis=0)
+    labels = taught.argmax(axis=1)
+    # Libraries count the classes in the labels: each must occur for the output layer to have its full width.
+    present = min(rows, outputs)
+    labels[:present] = np.arange(present)
+    return X, labels
+
+
+def start(case: Case) -> Layers:
+    """Draw the parameters that every rival starts from.
+
+    Weights are Glorot-uniform (Glorot & Bengio, 2010), biases zero; the seed is fixed.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+
+    Returns
+    -------
+    list of (weights, biases)
+        Weights of shape (in, out) and biases of shape (out,), or None, in the case's dtype.
+    """
+    random = np.random.default_rng(1)
+    layers: Layers = []
+    for inputs, outputs in pairwise(case.sizes):
+        bound = np.sqrt(6 / (inputs + outputs))
+        weights = random.uniform(-bound, bound, (inputs, outputs)).astype(case.dtype)
+        layers.append((weights, np.zeros(outputs, dtype=case.dtype) if case.bias else None))
+    return layers

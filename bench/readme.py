@@ -1,0 +1,272 @@
+"""Write README's benchmark table from the newest record.
+
+    python bench/readme.py [--check]
+
+The table stands between `<!-- bench:begin -->` and `<!-- bench:end -->`. Every case and rival of the record
+is in it, those against which fastmlp loses in bold. `--check` changes nothing, and exits with 1 if README.md
+isn't what the newest record gives. Imported by the tests only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases import CASES
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RECORD = Path(__file__).parent / "record"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+TITLES = {
+    "fastmlp": "fastmlp µs/step",
+    "numpy": "NumPy",
+    "scikit-learn": "scikit-learn",
+    "pytorch": "PyTorch",
+    "jax": "JAX",
+}
+NOT_MEASURED = "not measured"
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A benchmark's results.
+
+    Parameters
+    ----------
+    about : dict
+        What stands above the rows: date, machine, versions, command, timing.
+    rows : list of dict
+        One a case, rival and number of threads; the columns are named in run.py.
+    """
+
+    about: dict[str, str]
+    rows: list[Row]
+
+
+class Footnotes:
+    """Numbers texts in the order in which they are first marked; a text that comes again keeps its number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        """Give the mark that refers to a text; none for an empty one.
+
+        Parameters
+        ----------
+        text : str
+            The footnote.
+
+        Returns
+        -------
+        str
+        """
+        if not text:
+            return ""
+        if text not in self.texts:
+            self.texts.append(text)
+        return f" <sup>{self.texts.index(text) + 1}</sup>"
+
+
+def read(path: Path) -> Record:
+    """Read a record.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file as run.py writes it.
+
+    Returns
+    -------
+    Record
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line[1:].partition(":") for line in lines if line.startswith("#")]
+    about = {name.strip(): value.strip() for name, _, value in comments}
+    return Record(about, list(csv.DictReader(line for line in lines if not line.startswith("#"))))
+
+
+def newest(folder: Path) -> Record:
+    """Read the record with the latest date.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the records are.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    records = [read(path) for path in sorted(folder.glob("*.csv"))]
+    if not records:
+        raise FileNotFoundError(f"no record in {folder}: run python bench/run.py first")
+    return max(records, key=lambda record: record.about["date"])
+
+
+def best(rows: Sequence[Row], case: str, rival: str) -> Row | None:
+    """Find a rival's fastest row on a case.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        The record's.
+    case, rival : str
+        Their names.
+
+    Returns
+    -------
+    dict or None
+        The timed row with the least median; if there is no such row, one that wasn't timed; else None.
+    """
+    found = [row for row in rows if row["case"] == case and row["rival"] == rival]
+    return min(found, key=lambda row: float(row["median_us"] or "inf"), default=None)
+
+
+def cell(row: Row | None, ours: Row | None, footnotes: Footnotes) -> str:
+    """Write one rival's result on one case.
+
+    Parameters
+    ----------
+    row : dict or None
+        The rival's, as from `best`.
+    ours : dict or None
+        fastmlp's.
+    footnotes : Footnotes
+        Takes what is to be said of the result.
+
+    Returns
+    -------
+    str
+        Such as "12.3 (4.5×)": microseconds and how many times fastmlp's they are; where they are less, in
+        bold and with the word "slower", which fastmlp is.
+    """
+    if row is None or not row["median_us"]:
+        return "—" + footnotes.mark(NOT_MEASURED if row is None else row["note"] or NOT_MEASURED)
+    time, mark = float(row["median_us"]), footnotes.mark(row["note"])
+    if row is ours or ours is None or not ours["median_us"]:
+        return digits(time) + mark
+    ratio = time / float(ours["median_us"])
+    text = f"{digits(time)} ({digits(ratio)}×{', slower' if ratio < 1 else ''})"
+    return (f"**{text}**" if ratio < 1 else text) + mark
+
+
+def digits(value: float) -> str:
+    """Write a positive number with at least three digits, and no more decimals than they take.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> digits(1.2345), digits(45.67), digits(123456.7), digits(0.987)
+    ('1.23', '45.7', '123,457', '0.99')
+    """
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def table(record: Record) -> str:
+    """Write the section of README that a record gives.
+
+    Parameters
+    ----------
+    record : Record
+        As from `read`.
+
+    Returns
+    -------
+    str
+        Markdown: the command, where and when it ran, the table, its footnotes.
+    """
+    footnotes = Footnotes()
+    about = record.about
+    lines = [f"| case | shape | {' | '.join(TITLES.values())} |", "| --- | --- |" + " ---: |" * len(TITLES)]
+    for case in dict.fromkeys(row["case"] for row in record.rows):
+        ours = best(record.rows, case, "fastmlp")
+        cells = [cell(best(record.rows, case, rival), ours, footnotes) for rival in TITLES]
+        shape = CASES[case].shape if case in CASES else "—"
+        lines.append(f"| {case} | {shape} | " + " | ".join(cells) + " |")
+    notes = [f"<sup>{number}</sup> {text}  " for number, text in enumerate(footnotes.texts, start=1)]
+    return "\n".join(
+        [
+            f"```\n{about['command']}\n```\n",
+            f"{about['machine']}; {about['versions']}; {about['date']}. Microseconds per training step "
+            f"({about['timing']}); of the numbers of threads tried, each one's fastest. In parentheses, "
+            "how many times fastmlp's time that is; below 1, in bold, fastmlp is the slower one.\n",
+            *lines,
+            *(["", *notes] if notes else []),
+        ]
+    )
+
+
+def rewritten(text: str, section: str) -> str:
+    """Put a section between README's marks.
+
+    Parameters
+    ----------
+    text : str
+        README's text.
+    section : str
+        As from `table`.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the marks aren't there, once each and in order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"README.md needs one {BEGIN} and, below it, one {END}")
+    return f"{text[: text.index(BEGIN)]}{BEGIN}\n{section}\n{text[text.index(END) :]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite README.md, or check it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        0, or 1 if `--check` finds another table.
+    """
+    parser = argparse.ArgumentParser(description="Write README's benchmark table from the newest record.")
+    parser.add_argument("--check", action="store_true", help="only say whether README.md is up to date")
+    options = parser.parse_args(arguments)
+    text = README.read_text(encoding="utf-8")
+    wanted = rewritten(text, table(newest(RECORD)))
+    if not options.check:
+        README.write_text(wanted, encoding="utf-8")
+        return 0
+    if text == wanted:
+        return 0
+    print("README.md is not what the newest record gives: run python bench/readme.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,264 @@
+"""Sizes in, offsets out: where every number of a training lies. Integers only, no arithmetic of a network.
+
+The parameters are one flat vector, W then b, layer by layer; gradient and optimizer state have the same layout. A
+call of the kernels works in one workspace that is sized here beforehand. The structured dtypes are what the kernels
+read as C structs (kernels/records.pxi), field by field in the same order, every field 8 bytes wide.
+
+Network, training and the backends import it; it imports nothing of fastmlp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+def _record(integers: str, floats: str = "") -> np.dtype:
+    return np.dtype([(name, "i8") for name in integers.split()] + [(name, "f8") for name in floats.split()])
+
+
+LAYER = _record("inputs outputs activation weights bias activations deltas stride")
+SLAB = _record("layer first_row rows begin end penalized cost")
+SETTINGS = _record(
+    "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
+    "optimizer nesterov published_ridge threads chunk groups private_at private_size inputs_at inputs_stride "
+    "targets_at losses_at labels_at packed_at outputs_at output_deltas_at groups_at resident_at "
+    "validation_resident_at penalties_at norms_at validation_at",
+    "momentum beta1 beta2 epsilon l1 l2",
+)
+EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
+POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2_power")
+CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
+
+_LINE = 64  # bytes of a cache line, and of the longest vector
+_NARROW_PARAMETERS = 4096  # above, a step leaves the first-level cache and outputs along the lanes are faster
+_NARROW_WIDTH = 64
+_NARROW_BYTES = 24 * 1024  # of a chunk's samples, activations and deltas together: three quarters of a usual L1
+_RESIDENT_BYTES = 1 << 20  # of samples that are laid along the lanes once instead of every epoch
+_MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most threads that a narrow network feeds
+_WIDE_CHUNK = 1024  # rows that go through a wide network together
+_SLABS_PER_LAYER = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One call of the kernels, laid out.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER, shape (layers,)
+        The layers, with offsets into the parameter vector and the workspace.
+    slabs : ndarray of SLAB, shape (slabs,)
+        The ranges of the parameter vector that a thread takes through gradient and update.
+    settings : ndarray of SETTINGS, shape (1,)
+        What stays the same during the call.
+    workspace : int
+        Numbers of the network's dtype that the workspace holds.
+    tallies : int
+        float64 numbers that the sums of losses, hits, penalties and norms take.
+    """
+
+    layers: np.ndarray
+    slabs: np.ndarray
+    settings: np.ndarray
+    workspace: int
+    tallies: int
+
+
+def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool) -> np.ndarray:
+    """Lay out the parameter vector of a network.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden sizes, outputs.
+    activations : sequence of int
+        The activation's code for each layer, output included.
+    bias : bool
+        Whether layers have biases.
+
+    Returns
+    -------
+    ndarray of LAYER, shape (len(sizes) - 1,)
+        The layers; offsets into a workspace are still 0.
+    """
+    layers = np.zeros(len(sizes) - 1, LAYER)
+    layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
+    weights = layers["inputs"] * layers["outputs"]
+    ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
+    layers["weights"] = np.concatenate(([0], ends[:-1]))
+    layers["bias"] = layers["weights"] + weights if bias else -1
+    return layers
+
+
+def parameter_count(layers: np.ndarray) -> int:
+    """Count the parameters of a network."""
+    last = layers[-1]
+    end = last["bias"] + last["outputs"] if last["bias"] >= 0 else last["weights"] + last["inputs"] * last["outputs"]
+    return int(end)
+
+
+def plan(
+    layers: np.ndarray, build: Mapping[str, Any], *, batch: int, rows: int, validation_rows: int = 0,
+    threads: int = 1, settled: bool = False, **settings: Any,
+) -> Plan:
+    """Lay out one call of the kernels.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER
+        From `network_layers`.
+    build : mapping
+        What the build of the kernels says of itself (``sizes()``).
+    batch, rows, validation_rows : int
+        Rows of a batch, of all samples and of the validation samples.
+    threads : int, default 1
+        How many threads make the call.
+    settled : bool, default False
+        Whether every step sees all rows in the same order, so that they may stay laid out.
+    **settings
+        Further fields of SETTINGS.
+
+    Returns
+    -------
+    Plan
+        The layout. It is the same for any number of threads, but for the threads' own parts of the workspace.
+    """
+    layers = layers.copy()
+    record = np.zeros(1, SETTINGS)
+    for name, value in settings.items():
+        record[name] = value
+    outputs = int(layers["outputs"][-1])
+    record["rows"], record["validation_rows"], record["batch"], record["threads"] = rows, validation_rows, batch, threads
+    record["inputs"], record["outputs"], record["parameters"] = layers["inputs"][0], outputs, parameter_count(layers)
+    record["narrow"] = is_narrow(layers)
+    item = np.dtype(build["dtype"]).itemsize
+    if record["narrow"][0]:
+        workspace = _lay_out_narrow(layers, record, build, item, settled)
+    else:
+        workspace = _lay_out_wide(layers, record, build, item)
+    slabs = _slabs(layers, bool(record["narrow"][0]), int(build["tile_rows"]))
+    return Plan(layers, slabs, record, workspace, _lay_out_tallies(record, len(slabs), int(build["row_block"])))
+
+
+def is_narrow(layers: np.ndarray) -> bool:
+    """Tell whether samples lie along the lanes: a network so small that a step fits in the first-level cache."""
+    widest = max(int(layers["outputs"].max()), int(layers["inputs"].max()))
+    return parameter_count(layers) <= _NARROW_PARAMETERS and widest <= _NARROW_WIDTH
+
+
+def _rounded_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _lay_out_narrow(layers: np.ndarray, record: np.ndarray, build: Mapping[str, Any], item: int, settled: bool) -> int:
+    """Fill in the offsets of a narrow network; returns the workspace's size."""
+    settings = record[0]
+    inputs, outputs, line = int(settings["inputs"]), int(settings["outputs"]), _LINE // item
+    sample = inputs + outputs + 1 + 3 + 2 * int(layers["outputs"].sum())
+    batch = int(settings["batch"])
+    chunks = -(-batch // max(line, _NARROW_BYTES // item // sample // line * line))
+    chunk = _rounded_up(-(-batch // chunks), line)
+    settings["chunk"], settings["groups"] = chunk, min(chunks, _MOST_GROUPS)
+
+    private = _Cursor()
+    settings["inputs_at"] = private.take((inputs + outputs + 1) * chunk)
+    settings["losses_at"] = private.take(3 * chunk)
+    for layer in layers:
+        layer["stride"] = chunk
+        layer["activations"] = private.take(int(layer["outputs"]) * chunk)
+        layer["deltas"] = private.take(int(layer["outputs"]) * chunk)
+
+    shared = _Cursor()
+    settings["groups_at"] = shared.take(int(settings["groups"]) * _rounded_up(int(settings["parameters"]), 16))
+    for field, rows, stays in (
+        ("resident_at", batch, settled),
+        ("validation_resident_at", int(settings["validation_rows"]), True),
+    ):
+        size = -(-rows // chunk) * (inputs + outputs + 1) * chunk
+        settings[field] = shared.take(size) if stays and size * item <= _RESIDENT_BYTES else -1
+    return _private_parts(settings, shared, private, line)
+
+
+def _lay_out_wide(layers: np.ndarray, record: np.ndarray, build: Mapping[str, Any], item: int) -> int:
+    """Fill in the offsets of a wide network; returns the workspace's size."""
+    settings = record[0]
+    line = _LINE // item
+    chunk = min(_WIDE_CHUNK, _rounded_up(max(int(settings["batch"]), 1), int(build["row_block"])))
+    settings["chunk"], settings["groups"] = chunk, 1
+
+    shared = _Cursor()
+    settings["inputs_stride"] = _stride(int(settings["inputs"]), line)
+    settings["inputs_at"] = shared.take(int(settings["inputs_stride"]) * chunk)
+    for layer in layers:
+        layer["stride"] = _stride(int(layer["outputs"]), line)
+        layer["activations"] = shared.take(int(layer["stride"]) * chunk)
+        layer["deltas"] = shared.take(int(layer["stride"]) * chunk)
+
+    private = _Cursor()
+    block = int(settings["outputs"]) * int(build["row_block"])
+    settings["packed_at"] = private.take(int(build["pack_reals"]))
+    settings["outputs_at"] = private.take(block)
+    settings["output_deltas_at"] = private.take(block)
+    settings["targets_at"] = private.take(block)
+    settings["losses_at"] = private.take(3 * int(build["row_block"]))
+    settings["labels_at"] = private.take(int(build["row_block"]))
+    settings["resident_at"] = settings["validation_resident_at"] = -1
+    return _private_parts(settings, shared, private, line)
+
+
+def _stride(width: int, line: int) -> int:
+    """Pad a row to an odd number of cache lines: rows an even number apart crowd into a few sets of the cache."""
+    lines = -(-width // line)
+    return (lines + (lines > 1 and lines % 2 == 0)) * line
+
+
+class _Cursor:
+    """Hands out ranges one behind the other."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def take(self, size: int) -> int:
+        begin = self.at
+        self.at += size
+        return begin
+
+
+def _private_parts(settings: np.void, shared: _Cursor, private: _Cursor, line: int) -> int:
+    """Put the threads' own parts behind the shared one, a cache line apart from each other."""
+    settings["private_at"] = _rounded_up(shared.at, line)
+    settings["private_size"] = _rounded_up(private.at, line) + line
+    return int(settings["private_at"] + settings["threads"] * settings["private_size"])
+
+
+def _slabs(layers: np.ndarray, narrow: bool, tile_rows: int) -> np.ndarray:
+    """Cut each layer's weights into slabs of whole rows; the biases go with the last one."""
+    slabs: list[tuple[int, ...]] = []
+    for number, layer in enumerate(layers):
+        inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
+        rows = inputs if narrow else min(128, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
+        for first in range(0, inputs, rows):
+            count = min(rows, inputs - first)
+            begin = int(layer["weights"]) + first * outputs
+            end = begin + count * outputs
+            if first + count == inputs and layer["bias"] >= 0:
+                end += outputs
+            slabs.append((number, first, count, begin, end, count * outputs, count * outputs))
+    return np.array(slabs, SLAB)
+
+
+def _lay_out_tallies(record: np.ndarray, slabs: int, row_block: int) -> int:
+    """Fill in where sums of losses, penalties and norms go; returns how many numbers they take."""
+    settings = record[0]
+    narrow, chunk = bool(settings["narrow"]), int(settings["chunk"])
+    cursor = _Cursor()
+    cursor.take(2 * (int(settings["groups"]) if narrow else -(-int(settings["batch"]) // row_block)))
+    settings["penalties_at"] = cursor.take(2 * slabs)
+    settings["norms_at"] = cursor.take(slabs)
+    checked = max(int(settings["validation_rows"]), int(settings["rows"]))
+    settings["validation_at"] = cursor.take(2 * -(-checked // (chunk if narrow else row_block)))
+    return cursor.at

@@ -1,0 +1,214 @@
+"""Checks of single values: a name, a whole number, a real number, a flag.
+
+They stand apart from `_validate` because the optimizers check themselves with them, and `_validate` knows the
+optimizers. Imports nothing of fastmlp; everything may import it.
+
+Every message is one line: "argument: what came; what is accepted; what to do".
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def listing(values: Iterable[Any], limit: int = 10) -> str:
+    """Write values as a list for a message: quoted where they are strings, shortened past `limit`.
+
+    Parameters
+    ----------
+    values : iterable
+        What to list, in order.
+    limit : int, default 10
+        How many are written out.
+
+    Returns
+    -------
+    str
+        The values, separated by commas.
+
+    Examples
+    --------
+    >>> listing(["sgd", "adam"])
+    "'sgd', 'adam'"
+    >>> listing(range(5), limit=2)
+    '0, 1, ... (5 in all)'
+    """
+    values = list(values)
+    text = ", ".join(repr(value) for value in values[:limit])
+    return text if len(values) <= limit else f"{text}, ... ({len(values)} in all)"
+
+
+def choice(value: Any, known: Iterable[str], argument: str) -> str:
+    """Check that a value is one of the known names.
+
+    Parameters
+    ----------
+    value : str
+        What the user gave.
+    known : iterable of str
+        The accepted names, in the order in which a message lists them.
+    argument : str
+        The argument's name, for the message.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a string.
+    ValueError
+        If the name is unknown; the message suggests the nearest known one.
+
+    Examples
+    --------
+    >>> choice("relu", ("tanh", "relu"), "activation")
+    'relu'
+    >>> choice("rleu", ("tanh", "relu"), "activation")
+    Traceback (most recent call last):
+    ValueError: activation: got 'rleu', expected one of 'tanh', 'relu'; did you mean 'relu'?
+    """
+    names = tuple(known)
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{argument}: got {value!r} ({type(value).__name__}), expected one of {listing(names)}"
+        )
+    if value in names:
+        return str(value)
+    nearest = difflib.get_close_matches(value.lower(), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"{argument}: got {value!r}, expected one of {listing(names)}{hint}")
+
+
+def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Check a whole number.
+
+    Parameters
+    ----------
+    value : int or numpy integer
+        What the user gave. Booleans, floats (2.0 too) and strings are refused.
+    argument : str
+        The argument's name, for the message.
+    minimum : int, default 1
+        The smallest accepted value.
+    maximum : int or None, default None
+        The largest accepted value; None for no limit.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer.
+    ValueError
+        If it lies outside the range.
+
+    Examples
+    --------
+    >>> whole(np.int64(3), "epochs")
+    3
+    """
+    accepted = f"a whole number of at least {minimum}"
+    if maximum is not None:
+        accepted += f" and at most {maximum}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected {accepted}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{argument}: got {int(value)}, expected {accepted}")
+    return int(value)
+
+
+def number(
+    value: Any,
+    argument: str,
+    *,
+    minimum: float = 0.0,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Check a finite real number.
+
+    Parameters
+    ----------
+    value : int, float or numpy number
+        What the user gave. Booleans and strings are refused.
+    argument : str
+        The argument's name, for the message.
+    minimum : float, default 0.0
+        The smallest accepted value.
+    above : float or None, default None
+        If given, a bound that the value must exceed; it takes the place of `minimum`.
+    below : float or None, default None
+        If given, a bound that the value must stay under.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If it is NaN or infinite or lies outside the range.
+
+    Examples
+    --------
+    >>> number(1, "learning_rate")
+    1.0
+    """
+    accepted = "a finite number " + (f"of at least {minimum:g}" if above is None else f"above {above:g}")
+    if below is not None:
+        accepted += f" and below {below:g}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected {accepted}")
+    try:
+        real = float(value)
+    except OverflowError as error:  # an integer past the largest float
+        raise ValueError(f"{argument}: got an integer past every float, expected {accepted}") from error
+    reaches = real >= minimum if above is None else real > above
+    if not (math.isfinite(real) and reaches and (below is None or real < below)):
+        raise ValueError(f"{argument}: got {real!r}, expected {accepted}")
+    return real
+
+
+def flag(value: Any, argument: str) -> bool:
+    """Check a flag.
+
+    Parameters
+    ----------
+    value : bool or numpy.bool_
+        What the user gave; 0 and 1 are refused.
+    argument : str
+        The argument's name, for the message.
+
+    Returns
+    -------
+    bool
+        The flag.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither True nor False.
+
+    Examples
+    --------
+    >>> flag(True, "shuffle")
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected True or False")
+    return bool(value)

@@ -1,0 +1,436 @@
+"""Targets at the door: what y is, which loss and output go with it, and its coding for the kernels.
+
+Imports `_arrays`, `_scalars` and the table of losses; `_validate` imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmlp._arrays import converted, read_array, refuse_nonfinite
+from fastmlp._scalars import choice, listing
+from fastmlp.losses import LOSSES, OUTPUTS, Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a network is trained for: how targets are coded, and how outputs are read.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    output : str
+        The output activation.
+    outputs : int
+        The number of output units.
+    classes : ndarray or None
+        The labels, one a class (sorted, where they came from targets); None for regression and multilabel.
+    kind : str
+        How the targets came: ``"labels"``, ``"one_hot"``, ``"multilabel"`` or ``"real"``.
+    squeeze : bool
+        Whether predictions are 1-D: true of regression on 1-D targets.
+    """
+
+    loss: Loss
+    output: str
+    outputs: int
+    classes: np.ndarray | None
+    kind: str
+    squeeze: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets as the kernels read them, and the task that follows from them.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    values : ndarray
+        int32 class indices of shape (rows,) for cross-entropy, otherwise floats of shape (rows, outputs);
+        C-contiguous.
+    """
+
+    task: Task
+    values: np.ndarray
+
+
+def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: str | None = None) -> Targets:
+    """Check targets, decide what they are, and code them for the kernels.
+
+    ============================ ==================== ===================================================
+    y                            loss None            other losses that it goes with
+    ============================ ==================== ===================================================
+    labels, two classes          binary_cross_entropy cross_entropy; squared_error (one-hot coded)
+    labels, more classes         cross_entropy        squared_error (one-hot coded)
+    integer or bool one-hot rows cross_entropy        squared_error; binary_cross_entropy (as multilabel)
+    other 0/1 integers, 2-D      binary_cross_entropy squared_error
+    other integers, 2-D          refused              squared_error
+    floats, 1-D or 2-D           squared_error        of 0 and 1: binary_cross_entropy; one-hot: cross_entropy
+    ============================ ==================== ===================================================
+
+    Labels are integers, bools, strings or a pandas categorical, 1-D or one column. To fit integers as
+    numbers, pass them as floats.
+
+    Parameters
+    ----------
+    y : array-like, shape (rows,) or (rows, outputs)
+        The targets.
+    rows : int
+        The number of rows of X.
+    dtype : numpy dtype
+        float32 or float64, as the features.
+    loss : str or None, default None
+        The loss's name; None takes the one of the table.
+    output : str or None, default None
+        The output activation; None takes the loss's own.
+
+    Returns
+    -------
+    Targets
+        The task and the coded values.
+
+    Raises
+    ------
+    TypeError
+        If `y` is sparse, masked or of a dtype that is neither numbers nor labels.
+    ValueError
+        If a name is unknown, the lengths differ, there is a single class, a value is not finite, the loss
+        does not go with the targets or the output not with the loss.
+
+    Examples
+    --------
+    >>> known = targets(["cat", "dog", "cat"], 3, np.float64)
+    >>> known.task.loss.name, known.task.outputs, known.values.ravel().tolist()
+    ('binary_cross_entropy', 1, [0.0, 1.0, 0.0])
+    """
+    if loss is not None:
+        choice(loss, LOSSES, "loss")
+    array = _target_array(y, rows)
+    kind = _kind(array, loss, _is_categorical(y))
+    classes = _classes(array, kind)
+    chosen = LOSSES[loss or _default_loss(array, kind, classes)]
+    _refuse_kind(kind, classes, chosen)
+    outputs = _output_count(array, classes, chosen)
+    squeeze = kind == "real" and array.ndim == 1
+    known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze)
+    return Targets(known, _coded(array, dtype, known))
+
+
+def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
+    """Make the task of a network that has seen no targets yet.
+
+    Parameters
+    ----------
+    loss : str
+        The loss's name.
+    outputs : int
+        The number of output units.
+    output : str or None, default None
+        The output activation; None takes the loss's own.
+    classes : array-like or None, default None
+        The labels, one a class. None means 0, 1, ... for cross-entropy and for binary cross-entropy with one
+        output, multilabel for binary cross-entropy with several, and regression for squared error.
+
+    Returns
+    -------
+    Task
+        The task.
+
+    Raises
+    ------
+    TypeError
+        If `loss` or `output` is not a string, or `classes` are no labels.
+    ValueError
+        If a name is unknown, the output does not go with the loss, or the number of classes not with
+        the outputs.
+
+    Examples
+    --------
+    >>> task("cross_entropy", 3).classes.tolist()
+    [0, 1, 2]
+    """
+    chosen = LOSSES[choice(loss, LOSSES, "loss")]
+    activation = _output(output, chosen)
+    one_unit = loss == "binary_cross_entropy" and outputs == 1
+    needed = 2 if one_unit else outputs
+    if classes is None and (one_unit or loss == "cross_entropy"):
+        classes = np.arange(needed)
+    if loss == "cross_entropy" and outputs < 2:
+        raise ValueError("sizes: got 1 output with loss 'cross_entropy'; at least 2 are needed, one a class")
+    if classes is None:
+        kind = "real" if loss == "squared_error" else "multilabel"
+        return Task(chosen, activation, outputs, None, kind, squeeze=kind == "real" and outputs == 1)
+    labels = _label_array(read_array(classes, "classes"), "classes")
+    if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
+        raise ValueError(
+            f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
+            f"{'output' if outputs == 1 else 'outputs'} and loss {loss!r}"
+        )
+    return Task(chosen, activation, outputs, labels, "labels", squeeze=False)
+
+
+def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
+    """Code targets for a network whose task is known, as `targets` coded the first ones.
+
+    Parameters
+    ----------
+    y : array-like, shape (rows,) or (rows, outputs)
+        The targets: labels or one-hot rows where the task has classes, a 0/1 matrix for multilabel, numbers
+        for regression (integers are numbers here).
+    rows : int
+        The number of rows of X.
+    dtype : numpy dtype
+        float32 or float64, as the features.
+    known : Task
+        The network's task.
+
+    Returns
+    -------
+    ndarray
+        int32 class indices of shape (rows,) for cross-entropy, otherwise floats of shape (rows, outputs).
+
+    Raises
+    ------
+    TypeError
+        If `y` is sparse, masked or of a dtype that is neither numbers nor labels.
+    ValueError
+        If the lengths differ, a label is unknown, a value is not finite, or the shape or the values are not
+        those of the task.
+
+    Examples
+    --------
+    >>> known = targets(["a", "b", "c"], 3, np.float64).task
+    >>> encode(["c", "a"], 2, np.float64, known).tolist()
+    [2, 0]
+    """
+    array = _target_array(y, rows)
+    columns = array.shape[1] if array.ndim == 2 else 1
+    if known.classes is not None:
+        if columns not in (1, len(known.classes)):
+            raise ValueError(
+                f"y: got shape {array.shape}; labels of shape ({rows},) or one-hot rows of shape "
+                f"({rows}, {len(known.classes)}) are accepted"
+            )
+    elif columns != known.outputs:
+        raise ValueError(
+            f"y: got {columns} columns (shape {array.shape}); the network has {known.outputs} "
+            f"{'output' if known.outputs == 1 else 'outputs'}"
+        )
+    return _coded(array, dtype, known)
+
+
+def _target_array(y: Any, rows: int) -> np.ndarray:
+    """Read y as `rows` rows of finite numbers or of labels, 1-D or 2-D; a column of labels becomes 1-D."""
+    array = read_array(y, "y")
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        raise ValueError(f"y: got shape {array.shape}; shape (rows,) or (rows, outputs) is accepted")
+    if len(array) != rows:
+        raise ValueError(f"y: got {len(array)} rows where X has {rows}; one target a row is accepted")
+    if array.dtype.kind == "f":
+        array = np.ascontiguousarray(array)
+        refuse_nonfinite(array, array, "y")
+        return array
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return _label_array(array, "y")
+
+
+def _label_array(array: np.ndarray, argument: str) -> np.ndarray:
+    """Check that an array holds numbers or labels; Python objects of one kind become its dtype."""
+    if array.dtype.kind == "O" and array.ndim == 1:
+        array = _labels_of_objects(array, argument)
+    if array.dtype.kind in "biuf" or (array.dtype.kind in "OUST" and array.ndim == 1):
+        return array
+    raise TypeError(
+        f"{argument}: got dtype {array.dtype}, shape {array.shape}; numbers, or labels (integers, bools, "
+        "strings) of shape (rows,), are accepted"
+    )
+
+
+def _labels_of_objects(array: np.ndarray, argument: str) -> np.ndarray:
+    """Bring a 1-D object array of strings, of bools or of integers to labels of that one kind."""
+    for is_label, dtype in ((_is_string, np.object_), (_is_bool, np.bool_), (_is_integer, np.int64)):
+        other = next((row for row, label in enumerate(array) if not is_label(label)), None)
+        if other is None:
+            return array.astype(dtype, copy=False)
+        if other > 0:  # the first label is of this kind, this one is not
+            break
+    label = array[other]
+    raise TypeError(
+        f"{argument}: got {label!r} ({type(label).__name__}) at row {other}; labels of one kind "
+        "(integers, bools or strings) are accepted; leave out rows without a label"
+    )
+
+
+def _is_string(label: Any) -> bool:
+    """Tell whether an object is a string."""
+    return isinstance(label, str)
+
+
+def _is_bool(label: Any) -> bool:
+    """Tell whether an object is a bool."""
+    return isinstance(label, (bool, np.bool_))
+
+
+def _is_integer(label: Any) -> bool:
+    """Tell whether an object is an integer that int64 holds, and no bool."""
+    return isinstance(label, (int, np.integer)) and not _is_bool(label) and -(2**63) <= label < 2**63
+
+
+def _is_categorical(y: Any) -> bool:
+    """Tell whether y is a pandas categorical, which holds labels even where they are floats."""
+    return getattr(getattr(y, "dtype", None), "name", None) == "category"
+
+
+def _kind(array: np.ndarray, loss: str | None, categorical: bool) -> str:
+    """Decide what targets are; the loss decides where several kinds fit."""
+    if categorical or (array.ndim == 1 and array.dtype.kind != "f"):
+        return "labels"
+    if loss == "binary_cross_entropy":
+        _refuse_not_binary(array)
+        return "multilabel" if array.ndim == 2 and array.shape[1] > 1 else "labels"
+    if _is_one_hot(array):
+        return "one_hot"
+    if array.dtype.kind == "f":
+        return "real"
+    if _is_binary(array):
+        return "multilabel"
+    if loss is None:
+        raise ValueError(
+            f"y: got whole numbers other than 0 and 1 in shape {array.shape}; labels of shape (rows,), "
+            "one-hot or multilabel rows of 0 and 1, or floats are accepted; for regression y.astype(float)"
+        )
+    return "real"
+
+
+def _is_binary(array: np.ndarray) -> bool:
+    """Tell whether every value is 0 or 1."""
+    return bool(np.all((array == 0) | (array == 1)))
+
+
+def _is_one_hot(array: np.ndarray) -> bool:
+    """Tell whether this is a matrix of two or more columns, and every row holds a single 1 among 0s."""
+    return array.ndim == 2 and array.shape[1] > 1 and bool(_one_hot_rows(array).all())
+
+
+def _one_hot_rows(array: np.ndarray) -> np.ndarray:
+    """Tell for every row of a matrix whether it holds a single 1 among 0s."""
+    ones = np.count_nonzero(array == 1, axis=1)
+    return (ones == 1) & (np.count_nonzero(array, axis=1) == 1)
+
+
+def _refuse_not_binary(array: np.ndarray) -> None:
+    """Raise at the first value that is neither 0 nor 1."""
+    other = np.argwhere((array != 0) & (array != 1))
+    if len(other):
+        place = ", ".join(f"{name} {at}" for name, at in zip(("row", "column"), other[0], strict=False))
+        raise ValueError(
+            f"y: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
+            "labels of two classes"
+        )
+
+
+def _classes(array: np.ndarray, kind: str) -> np.ndarray | None:
+    """List the classes that targets of this kind hold: sorted unique labels, or the columns' numbers."""
+    if kind == "one_hot":
+        return np.arange(array.shape[1])
+    if kind != "labels":
+        return None
+    classes = np.unique(array)
+    if len(classes) < 2:
+        raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
+    return classes
+
+
+def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:
+    """Name the loss that goes with targets where the user names none."""
+    if kind == "labels":
+        return "binary_cross_entropy" if classes is not None and len(classes) == 2 else "cross_entropy"
+    if array.dtype.kind == "f":
+        return "squared_error"
+    return "cross_entropy" if kind == "one_hot" else "binary_cross_entropy"
+
+
+def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
+    """Raise if the loss does not go with this kind of targets."""
+    if ("labels" if kind == "one_hot" else kind) not in loss.targets:
+        what = {"real": "numbers", "multilabel": "a multilabel matrix"}[kind]
+        raise ValueError(
+            f"loss: got {loss.name!r} with {what} in y; it goes with labels or one-hot rows: pass integer "
+            f"labels of shape (rows,); what goes with {what} is {listing(_losses_for(kind))}"
+        )
+    if loss.name == "binary_cross_entropy" and classes is not None and len(classes) != 2:
+        raise ValueError(
+            f"loss: got {loss.name!r} with {len(classes)} classes in y; it goes with labels of two classes "
+            "or with a multilabel matrix; what goes with more classes is 'squared_error', 'cross_entropy'"
+        )
+
+
+def _losses_for(kind: str) -> list[str]:
+    """Name the losses that go with a kind of targets."""
+    return [loss.name for loss in LOSSES.values() if kind in loss.targets]
+
+
+def _output(output: str | None, loss: Loss) -> str:
+    """Check the output activation: the loss's own, or another that goes with it."""
+    if output is None:
+        return loss.outputs[0]
+    choice(output, OUTPUTS, "output")
+    if output not in loss.outputs:
+        raise ValueError(f"output: got {output!r}; loss {loss.name!r} goes with {listing(loss.outputs)}")
+    return output
+
+
+def _output_count(array: np.ndarray, classes: np.ndarray | None, loss: Loss) -> int:
+    """Count the output units that targets need."""
+    if classes is not None:
+        return 1 if loss.name == "binary_cross_entropy" else len(classes)
+    return array.shape[1] if array.ndim == 2 else 1
+
+
+def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code checked targets for a task: class indices, one-hot rows, or the numbers themselves."""
+    if known.classes is not None:
+        return _coded_classes(_class_indices(array, known.classes), dtype, known)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"y: got labels (dtype {array.dtype}); the network has no classes and takes numbers")
+    if known.kind == "multilabel":
+        _refuse_not_binary(array)
+    return converted(array.reshape(len(array), known.outputs), dtype, "y")
+
+
+def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Find each row's class among the known ones, from labels or from one-hot rows."""
+    if array.ndim == 2 and array.shape[1] == len(classes):
+        good = _one_hot_rows(array)
+        if not good.all():
+            row = int(good.argmin())
+            raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
+        return array.argmax(axis=1)
+    labels, inverse = np.unique(array.reshape(-1), return_inverse=True)
+    index = {label: position for position, label in enumerate(classes.tolist())}
+    indices = np.array([index.get(label, -1) for label in labels.tolist()])[inverse.reshape(-1)]
+    if indices.min() < 0:
+        row = int(indices.argmin())
+        raise ValueError(
+            f"y: got the unknown label {array.reshape(-1).tolist()[row]!r} at row {row}; the network knows "
+            f"{listing(classes.tolist())}"
+        )
+    return indices
+
+
+def _coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code class indices as the loss wants them: int32, one 0/1 column, or one-hot rows."""
+    if known.loss.name == "cross_entropy":
+        return indices.astype(np.int32)
+    if known.loss.name == "binary_cross_entropy":
+        return indices.astype(dtype).reshape(-1, 1)
+    values = np.zeros((len(indices), known.outputs), dtype)
+    values[np.arange(len(indices)), indices] = 1
+    return values

@@ -1,0 +1,281 @@
+"""The door: every input error is raised here, before anything is allocated or changed.
+
+What has passed this file needs no further check anywhere. Arrays are checked in `_arrays`, targets in
+`_targets`, single values in `_scalars`; settings that know the tables of names stand below. The network, the
+training and the command line may import it, and take all of these from here.
+
+Every message is one line: "argument: what came; what is accepted; what to do".
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+from fastmlp._arrays import features
+from fastmlp._scalars import choice, flag, number, whole
+from fastmlp._targets import Targets, Task, encode, targets, task
+from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.optimizers import OPTIMIZERS, SGD, Adam
+
+__all__ = [
+    "Targets",
+    "Task",
+    "activations",
+    "batch_size",
+    "choice",
+    "encode",
+    "features",
+    "flag",
+    "floating",
+    "hidden_sizes",
+    "learning_rate",
+    "number",
+    "optimizer",
+    "seed",
+    "targets",
+    "task",
+    "whole",
+]
+
+_AUTO_BATCH = 200
+
+
+def hidden_sizes(hidden: Any) -> tuple[int, ...]:
+    """Check the sizes of the hidden layers.
+
+    Parameters
+    ----------
+    hidden : int or sequence of int
+        One size a hidden layer; an int is one layer, an empty sequence a linear model.
+
+    Returns
+    -------
+    tuple of int
+        The sizes.
+
+    Raises
+    ------
+    TypeError
+        If `hidden` is no sequence of whole numbers.
+    ValueError
+        If a size is below 1.
+
+    Examples
+    --------
+    >>> hidden_sizes(100), hidden_sizes([64, 32]), hidden_sizes(())
+    ((100,), (64, 32), ())
+    """
+    if isinstance(hidden, np.ndarray) and hidden.ndim == 1:
+        hidden = hidden.tolist()
+    if isinstance(hidden, (list, tuple)):
+        return tuple(whole(size, f"hidden[{layer}]") for layer, size in enumerate(hidden))
+    if isinstance(hidden, (int, np.integer)):
+        return (whole(hidden, "hidden"),)
+    raise TypeError(
+        f"hidden: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
+        "accepted, such as (64, 32)"
+    )
+
+
+def activations(activation: Any, layers: int) -> tuple[str, ...]:
+    """Check the hidden layers' activations.
+
+    Parameters
+    ----------
+    activation : str or sequence of str
+        One name for every hidden layer, or one a layer.
+    layers : int
+        The number of hidden layers.
+
+    Returns
+    -------
+    tuple of str
+        One name a hidden layer.
+
+    Raises
+    ------
+    TypeError
+        If a name is not a string.
+    ValueError
+        If a name is unknown or there are not as many names as layers.
+
+    Examples
+    --------
+    >>> activations("tanh", 2)
+    ('tanh', 'tanh')
+    """
+    if not isinstance(activation, (list, tuple)):
+        return (choice(activation, HIDDEN_ACTIVATIONS, "activation"),) * layers
+    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]") for i, name in enumerate(activation))
+    if len(names) != layers:
+        raise ValueError(
+            f"activation: got {len(names)} names for {layers} hidden layers; one name for all, or one a "
+            "hidden layer, is accepted"
+        )
+    return names
+
+
+def batch_size(value: Any, rows: int) -> int:
+    """Check a batch size.
+
+    Parameters
+    ----------
+    value : int or str
+        Rows a step; ``"full"`` for all of them, ``"auto"`` for 200. More than there are means all.
+    rows : int
+        The number of rows of X.
+
+    Returns
+    -------
+    int
+        Rows a step, at most `rows`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither a whole number nor a string.
+    ValueError
+        If it is below 1 or an unknown name.
+
+    Examples
+    --------
+    >>> batch_size("auto", 1000), batch_size("full", 1000), batch_size(64, 50)
+    (200, 1000, 50)
+    """
+    if isinstance(value, str):
+        name = choice(value, ("auto", "full"), "batch_size")
+        return min(_AUTO_BATCH, rows) if name == "auto" else rows
+    return min(whole(value, "batch_size"), rows)
+
+
+def floating(dtype: Any) -> np.dtype | None:
+    """Check the dtype that a network calculates in.
+
+    Parameters
+    ----------
+    dtype : dtype-like or None
+        float32 or float64, as a name, a NumPy type or a dtype; None leaves it to the data.
+
+    Returns
+    -------
+    numpy.dtype or None
+        The dtype.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is no dtype at all.
+    ValueError
+        If it is another dtype.
+
+    Examples
+    --------
+    >>> floating("float32")
+    dtype('float32')
+    """
+    if dtype is None:
+        return None
+    accepted = "'float32', 'float64' or None is accepted"
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise TypeError(f"dtype: got {dtype!r} ({type(dtype).__name__}); {accepted}") from error
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: got {found}; {accepted}")
+    return found
+
+
+def seed(value: Any) -> int:
+    """Check a seed, or draw one.
+
+    Parameters
+    ----------
+    value : int or None
+        The seed, at least 0 and below 2**63; None draws one from the system's entropy.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither a whole number nor None.
+    ValueError
+        If it is negative or too large.
+
+    Examples
+    --------
+    >>> seed(2017)
+    2017
+    """
+    if value is None:
+        return secrets.randbits(63)
+    return whole(value, "seed", minimum=0, maximum=2**63 - 1)
+
+
+def optimizer(value: Any) -> SGD | Adam:
+    """Check an optimizer.
+
+    Parameters
+    ----------
+    value : str, SGD or Adam
+        A name, or an optimizer with its own settings.
+
+    Returns
+    -------
+    SGD or Adam
+        The optimizer; a name stands for its defaults.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither; a class must be called first.
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> optimizer("sgd")
+    SGD(momentum=0.0, nesterov=False)
+    """
+    if isinstance(value, (SGD, Adam)):
+        return value
+    if isinstance(value, type) and value in OPTIMIZERS.values():
+        name = value.__name__
+        raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
+    return OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]()
+
+
+def learning_rate(value: Any, optimizer: SGD | Adam) -> float:
+    """Check a learning rate.
+
+    Parameters
+    ----------
+    value : float or None
+        The learning rate, finite and at least 0; None takes the optimizer's default.
+    optimizer : SGD or Adam
+        The optimizer that it is for.
+
+    Returns
+    -------
+    float
+        The learning rate.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If it is negative, NaN or infinite.
+
+    Examples
+    --------
+    >>> learning_rate(None, Adam())
+    0.001
+    """
+    return optimizer.default_learning_rate if value is None else number(value, "learning_rate")

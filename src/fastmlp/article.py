@@ -1,0 +1,207 @@
+"""The article that fastmlp began with: a net for XOR built from scratch, its procedure and its numbers.
+
+The article by Omar Florez that goes with the repository omar-florez/scratch_mlp (2017). Two layers of sigmoids without
+biases, squared error, full batches of the first 50 of 300 points. Two things differ from the rest of fastmlp, and are
+mapped here, so that the same kernels run the article:
+
+* Its step follows the gradient of N L, not of L: a published rate of 0.003 with 50 rows is 0.15 here.
+* Its ridge term is no gradient of its loss. The loss holds λ ΣW² / 2N, whose gradient, times N, is λ W. The published
+  code adds the one number λ ΣW² to every weight of a layer instead. ``ridge="published"`` does as published,
+  ``ridge="true"`` follows the gradient. The article's "exploding gradient" is that term: it pushes all weights the
+  same way, harder the larger they are, until they overflow; with the true gradient the same run keeps learning.
+
+Imports the network; the command line imports it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from fastmlp import _validate, training
+from fastmlp.history import History
+from fastmlp.network import Network
+
+RIDGES = ("published", "true")
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    """Make the article's points.
+
+    Returns
+    -------
+    X : ndarray of float64, shape (300, 2)
+        Normal points.
+    y : ndarray of float64, shape (300, 2)
+        One-hot rows: [0, 1] where exactly one coordinate is positive, else [1, 0].
+
+    Examples
+    --------
+    >>> X, y = data()
+    >>> X[0].round(8).tolist(), y[0].tolist()
+    ([1.76405235, 0.40015721], [1.0, 0.0])
+    """
+    X = np.random.RandomState(0).randn(300, 2)
+    positive = X > 0
+    return X, np.eye(2)[(positive[:, 0] != positive[:, 1]).astype(int)]
+
+
+def initial_weights(hidden: int = 3, seed: int = 2017) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the article's initial weights.
+
+    Parameters
+    ----------
+    hidden : int, default 3
+        Neurons in the hidden layer.
+    seed : int, default 2017
+        NumPy's legacy seed, 0 to 2**32 - 1.
+
+    Returns
+    -------
+    W1 : ndarray of float64, shape (2, hidden)
+        Uniform in ±1/sqrt(2).
+    W2 : ndarray of float64, shape (hidden, 2)
+        Uniform in ±1/sqrt(hidden).
+
+    Examples
+    --------
+    >>> initial_weights()[0][0].round(8).tolist()
+    [-0.67746455, 0.37769425, -0.07365253]
+    """
+    hidden = _validate.whole(hidden, "hidden")
+    seed = _validate.whole(seed, "seed", minimum=0, maximum=2**32 - 1)
+    generator = np.random.RandomState(seed)
+    W1 = 2 * generator.random_sample((2, hidden)) - 1
+    W2 = 2 * generator.random_sample((hidden, 2)) - 1
+    return W1 / np.sqrt(2), W2 / np.sqrt(hidden)
+
+
+def worked_example() -> dict[str, np.ndarray]:
+    """Compute the article's worked example: one observation, forward, backward and one step.
+
+    Its rate is 0.001 and it has no penalty; W1 and W2 are the initial weights of three neurons.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        Under the article's names: ``X``, ``Y``, ``W1``, ``W2``, ``z1``, ``h1``, ``z2``, ``h2``, ``-(y - h2)``,
+        ``h2(1 - h2)``, ``dL/dW2``, ``W2 after``, ``dL/dh1``, ``h1(1 - h1)``, ``dL/dW1``, ``W1 after``.
+
+    Notes
+    -----
+    With h = sigmoid(z): dL/dW2 = h1ᵀ [-(y - h2) h2(1 - h2)], dL/dh1 = [-(y - h2) h2(1 - h2)] W2ᵀ,
+    dL/dW1 = Xᵀ [dL/dh1 h1(1 - h1)]. The article's picture prints the first number of h2(1 - h2) with a stray minus.
+
+    Examples
+    --------
+    >>> worked_example()["h2"].round(8).tolist()
+    [0.37166596, 0.45414264]
+    """
+    X, Y = (rows[:1] for rows in data())
+    W1, W2 = initial_weights()
+    network = _network(W1, W2, reg=0.0)
+    h1, h2 = network.forward(X)
+    network.params[:] -= 0.001 * network.gradient(X, Y)
+    error, slope2, slope1 = -(Y - h2), h2 * (1 - h2), h1 * (1 - h1)
+    dh1 = (error * slope2) @ W2.T
+    values = {
+        "X": X, "Y": Y, "W1": W1, "W2": W2, "z1": X @ W1, "h1": h1, "z2": h1 @ W2, "h2": h2, "-(y - h2)": error,
+        "h2(1 - h2)": slope2, "dL/dW2": h1.T @ (error * slope2), "W2 after": network.weights[1].copy(),
+        "dL/dh1": dh1, "h1(1 - h1)": slope1, "dL/dW1": X.T @ (dh1 * slope1), "W1 after": network.weights[0].copy(),
+    }
+    single = {"X", "Y", "z1", "h1", "z2", "h2", "-(y - h2)", "h2(1 - h2)", "dL/dh1", "h1(1 - h1)"}
+    return {name: value[0] if name in single else value for name, value in values.items()}
+
+
+def _network(W1: np.ndarray, W2: np.ndarray, reg: float, backend: str | None = None) -> Network:
+    """Make the article's network: sigmoids, no biases, squared error."""
+    network = Network(
+        (2, W1.shape[1], 2), activation="sigmoid", loss="squared_error", output="sigmoid", bias=False,
+        classes=(0, 1), l2=reg, seed=0, backend=backend,
+    )
+    for weights, start in zip(network.weights, (W1, W2), strict=True):
+        weights[:] = start
+    return network
+
+
+def train(
+    hidden: int = 3, learning_rate: float = 0.003, reg: float = 0.0, rows: int = 50, epochs: int = 1000,
+    seed: int = 2017, ridge: str = "published", *, frames: int = 0,
+    progress: Callable[[training.Progress], None] | None = None, backend: str | None = None,
+) -> Network:
+    """Train the article's network by the article's procedure.
+
+    Every epoch is one full-batch step over the first `rows` points; accuracy is measured on all 300 points after it.
+
+    Parameters
+    ----------
+    hidden : int, default 3
+        Neurons in the hidden layer.
+    learning_rate : float, default 0.003
+        The article's rate α, of the gradient of N L; ``learning_rate * rows`` is the rate on the gradient of L.
+    reg : float, default 0.0
+        The article's λ; the loss is Σ(y - h2)² / 2N + λ (ΣW1² + ΣW2²) / 2N.
+    rows : int, default 50
+        How many points are trained on, at most 300.
+    epochs : int, default 1000
+        Steps.
+    seed : int, default 2017
+        Seed of the initial weights.
+    ridge : {"published", "true"}, default "published"
+        What the penalty adds to the gradient of N L: the published λ ΣW², one number for all weights of a layer,
+        which is not the gradient of the published loss; or that gradient, λ W. Without `reg` they are the same.
+    frames : int, default 0
+        How many copies of the parameters to keep in ``history.frames``, evenly spaced over the epochs, the first
+        before any step.
+    progress : callable or None, default None
+        Called about twenty times a second with a `fastmlp.Progress`.
+    backend : str or None, default None
+        As in `fastmlp.train`.
+
+    Returns
+    -------
+    Network
+        The network. Its ``history.loss`` is the article's loss before each step, its ``history.accuracy`` the
+        accuracy over all 300 points after it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument cannot be used.
+
+    Warns
+    -----
+    DivergenceWarning
+        If the loss overflows, as it does with 50 neurons, ``reg=1e-4`` and the published ridge term after some
+        100,000 epochs.
+
+    Examples
+    --------
+    >>> float(train(epochs=1).history.loss[0].round(8))
+    0.26199427
+    """
+    X, y = data()
+    rows = _validate.whole(rows, "rows", maximum=len(X))
+    reg = _validate.number(reg, "reg")
+    _validate.choice(ridge, RIDGES, "ridge")
+    epochs = _validate.whole(epochs, "epochs")
+    frames = _validate.whole(frames, "frames", minimum=0)
+    optimizer, schedule = Network._schedule(
+        rows, "sgd", learning_rate, "full", epochs, False, progress, seed, 1,
+        frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
+    )
+    schedule = dataclasses.replace(schedule, learning_rate=schedule.learning_rate * rows)
+    network = _network(*initial_weights(hidden, seed), reg=reg, backend=backend)
+    network._fit(
+        training.Samples(X[:rows], y[:rows]), training.Samples(X, y), optimizer, schedule,
+        published_ridge=ridge == "published",
+    )
+    network.history = _over_all_points(network.history)
+    return network
+
+
+def _over_all_points(history: History) -> History:
+    """Put the accuracy over all points where the article has it."""
+    return dataclasses.replace(history, accuracy=history.val_accuracy, val_loss=None, val_accuracy=None)

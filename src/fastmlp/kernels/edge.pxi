@@ -1,0 +1,276 @@
+# ---- the edge -------------------------------------------------------------------------------------------------
+# The functions that Python calls, and _reference.py repeats: outputs first, sizes last. Arrays are C-contiguous and
+# of this build's dtype; everything else was refused at the door (_validate.py). Nothing above knows of Python.
+
+cdef void* address(object array, size_t item) except? NULL:
+    """Where an array's data lies, NULL for None. The caller's reference keeps it alive and in place for the call."""
+    cdef Py_buffer view
+    if array is None:
+        return NULL
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef void* data = view.buf
+    cdef Py_ssize_t size = view.itemsize
+    PyBuffer_Release(&view)
+    if <size_t> size != item:
+        raise TypeError(f"an array of {item}-byte items is needed here, got {size}-byte items")
+    return data
+
+
+cdef real* reals(object array) except? NULL:
+    return <real*> address(array, sizeof(real))
+
+
+cdef Samples samples_of(object x, object y, object order, const Settings* settings, long rows) except *:
+    cdef Samples samples
+    samples.x = reals(x)
+    samples.y = NULL
+    samples.labels = NULL
+    if settings.loss == CROSS_ENTROPY:
+        samples.labels = <const int32_t*> address(y, sizeof(int32_t))
+    else:
+        samples.y = reals(y)
+    samples.order = <const int32_t*> address(order, sizeof(int32_t))
+    samples.rows = rows
+    return samples
+
+
+cdef Job job_of(
+    object parameters, object state, object gradient, object tallies, object workspace,
+    object layers, object slabs, object settings, long thread,
+) except *:
+    cdef Job job
+    job.parameters = reals(parameters)
+    job.state = reals(state)
+    job.gradient = reals(gradient)
+    job.tallies = <double*> address(tallies, sizeof(double))
+    job.workspace = reals(workspace)
+    job.layers = <const Layer*> address(layers, sizeof(Layer))
+    job.slabs = <const Slab*> address(slabs, sizeof(Slab))
+    job.settings = <const Settings*> address(settings, sizeof(Settings))
+    job.n_layers = len(layers)
+    job.n_slabs = len(slabs) if slabs is not None else 0
+    job.thread = thread
+    job.own = job.workspace + job.settings.private_at + thread * job.settings.private_size
+    job.record = NULL
+    job.position = NULL
+    job.control = NULL
+    job.order = NULL
+    return job
+
+
+def sizes() -> dict:
+    """What _layout.py has to know of this build: lanes, blocks and the sizes of its records in bytes."""
+    return {
+        "dtype": "float32" if REAL_BITS == 32 else "float64", "lanes": LANES, "tile_rows": TILE_ROWS,
+        "pack_reals": PACK_REALS, "row_block": ROW_BLOCK, "layer": sizeof(Layer), "slab": sizeof(Slab),
+        "settings": sizeof(Settings), "epoch": sizeof(Epoch), "position": sizeof(Position),
+    }
+
+
+def exp_forward(y, x, Py_ssize_t size):
+    # y, x (size,)
+    """y = exp(x)."""
+    cdef real* out = reals(y)
+    cdef const real* given = reals(x)
+    cdef long i = 0, count
+    with nogil:
+        while i < size:
+            count = min(LANES, size - i)
+            store_lanes(out + i, exp_vector(load_lanes(given + i, count)), count)
+            i += count
+
+
+def log_forward(y, x, Py_ssize_t size):
+    # y, x (size,)
+    """y = log(x)."""
+    cdef real* out = reals(y)
+    cdef const real* given = reals(x)
+    cdef long i = 0, count
+    with nogil:
+        while i < size:
+            count = min(LANES, size - i)
+            store_lanes(out + i, log_vector(load_lanes(given + i, count)), count)
+            i += count
+
+
+def activation_forward(h, z, int activation, Py_ssize_t size):
+    # h, z (size,)
+    """h = f(z), f one of identity, sigmoid, tanh, relu."""
+    cdef real* out = reals(h)
+    memmove(out, reals(z), size * sizeof(real))
+    with nogil:
+        activate(out, size, activation)
+
+
+def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
+    # dz, dh, h (size,)
+    """dz = dh f'(z), f' from h = f(z): h(1 - h), 1 - h², [h > 0], 1."""
+    cdef real* out = reals(dz)
+    cdef const real* given = reals(h)
+    memmove(out, reals(dh), size * sizeof(real))
+    with nogil:
+        multiply_by_slope(out, given, size, activation)
+
+
+def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
+    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or None
+    """y = f(x w + b)."""
+    cdef real* out = reals(y)
+    cdef const real* given = reals(x)
+    cdef const real* weights = reals(w)
+    cdef const real* bias = reals(b)
+    cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
+    if packed == NULL:
+        raise MemoryError()
+    with nogil:
+        product_forward(out, outputs, given, inputs, weights, bias, activation, packed, rows, inputs, outputs, False)
+    PyMem_Free(packed)
+
+
+def dense_backward_inputs(dx, dy, w, x, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
+    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs)
+    """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
+    cdef real* out = reals(dx)
+    cdef const real* given = reals(dy)
+    cdef const real* weights = reals(w)
+    cdef const real* h = reals(x)
+    cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
+    if packed == NULL:
+        raise MemoryError()
+    with nogil:
+        product_backward_inputs(out, inputs, given, outputs, weights, h, inputs, activation, packed,
+                                rows, inputs, outputs, False)
+    PyMem_Free(packed)
+
+
+def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
+    # dw (inputs, outputs), db (outputs,) or None, x (rows, inputs), dy (rows, outputs)
+    """dw = xᵀ dy, db = Σ_rows dy."""
+    cdef real* out = reals(dw)
+    cdef real* bias = reals(db)
+    cdef const real* given = reals(x)
+    cdef const real* delta = reals(dy)
+    cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
+    if packed == NULL:
+        raise MemoryError()
+    with nogil:
+        product_backward_weights(out, bias, given, inputs, delta, outputs, rows, inputs, outputs, False, packed)
+    PyMem_Free(packed)
+
+
+def output_forward_backward(
+    losses, dz, h, z, y, int loss, int metric, int activation, Py_ssize_t rows, Py_ssize_t outputs,
+) -> int:
+    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,)
+    """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
+    cdef Settings settings
+    settings.loss = loss
+    settings.metric = metric
+    cdef Samples samples = samples_of(None, y, None, &settings, rows)
+    cdef long stride = rounded_up(rows, 16), hits
+    cdef real* h_out = reals(h)
+    cdef real* dz_out = reals(dz)
+    cdef real* losses_out = reals(losses)
+    cdef const real* given = reals(z)
+    cdef real* scratch = <real*> PyMem_Calloc(stride * (3 * outputs + 3), sizeof(real))
+    if scratch == NULL:
+        raise MemoryError()
+    cdef real* block = scratch + 3 * stride
+    cdef real* block_dz = block + stride * outputs
+    cdef real* block_y = block_dz + stride * outputs
+    with nogil:
+        transpose(block, stride, given, outputs, rows, outputs)
+        if samples.y != NULL:
+            transpose(block_y, stride, samples.y, outputs, rows, outputs)
+        hits = <long> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, activation,
+                                   stride, rows, outputs).hits
+        transpose(h_out, outputs, block, stride, outputs, rows)
+        transpose(dz_out, outputs, block_dz, stride, outputs, rows)
+        memcpy(losses_out, scratch, rows * sizeof(real))
+    PyMem_Free(scratch)
+    return hits
+
+
+def shuffle(order, int64_t seed, int64_t epoch, Py_ssize_t size):
+    # order (size,) int32
+    """order = the permutation of 0 ... size - 1 that seed and epoch name."""
+    cdef int32_t* out = <int32_t*> address(order, sizeof(int32_t))
+    with nogil:
+        shuffle_rows(out, seed, epoch, size)
+
+
+def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows):
+    # outputs (rows, outputs), x (rows, inputs)
+    """outputs = f_L(... f_1(x W_1 + b_1) ...)."""
+    cdef Job job = job_of(parameters, None, None, None, workspace, layers, None, settings, 0)
+    cdef Samples samples = samples_of(x, None, None, job.settings, rows)
+    cdef real* out = reals(outputs)
+    with nogil:
+        if job.settings.narrow:
+            narrow_outputs(&job, out, &samples)
+        else:
+            wide_outputs(&job, out, &samples)
+
+
+def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> tuple:
+    # x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
+    """The objective over these rows, its penalty included, and the fraction classified rightly."""
+    cdef Job job = job_of(parameters, None, None, tallies, workspace, layers, slabs, settings, 0)
+    cdef Samples samples = samples_of(x, y, None, job.settings, rows)
+    cdef Tally total
+    cdef double penalty
+    with nogil:
+        find_penalties(&job, 0)
+        penalty = total_penalty(&job, 0)
+        validate(&job, &samples, &total, False)
+    return total.loss / rows + penalty, total.hits / rows
+
+
+def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> float:
+    # gradient, parameters (parameters,), x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
+    """gradient = that of the objective over these rows, penalty included; returns the objective."""
+    cdef Job job = job_of(parameters, parameters, gradient, tallies, workspace, layers, slabs, settings, 0)
+    cdef Samples samples = samples_of(x, y, None, job.settings, rows)
+    cdef Settings frozen = job.settings[0]
+    cdef Position start
+    cdef Step step
+    cdef Tally total
+    cdef double objective
+    cdef long last_chunk = (rows - 1) // frozen.chunk * frozen.chunk
+    frozen.optimizer = FROZEN
+    frozen.threads = 1
+    job.settings = &frozen
+    memset(&start, 0, sizeof(Position))
+    with nogil:
+        find_penalties(&job, 0)
+        batch_gradient(&job, &samples, 0, rows, False)
+        total = sum_of_tallies(<Tally*> job.tallies, tallies_of(&job, rows))
+        objective = total.loss / rows + total_penalty(&job, 0)
+        step = step_of(&job, &start, rows, 0, True)
+        update_parameters(&job, &start, &step, rows, rows - last_chunk, last_chunk > 0)
+    return objective
+
+
+def train(
+    parameters, state, gradient, tallies, workspace, record, position, control, order, layers, slabs, settings,
+    x, y, x_validation, y_validation, Py_ssize_t steps, Py_ssize_t thread,
+):
+    # parameters, gradient (parameters,), state (slots * parameters,), record (epochs,), position (1,), order (rows,)
+    # int32 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), the same of validation or None
+    """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
+    cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
+    cdef Samples samples = samples_of(x, y, order, job.settings, job.settings.rows)
+    cdef Samples validation = samples_of(x_validation, y_validation, None, job.settings, job.settings.validation_rows)
+    job.record = <Epoch*> address(record, sizeof(Epoch))
+    job.position = <Position*> address(position, sizeof(Position))
+    job.control = <int64_t*> address(control, sizeof(int64_t))
+    job.order = <int32_t*> samples.order
+    with nogil:
+        run(&job, &samples, &validation, steps)
+
+
+def abandon(control):
+    # control (24,) int64
+    """Let the threads of a call go whose partners will not come (an exception on the way to them)."""
+    cdef int64_t* flags = <int64_t*> address(control, sizeof(int64_t))
+    atomic_store(&flags[ABANDONED], 1)

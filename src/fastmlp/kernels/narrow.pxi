@@ -1,0 +1,164 @@
+# ---- narrow networks: samples along the lanes -----------------------------------------------------------------
+# A network whose step fits in the first-level cache. A chunk of samples lies feature by feature, (width, chunk), so
+# that a layer of 3 neurons fills the lanes as well as one of 300, and weights are read where they lie, one number
+# for all lanes. A batch is cut into chunks; the chunks of a group add up their gradient in order, and the groups'
+# gradients are added in order, whichever thread made them.
+
+
+cdef void gather(
+    real* x, real* y, int32_t* labels, const Samples* samples, long first, long count, long stride,
+    long inputs, long outputs,
+) noexcept nogil:
+    # x (inputs, stride), y (outputs, stride) or labels (stride,): of samples first ... first + count
+    """Samples' rows become columns; lanes past the last sample are zero."""
+    cdef long s, i, row, lanes = rounded_up(count, LANES)
+    for s in range(count):
+        row = samples.order[first + s] if samples.order != NULL else first + s
+        for i in range(inputs):
+            x[i * stride + s] = samples.x[row * inputs + i]
+        if samples.labels != NULL:
+            labels[s] = samples.labels[row]
+        elif samples.y != NULL:
+            for i in range(outputs):
+                y[i * stride + s] = samples.y[row * outputs + i]
+    for s in range(count, lanes):
+        for i in range(inputs):
+            x[i * stride + s] = 0
+        if samples.y != NULL:
+            for i in range(outputs):
+                y[i * stride + s] = 0
+
+
+cdef void narrow_forward(const Job* job, const real* x, long lanes) noexcept nogil:
+    # x (inputs, chunk)
+    """z of every layer becomes h = f(z), but for the last, which stays z."""
+    cdef long l, chunk = job.settings.chunk
+    cdef const Layer* layer
+    cdef const real* bias
+    cdef real* h
+    for l in range(job.n_layers):
+        layer = &job.layers[l]
+        h = job.own + layer.activations
+        bias = job.parameters + layer.bias if layer.bias >= 0 else NULL
+        lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, chunk,
+                      layer.outputs, layer.inputs, lanes)
+        if l < job.n_layers - 1:
+            if lanes == chunk:
+                activate(h, layer.outputs * chunk, <int> layer.activation)
+            else:
+                activate_columns(h, layer.outputs, chunk, lanes, <int> layer.activation)
+        x = h
+
+
+cdef void activate_columns(real* h, long rows, long stride, long lanes, int activation) noexcept nogil:
+    cdef long i
+    for i in range(rows):
+        activate(h + i * stride, lanes, activation)
+
+
+cdef void narrow_backward(const Job* job, real* gradient, const real* x, long lanes, bint accumulate) noexcept nogil:
+    # gradient (parameters,), x (inputs, chunk)
+    """gradient = or += Σ_samples dL/dW and dL/db of every layer, from the last layer's dL/dz."""
+    cdef long l, i, chunk = job.settings.chunk
+    cdef const Layer* layer
+    cdef const Layer* below
+    cdef const real* h
+    cdef real* dz
+    cdef real* dh
+    for l in range(job.n_layers - 1, -1, -1):
+        layer = &job.layers[l]
+        below = &job.layers[l - 1] if l > 0 else NULL
+        h = x
+        if l > 0:
+            h = job.own + below.activations
+        dz = job.own + layer.deltas
+        lanes_backward_weights(gradient + layer.weights, gradient + layer.bias if layer.bias >= 0 else NULL,
+                               h, dz, chunk, layer.inputs, layer.outputs, lanes, accumulate)
+        if l > 0:
+            dh = job.own + below.deltas
+            lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, chunk,
+                          layer.inputs, layer.outputs, lanes)
+            for i in range(layer.inputs):
+                multiply_by_slope(dh + i * chunk, h + i * chunk, lanes, <int> below.activation)
+
+
+cdef real* resident_place(const Job* job, int64_t at, long index) noexcept nogil:
+    """Where chunk `index` of samples that stay laid out lies; NULL where samples pass through the thread's own."""
+    cdef const Settings* settings = job.settings
+    if at < 0:
+        return NULL
+    return job.workspace + at + index * (settings.inputs + settings.outputs + 1) * settings.chunk
+
+
+cdef Tally narrow_chunk(
+    const Job* job, const Samples* samples, long first, long count, real* place, bint gathered,
+    real* gradient, bint accumulate,
+) noexcept nogil:
+    # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,) one behind the other; NULL: the thread's own
+    """One chunk of samples through all layers, and back if there is a gradient to fill."""
+    cdef const Settings* settings = job.settings
+    cdef const Layer* last = &job.layers[job.n_layers - 1]
+    cdef long chunk = settings.chunk, lanes = rounded_up(count, LANES)
+    cdef real* x = place if place != NULL else job.own + settings.inputs_at
+    cdef real* y = x + settings.inputs * chunk
+    cdef int32_t* labels = <int32_t*> (y + settings.outputs * chunk)
+    if place == NULL or not gathered:
+        gather(x, y, labels, samples, first, count, chunk, settings.inputs, settings.outputs)
+    narrow_forward(job, x, lanes)
+    cdef Tally tally = output_layer(
+        job.own + settings.losses_at, job.own + last.deltas if gradient != NULL else NULL,
+        job.own + last.activations, y, labels if samples.labels != NULL else NULL,
+        settings, <int> last.activation, chunk, count, settings.outputs)
+    if gradient != NULL:
+        narrow_backward(job, gradient, x, lanes, accumulate)
+    return tally
+
+
+cdef long groups_of(const Job* job, long rows) noexcept nogil:
+    """How many groups of chunks a batch of `rows` has."""
+    return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
+
+
+cdef void narrow_gradient(Job* job, const Samples* samples, long first, long rows, bint gathered) noexcept nogil:
+    """This thread's groups of a batch: their gradients and tallies."""
+    cdef long chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
+    cdef long groups = groups_of(job, rows), group, c, begin
+    cdef long threads = job.settings.threads
+    cdef Tally part
+    cdef Tally* tally
+    cdef real* gradient
+    for group in range(job.thread * groups // threads, (job.thread + 1) * groups // threads):
+        tally = &(<Tally*> job.tallies)[group]
+        tally.loss = tally.hits = 0
+        gradient = job.gradient
+        if groups > 1:
+            gradient = job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16)
+        begin = group * chunks // groups
+        for c in range(begin, (group + 1) * chunks // groups):
+            part = narrow_chunk(job, samples, first + c * chunk, min(chunk, rows - c * chunk),
+                                resident_place(job, job.settings.resident_at, c), gathered, gradient, c > begin)
+            tally.loss += part.loss
+            tally.hits += part.hits
+
+
+cdef void add_groups(Job* job, const Slab* slab, long groups) noexcept nogil:
+    """gradient = Σ_groups, in order, over a slab."""
+    cdef long group, i, size = slab.end - slab.begin
+    cdef real* total = job.gradient + slab.begin
+    cdef const real* part
+    for group in range(groups):
+        part = job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16) + slab.begin
+        if group == 0:
+            memcpy(total, part, size * sizeof(real))
+        else:
+            for i in range(size):
+                total[i] += part[i]
+
+
+cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint gathered) noexcept nogil:
+    """Loss and hits of this thread's chunks of `samples`, forward only."""
+    cdef long chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
+    cdef long threads = job.settings.threads
+    for c in range(job.thread * chunks // threads, (job.thread + 1) * chunks // threads):
+        tallies[c] = narrow_chunk(job, samples, c * chunk, min(chunk, samples.rows - c * chunk),
+                                  resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False)

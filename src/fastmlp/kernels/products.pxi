@@ -1,0 +1,418 @@
+# ---- products -------------------------------------------------------------------------------------------------
+# (A) One register tile serves every product: `height` rows by `width` vectors of c stay in registers while the
+#     depth runs by. A row's operand is one number, which stands in all lanes (outer form), or a vector, when the
+#     depth itself lies along the lanes (inner form). height and width are constants wherever tile() is inlined.
+# (B) panel() walks the tiles of a few columns; the three products of a layer name their operands and walk the
+#     panels, in blocks of the depth that the first-level caches hold.
+# (C) An element is the same chain of multiply-adds, in order of the depth, whatever tile it falls in: how the rows
+#     are cut, and so the number of threads, never changes a bit.
+
+cdef enum:
+    FROM_ZERO = 0           # c = a b
+    FROM_C = 1              # c += a b
+    FROM_COLUMN_BIAS = 2    # c = a b + bias, one bias a column: outputs along the lanes
+    FROM_ROW_BIAS = 3       # c = a b + bias, one bias a row: samples along the lanes
+    DEPTH_BLOCK = 256       # the depth of one packed block: 256 x 48 float32 are 48 KB, at home in any L2
+    PACK_REALS = 256 * 64   # the largest packed block over all builds, in reals
+
+ctypedef struct TileRow:
+    vec c0
+    vec c1
+    vec c2
+
+ctypedef struct Panel:
+    # c (rows, vectors * LANES): where it is, how it starts, how many lanes of its last vector are its own
+    real* c
+    long c_stride
+    const real* bias
+    int start
+    int vectors
+    long last
+
+
+cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const int width) noexcept nogil:
+    row.c0 += a * b0
+    if width > 1:
+        row.c1 += a * b1
+    if width > 2:
+        row.c2 += a * b2
+
+
+cdef inline vec load_lanes(const real* p, long lanes) noexcept nogil:
+    return load(p) if lanes == LANES else load_first(p, lanes)
+
+
+cdef inline void store_lanes(real* p, vec x, long lanes) noexcept nogil:
+    if lanes == LANES:
+        store(p, x)
+    else:
+        store_first(p, x, lanes)
+
+
+cdef inline void load_row(TileRow* row, const real* p, long last, const int width) noexcept nogil:
+    row.c0 = load_lanes(p, last) if width == 1 else load(p)
+    if width == 2:
+        row.c1 = load_lanes(p + LANES, last)
+    if width > 2:
+        row.c1 = load(p + LANES)
+        row.c2 = load_lanes(p + 2 * LANES, last)
+
+
+cdef inline void store_row(TileRow* row, real* p, long last, const int width) noexcept nogil:
+    if width == 1:
+        store_lanes(p, row.c0, last)
+    else:
+        store(p, row.c0)
+    if width == 2:
+        store_lanes(p + LANES, row.c1, last)
+    if width > 2:
+        store(p + LANES, row.c1)
+        store_lanes(p + 2 * LANES, row.c2, last)
+
+
+cdef inline void start_row(TileRow* row, Panel* panel, long m, const int width) noexcept nogil:
+    if panel.start == FROM_C:
+        load_row(row, panel.c + m * panel.c_stride, panel.last, width)
+    elif panel.start == FROM_COLUMN_BIAS:
+        load_row(row, panel.bias, panel.last, width)
+    elif panel.start == FROM_ROW_BIAS:
+        row.c0 = row.c1 = row.c2 = splat(panel.bias[m])
+    else:
+        row.c0 = row.c1 = row.c2 = ZERO
+
+
+cdef inline void outer_tile(
+    Panel* panel, long m, const real* a, long a_row, long a_depth, const real* b, long b_depth, long depth,
+    const int height, const int width,
+) noexcept nogil:
+    # c (height, width * LANES) of panel rows m...; a(row, k) = a[row * a_row + k * a_depth]; b (depth, width * LANES)
+    """c = start + a b, one tile."""
+    cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
+    cdef vec b0, b1 = ZERO, b2 = ZERO
+    cdef long k
+    start_row(&r0, panel, m, width)
+    if height > 1: start_row(&r1, panel, m + 1, width)
+    if height > 2: start_row(&r2, panel, m + 2, width)
+    if height > 3: start_row(&r3, panel, m + 3, width)
+    if height > 4: start_row(&r4, panel, m + 4, width)
+    if height > 5: start_row(&r5, panel, m + 5, width)
+    if height > 6: start_row(&r6, panel, m + 6, width)
+    if height > 7: start_row(&r7, panel, m + 7, width)
+    for k in range(depth):
+        b0 = load(b)
+        if width > 1: b1 = load(b + LANES)
+        if width > 2: b2 = load(b + 2 * LANES)
+        multiply_add(&r0, splat(a[0]), b0, b1, b2, width)
+        if height > 1: multiply_add(&r1, splat(a[a_row]), b0, b1, b2, width)
+        if height > 2: multiply_add(&r2, splat(a[2 * a_row]), b0, b1, b2, width)
+        if height > 3: multiply_add(&r3, splat(a[3 * a_row]), b0, b1, b2, width)
+        if height > 4: multiply_add(&r4, splat(a[4 * a_row]), b0, b1, b2, width)
+        if height > 5: multiply_add(&r5, splat(a[5 * a_row]), b0, b1, b2, width)
+        if height > 6: multiply_add(&r6, splat(a[6 * a_row]), b0, b1, b2, width)
+        if height > 7: multiply_add(&r7, splat(a[7 * a_row]), b0, b1, b2, width)
+        a += a_depth
+        b += b_depth
+    cdef real* c = panel.c + m * panel.c_stride
+    store_row(&r0, c, panel.last, width)
+    if height > 1: store_row(&r1, c + panel.c_stride, panel.last, width)
+    if height > 2: store_row(&r2, c + 2 * panel.c_stride, panel.last, width)
+    if height > 3: store_row(&r3, c + 3 * panel.c_stride, panel.last, width)
+    if height > 4: store_row(&r4, c + 4 * panel.c_stride, panel.last, width)
+    if height > 5: store_row(&r5, c + 5 * panel.c_stride, panel.last, width)
+    if height > 6: store_row(&r6, c + 6 * panel.c_stride, panel.last, width)
+    if height > 7: store_row(&r7, c + 7 * panel.c_stride, panel.last, width)
+
+
+cdef inline void fold_row(TileRow* row, real* c, bint accumulate, const int width) noexcept nogil:
+    c[0] = sum_of_lanes(row.c0) + (c[0] if accumulate else <real> 0)
+    if width > 1: c[1] = sum_of_lanes(row.c1) + (c[1] if accumulate else <real> 0)
+    if width > 2: c[2] = sum_of_lanes(row.c2) + (c[2] if accumulate else <real> 0)
+
+
+cdef inline void inner_tile(
+    real* c, long c_stride, const real* a, long a_row, const real* b, long b_row, long depth, bint accumulate,
+    const int height, const int width,
+) noexcept nogil:
+    # c (height, width); a (height, depth) and b (width, depth), depth along the lanes and a whole number of vectors
+    """c = a bᵀ, or c += a bᵀ, one tile."""
+    cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
+    cdef vec b0, b1 = ZERO, b2 = ZERO
+    cdef long k
+    r0.c0 = r0.c1 = r0.c2 = ZERO
+    r1 = r2 = r3 = r4 = r5 = r6 = r7 = r0
+    for k in range(depth // LANES):
+        b0 = load(b)
+        if width > 1: b1 = load(b + b_row)
+        if width > 2: b2 = load(b + 2 * b_row)
+        multiply_add(&r0, load(a), b0, b1, b2, width)
+        if height > 1: multiply_add(&r1, load(a + a_row), b0, b1, b2, width)
+        if height > 2: multiply_add(&r2, load(a + 2 * a_row), b0, b1, b2, width)
+        if height > 3: multiply_add(&r3, load(a + 3 * a_row), b0, b1, b2, width)
+        if height > 4: multiply_add(&r4, load(a + 4 * a_row), b0, b1, b2, width)
+        if height > 5: multiply_add(&r5, load(a + 5 * a_row), b0, b1, b2, width)
+        if height > 6: multiply_add(&r6, load(a + 6 * a_row), b0, b1, b2, width)
+        if height > 7: multiply_add(&r7, load(a + 7 * a_row), b0, b1, b2, width)
+        a += LANES
+        b += LANES
+    fold_row(&r0, c, accumulate, width)
+    if height > 1: fold_row(&r1, c + c_stride, accumulate, width)
+    if height > 2: fold_row(&r2, c + 2 * c_stride, accumulate, width)
+    if height > 3: fold_row(&r3, c + 3 * c_stride, accumulate, width)
+    if height > 4: fold_row(&r4, c + 4 * c_stride, accumulate, width)
+    if height > 5: fold_row(&r5, c + 5 * c_stride, accumulate, width)
+    if height > 6: fold_row(&r6, c + 6 * c_stride, accumulate, width)
+    if height > 7: fold_row(&r7, c + 7 * c_stride, accumulate, width)
+
+
+cdef inline void outer_tile_of(
+    Panel* panel, long m, const real* a, long a_row, long a_depth, const real* b, long b_depth, long depth,
+    int height, const int width,
+) noexcept nogil:
+    """outer_tile with the height made a constant."""
+    if height == 8 and TILE_ROWS >= 8: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 8, width)
+    elif height == 7 and TILE_ROWS >= 7: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 7, width)
+    elif height == 6 and TILE_ROWS >= 6: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 6, width)
+    elif height == 5 and TILE_ROWS >= 5: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 5, width)
+    elif height == 4: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 4, width)
+    elif height == 3: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 3, width)
+    elif height == 2: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 2, width)
+    else: outer_tile(panel, m, a, a_row, a_depth, b, b_depth, depth, 1, width)
+
+
+cdef inline void inner_tile_of(
+    real* c, long c_stride, const real* a, long a_row, const real* b, long b_row, long depth, bint accumulate,
+    int height, const int width,
+) noexcept nogil:
+    """inner_tile with the height made a constant."""
+    if height == 8 and TILE_ROWS >= 8: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 8, width)
+    elif height == 7 and TILE_ROWS >= 7: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 7, width)
+    elif height == 6 and TILE_ROWS >= 6: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 6, width)
+    elif height == 5 and TILE_ROWS >= 5: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 5, width)
+    elif height == 4: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 4, width)
+    elif height == 3: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 3, width)
+    elif height == 2: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 2, width)
+    else: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 1, width)
+
+
+cdef inline long fair_share(long remaining, long largest) noexcept nogil:
+    """The next piece when `remaining` is cut into the fewest pieces of at most `largest`, all about as long."""
+    cdef long pieces = (remaining + largest - 1) // largest
+    return (remaining + pieces - 1) // pieces
+
+
+cdef inline void panel_as(
+    Panel* panel, const real* a, long a_row, long a_depth, const real* b, long b_depth, long rows, long depth,
+    const int width,
+) noexcept nogil:
+    cdef long m = 0
+    cdef int height
+    while m < rows:
+        height = <int> fair_share(rows - m, TILE_ROWS)
+        outer_tile_of(panel, m, a + m * a_row, a_row, a_depth, b, b_depth, depth, height, width)
+        m += height
+
+
+cdef void panel_product(
+    Panel* panel, const real* a, long a_row, long a_depth, const real* b, long b_depth, long rows, long depth,
+) noexcept nogil:
+    # panel.c (rows, panel.vectors * LANES); a (rows, depth) with any strides; b (depth, panel.vectors * LANES)
+    """c = start + a b, a few columns."""
+    if panel.vectors == 3 and TILE_VECTORS >= 3:
+        panel_as(panel, a, a_row, a_depth, b, b_depth, rows, depth, 3)
+    elif panel.vectors == 2:
+        panel_as(panel, a, a_row, a_depth, b, b_depth, rows, depth, 2)
+    else:
+        panel_as(panel, a, a_row, a_depth, b, b_depth, rows, depth, 1)
+
+
+cdef void pack(real* packed, const real* w, long stride, long depth, long columns, long width) noexcept nogil:
+    # packed (depth, width); w (depth, columns) with rows `stride` apart, columns <= width
+    """packed = w, zero past its columns."""
+    cdef long k, v
+    for k in range(depth):
+        for v in range(columns // LANES):
+            store(packed + v * LANES, load(w + v * LANES))
+        v = columns // LANES * LANES
+        if v < columns:
+            store(packed + v, load_first(w + v, columns - v))
+        packed += width
+        w += stride
+
+
+cdef void pack_transposed(real* packed, const real* w, long stride, long depth, long columns, long width) noexcept nogil:
+    # packed (depth, width); w (columns, depth) with rows `stride` apart, columns <= width
+    """packed = wᵀ, zero past its columns."""
+    cdef long k, n, block, end
+    for k in range(depth):
+        for n in range(columns, width):
+            packed[k * width + n] = 0
+    # Sixteen columns of w are one line of each row of w: short blocks of the depth keep the written lines in L1.
+    for block in range((depth + 15) // 16):
+        end = min((block + 1) * 16, depth)
+        for n in range(columns):
+            for k in range(block * 16, end):
+                packed[k * width + n] = w[n * stride + k]
+
+
+cdef inline Panel panel_at(real* c, long c_stride, long first, long columns, bint padded) noexcept nogil:
+    """The panel of columns first ... first + columns of a matrix; in a padded one all of its lanes may be written."""
+    cdef Panel panel
+    panel.c = c + first
+    panel.c_stride = c_stride
+    panel.bias = NULL
+    panel.start = FROM_ZERO
+    panel.vectors = <int> (rounded_up(columns, LANES) // LANES)
+    panel.last = LANES if padded else columns - (panel.vectors - 1) * LANES
+    return panel
+
+
+cdef inline long panel_columns(long remaining) noexcept nogil:
+    """Columns of the next panel: whole vectors, at most TILE_VECTORS, evenly shared out."""
+    return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, TILE_VECTORS) * LANES)
+
+
+cdef void product_forward(
+    real* y, long y_stride, const real* x, long x_stride, const real* w, const real* b, int activation,
+    real* packed, long rows, long inputs, long outputs, bint padded,
+) noexcept nogil:
+    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,)
+    """y = f(x w + b), outputs along the lanes."""
+    cdef long k, n = 0, m, depth, columns, width
+    cdef Panel panel
+    while n < outputs:
+        columns = panel_columns(outputs - n)
+        width = rounded_up(columns, LANES)
+        panel = panel_at(y, y_stride, n, columns, padded)
+        k = 0
+        while k < inputs:
+            depth = fair_share(inputs - k, DEPTH_BLOCK)
+            pack(packed, w + k * outputs + n, outputs, depth, columns, width)
+            if k > 0:
+                panel.start = FROM_C
+            elif b != NULL:
+                panel.start = FROM_COLUMN_BIAS
+                panel.bias = packed + depth * width
+                pack(packed + depth * width, b + n, 0, 1, columns, width)
+            panel_product(&panel, x + k, x_stride, 1, packed, width, rows, depth)
+            k += depth
+        if activation != IDENTITY:
+            for m in range(rows):
+                activate(y + m * y_stride + n, width if padded else columns, activation)
+        n += columns
+
+
+cdef void product_backward_inputs(
+    real* dx, long dx_stride, const real* dy, long dy_stride, const real* w, const real* x, long x_stride,
+    int activation, real* packed, long rows, long inputs, long outputs, bint padded,
+) noexcept nogil:
+    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,)
+    """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs."""
+    cdef long k, n = 0, m, depth, columns, width
+    cdef Panel panel
+    while n < inputs:
+        columns = panel_columns(inputs - n)
+        width = rounded_up(columns, LANES)
+        panel = panel_at(dx, dx_stride, n, columns, padded)
+        k = 0
+        while k < outputs:
+            depth = fair_share(outputs - k, DEPTH_BLOCK)
+            pack_transposed(packed, w + n * outputs + k, outputs, depth, columns, width)
+            panel.start = FROM_C if k > 0 else FROM_ZERO
+            panel_product(&panel, dy + k, dy_stride, 1, packed, width, rows, depth)
+            k += depth
+        if activation != IDENTITY:
+            for m in range(rows):
+                multiply_by_slope(dx + m * dx_stride + n, x + m * x_stride + n, columns, activation)
+        n += columns
+
+
+cdef void product_backward_weights(
+    real* dw, real* db, const real* x, long x_stride, const real* dy, long dy_stride,
+    long rows, long inputs, long outputs, bint accumulate, real* packed,
+) noexcept nogil:
+    # dw (inputs, outputs), db (outputs,) or NULL, x (rows, inputs), dy (rows, outputs); packed (PACK_REALS,), or
+    # NULL where dy is padded to whole vectors and is read where it lies
+    """dw = xᵀ dy, db = Σ_rows dy, or added to both; outputs along the lanes."""
+    cdef long k, n = 0, depth, columns, width, b_depth
+    cdef const real* b
+    cdef Panel panel
+    while n < outputs:
+        columns = panel_columns(outputs - n)
+        width = rounded_up(columns, LANES)
+        k = 0
+        while k < rows:
+            depth = fair_share(rows - k, DEPTH_BLOCK)
+            b = dy + k * dy_stride + n
+            b_depth = dy_stride
+            if packed != NULL:
+                pack(packed, b, dy_stride, depth, columns, width)
+                b = packed
+                b_depth = width
+            panel = panel_at(dw, outputs, n, columns, False)
+            panel.start = FROM_C if k > 0 or accumulate else FROM_ZERO
+            panel_product(&panel, x + k * x_stride, 1, x_stride, b, b_depth, inputs, depth)
+            if db != NULL:
+                panel.c = db + n
+                panel_product(&panel, &ONE, 0, 0, b, b_depth, 1, depth)
+            k += depth
+        n += columns
+
+
+cdef real ONE = 1
+
+
+cdef inline void lanes_weights_as(
+    real* dw, const real* x, const real* dy, long stride, long j, long inputs, long outputs, long lanes,
+    bint accumulate, const int width,
+) noexcept nogil:
+    cdef long i = 0
+    cdef int height
+    while i < inputs:
+        height = <int> fair_share(inputs - i, TILE_ROWS)
+        inner_tile_of(dw + i * outputs + j, outputs, x + i * stride, stride, dy + j * stride, stride, lanes,
+                      accumulate, height, width)
+        i += height
+
+
+cdef void lanes_backward_weights(
+    real* dw, real* db, const real* x, const real* dy, long stride, long inputs, long outputs, long lanes,
+    bint accumulate,
+) noexcept nogil:
+    # dw (inputs, outputs), db (outputs,) or NULL, x (inputs, stride), dy (outputs, stride); lanes <= stride in use
+    """dw = x dyᵀ, db = Σ_lanes dy, or added to both; samples along the lanes."""
+    cdef long j = 0, v
+    cdef int width
+    cdef vec total
+    while j < outputs:
+        width = <int> fair_share(outputs - j, TILE_VECTORS)
+        if width == 3 and TILE_VECTORS >= 3:
+            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 3)
+        elif width == 2:
+            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 2)
+        else:
+            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 1)
+        j += width
+    if db != NULL:
+        for j in range(outputs):
+            total = ZERO
+            for v in range(lanes // LANES):
+                total += load(dy + j * stride + v * LANES)
+            db[j] = sum_of_lanes(total) + (db[j] if accumulate else <real> 0)
+
+
+cdef void lanes_product(
+    real* c, const real* a, long a_row, long a_depth, const real* b, const real* bias, long stride,
+    long rows, long depth, long lanes,
+) noexcept nogil:
+    # c (rows, stride), a (rows, depth) with any strides, b (depth, stride), bias (rows,) or NULL; lanes in use
+    """c = a b + bias, samples along the lanes: z = wᵀ h + b forward, dh = w dz backward."""
+    cdef long n = 0, columns
+    cdef Panel panel
+    while n < lanes:
+        columns = panel_columns(lanes - n)
+        panel = panel_at(c, stride, n, columns, True)
+        if bias != NULL:
+            panel.start = FROM_ROW_BIAS
+            panel.bias = bias
+        panel_product(&panel, a, a_row, a_depth, b + n, stride, rows, depth)
+        n += columns

@@ -1,0 +1,108 @@
+# ---- records --------------------------------------------------------------------------------------------------
+# What Python lays out and the kernels read: one C struct for each structured dtype of _layout.py, field by field in
+# the same order, every field 8 bytes wide. _backend.py compares the sizes when it loads a build.
+
+ctypedef struct Layer:
+    int64_t inputs
+    int64_t outputs
+    int64_t activation
+    int64_t weights             # where W begins in the parameter vector
+    int64_t bias                # where b begins, or -1
+    int64_t activations         # where h lies in the workspace
+    int64_t deltas              # where dL/dz lies in the workspace
+    int64_t stride              # from one row of h and of dL/dz to the next
+
+ctypedef struct Slab:
+    int64_t layer
+    int64_t first_row           # rows of W: first ... first + rows
+    int64_t rows
+    int64_t begin               # the same as a range of the parameter vector, b behind the last rows included
+    int64_t end
+    int64_t penalized           # how many of them, from the first, are weights under a penalty
+    int64_t cost                # multiply-adds a sample
+
+ctypedef struct Settings:
+    int64_t loss
+    int64_t metric
+    int64_t narrow              # 1: samples along the lanes; 0: outputs along the lanes
+    int64_t rows
+    int64_t validation_rows
+    int64_t inputs
+    int64_t outputs
+    int64_t parameters
+    int64_t batch
+    int64_t shuffle
+    int64_t seed
+    int64_t first_epoch         # the epoch of record[0]
+    int64_t epochs              # the epoch to stop before
+    int64_t optimizer
+    int64_t nesterov
+    int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
+    int64_t threads
+    int64_t chunk               # samples that go through the layers together
+    int64_t groups              # narrow: gradients summed apart, then in order
+    int64_t private_at          # the threads' own parts of the workspace: where they begin, and how long each is
+    int64_t private_size
+    int64_t inputs_at           # offsets into a thread's part (narrow) or the shared one (wide)
+    int64_t inputs_stride       # from one row of x to the next (wide)
+    int64_t targets_at          # offsets into a thread's part
+    int64_t losses_at
+    int64_t labels_at
+    int64_t packed_at
+    int64_t outputs_at
+    int64_t output_deltas_at
+    int64_t groups_at           # offsets into the shared part
+    int64_t resident_at         # narrow: samples laid along the lanes once, to stay so; -1 where they are not
+    int64_t validation_resident_at
+    int64_t penalties_at        # offsets into the tallies: of each slab, twice; of each slab; of validation
+    int64_t norms_at
+    int64_t validation_at
+    double momentum
+    double beta1
+    double beta2
+    double epsilon
+    double l1                   # over N, as they stand in the gradient
+    double l2
+
+ctypedef struct Epoch:
+    double loss
+    double accuracy
+    double val_loss
+    double val_accuracy
+    double learning_rate        # read; the rest is written
+    double gradient_norm
+
+ctypedef struct Position:
+    int64_t epoch
+    int64_t batch               # the next one of this epoch
+    int64_t step                # updates made
+    int64_t diverged            # 1 once a loss was not finite
+    double loss_sum             # of this epoch so far
+    double hits
+    double beta1_power          # beta1 ** step and beta2 ** step
+    double beta2_power
+
+ctypedef struct Job:
+    real* parameters
+    real* state
+    real* gradient
+    real* workspace
+    double* tallies
+    Epoch* record
+    Position* position
+    int64_t* control
+    int32_t* order              # NULL: the rows as they come
+    const Layer* layers
+    const Slab* slabs
+    const Settings* settings
+    long n_layers
+    long n_slabs
+    long thread
+    real* own                   # this thread's part of the workspace
+
+ctypedef struct Samples:
+    const real* x               # (rows, inputs)
+    const real* y               # (rows, outputs), or NULL
+    const int32_t* labels       # (rows,), or NULL
+    const int32_t* order        # row s of a batch is order[s]; NULL: s itself
+    long rows

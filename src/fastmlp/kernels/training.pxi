@@ -1,0 +1,307 @@
+# ---- training -------------------------------------------------------------------------------------------------
+# A step has two halves with a barrier behind each: every thread takes samples forward and back; every thread takes
+# slabs of the parameters through gradient, penalty and update. All threads walk through run() side by side and
+# come to the same decisions from the same numbers; the first one keeps the books.
+
+cdef enum:
+    ARRIVED = 0             # places in job.control, a cache line apart
+    GENERATION = 8
+    ABANDONED = 16
+    SPINS = 4000            # tries before a waiting thread offers its core to others: some 20 to 50 microseconds
+
+
+cdef bint meet(Job* job) noexcept nogil:
+    """Wait until every thread is here; False where the call was abandoned and nobody will come any more."""
+    cdef int64_t generation
+    cdef long spins = 0
+    if job.settings.threads == 1:
+        return True
+    generation = atomic_load(&job.control[GENERATION])
+    if atomic_add(&job.control[ARRIVED], 1) == job.settings.threads:
+        atomic_store(&job.control[ARRIVED], 0)
+        atomic_store(&job.control[GENERATION], generation + 1)
+        return True
+    while atomic_load(&job.control[GENERATION]) == generation:
+        if atomic_load(&job.control[ABANDONED]):
+            return False
+        spins += 1
+        if spins < SPINS:
+            spin_pause()
+        else:
+            sched_yield()
+    return True
+
+
+cdef uint64_t mix(uint64_t z) noexcept nogil:
+    """A bijection of 64 bits that leaves no pattern: the finaliser of SplitMix64 (G. Steele et al., 2014)."""
+    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, long size) noexcept nogil:
+    # order (size,)
+    """order = the permutation that seed and epoch name, whatever was before (Fisher and Yates; R. Durstenfeld, 1964)."""
+    cdef uint64_t golden = 0x9E3779B97F4A7C15
+    cdef uint64_t key = mix(<uint64_t> seed + golden * <uint64_t> (epoch + 1))
+    cdef long i, j
+    cdef int32_t kept
+    for i in range(size):
+        order[i] = <int32_t> i
+    for i in range(size - 1, 0, -1):
+        # 32 random bits times (i + 1), shifted down: D. Lemire (2019), its bias below size / 2^32
+        j = <long> (((mix(key + golden * <uint64_t> i) >> 32) * <uint64_t> (i + 1)) >> 32)
+        kept = order[i]
+        order[i] = order[j]
+        order[j] = kept
+
+
+cdef void slabs_of_thread(const Job* job, long* first, long* end) noexcept nogil:
+    """This thread's slabs: neighbours whose cost is its share of the whole."""
+    cdef int64_t total = 0, passed = 0
+    cdef long s, owner
+    for s in range(job.n_slabs):
+        total += job.slabs[s].cost
+    first[0] = end[0] = 0
+    for s in range(job.n_slabs):
+        owner = <long> ((2 * passed + job.slabs[s].cost) * job.settings.threads // (2 * total))
+        if owner < job.thread:
+            first[0] = s + 1
+        if owner <= job.thread:
+            end[0] = s + 1
+        passed += job.slabs[s].cost
+
+
+cdef double penalty_of(const Job* job, const Slab* slab) noexcept nogil:
+    """l2 / 2 Σ W² + l1 Σ |W| over a slab, both already over N."""
+    cdef double penalty = 0
+    cdef const real* w = job.parameters + slab.begin
+    if job.settings.l2 > 0:
+        penalty += 0.5 * job.settings.l2 * sum_of_squares(w, slab.penalized)
+    if job.settings.l1 > 0:
+        penalty += job.settings.l1 * sum_of_magnitudes(w, slab.penalized)
+    return penalty
+
+
+cdef inline bint penalized(const Job* job) noexcept nogil:
+    return job.settings.l1 > 0 or job.settings.l2 > 0
+
+
+cdef inline double* penalties(const Job* job, int64_t step) noexcept nogil:
+    """The slabs' penalties before a step; two rows in turn, so that one is read while the next is written."""
+    return job.tallies + job.settings.penalties_at + (step % 2) * job.n_slabs
+
+
+cdef void find_penalties(const Job* job, int64_t step) noexcept nogil:
+    cdef long s
+    if penalized(job):
+        for s in range(job.n_slabs):
+            penalties(job, step)[s] = penalty_of(job, &job.slabs[s])
+
+
+cdef double total_penalty(const Job* job, int64_t step) noexcept nogil:
+    cdef double total = 0
+    cdef long s
+    if penalized(job):
+        for s in range(job.n_slabs):
+            total += penalties(job, step)[s]
+    return total
+
+
+cdef double published_shift(const Job* job, int64_t step, long layer) noexcept nogil:
+    """λ ΣW² of a layer: what the article adds to every weight where λ W belongs, here over N like the rest."""
+    cdef double total = 0
+    cdef long s
+    if job.settings.published_ridge:
+        for s in range(job.n_slabs):
+            if job.slabs[s].layer == layer:
+                total += 2 * penalties(job, step)[s]
+    return total
+
+
+cdef Step step_of(const Job* job, const Position* now, long rows, double rate, bint keep_gradient) noexcept nogil:
+    cdef const Settings* settings = job.settings
+    cdef Step step
+    step.scale = <real> (1.0 / rows)
+    step.rate = <real> rate
+    step.momentum = <real> settings.momentum
+    step.beta1 = <real> settings.beta1
+    step.beta2 = <real> settings.beta2
+    step.epsilon = <real> settings.epsilon
+    step.m_scale = <real> (1.0 / (1.0 - now.beta1_power * settings.beta1))
+    step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
+    step.nesterov = settings.nesterov
+    step.keep_gradient = keep_gradient
+    return step
+
+
+cdef void update_slab(const Job* job, const Slab* slab, const Position* now, const Step* step) noexcept nogil:
+    """Penalty and optimizer over a slab whose gradient is summed."""
+    cdef const Settings* settings = job.settings
+    cdef Penalty penalty
+    cdef real* w = job.parameters + slab.begin
+    cdef real* g = job.gradient + slab.begin
+    cdef real* m = job.state + slab.begin
+    cdef real* v = job.state + settings.parameters + slab.begin
+    cdef long weights = slab.penalized if penalized(job) else 0, size = slab.end - slab.begin
+    if weights > 0:
+        penalty.l1 = <real> settings.l1
+        penalty.l2 = <real> (0 if settings.published_ridge else settings.l2)
+        penalty.shift = <real> published_shift(job, now.step, slab.layer)
+        update(w, g, m, v, weights, step, &penalty, <int> settings.optimizer)
+    update(w + weights, g + weights, m + weights, v + weights, size - weights, step, NULL, <int> settings.optimizer)
+
+
+cdef void update_parameters(Job* job, const Position* now, const Step* step, long rows, long chunk_rows, bint more) noexcept nogil:
+    """This thread's slabs: gradient over all samples of a chunk (wide) or of the batch, then the update."""
+    cdef long first, end, s
+    cdef const Slab* slab
+    slabs_of_thread(job, &first, &end)
+    for s in range(first, end):
+        slab = &job.slabs[s]
+        if not job.settings.narrow:
+            wide_slab_gradient(job, slab, chunk_rows, more)
+        elif groups_of(job, rows) > 1:
+            add_groups(job, slab, groups_of(job, rows))
+        if step == NULL:
+            continue
+        update_slab(job, slab, now, step)
+        if penalized(job):
+            penalties(job, now.step + 1)[s] = penalty_of(job, slab)
+        if step.keep_gradient:
+            job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
+
+
+cdef bint batch_gradient(Job* job, const Samples* samples, long first, long rows, bint gathered) noexcept nogil:
+    """The batch's deltas and tallies and, but for the last chunk of a wide network, its gradient; False: abandoned."""
+    cdef long begin = 0, chunk = job.settings.chunk
+    if job.settings.narrow:
+        narrow_gradient(job, samples, first, rows, gathered)
+        return meet(job)
+    while True:
+        wide_rows(job, samples, first + begin, min(chunk, rows - begin),
+                  <Tally*> job.tallies + begin // ROW_BLOCK, True)
+        if not meet(job):
+            return False
+        if begin + chunk >= rows:
+            return True
+        update_parameters(job, job.position, NULL, rows, chunk, begin > 0)
+        if not meet(job):
+            return False
+        begin += chunk
+
+
+cdef Tally sum_of_tallies(const Tally* tallies, long count) noexcept nogil:
+    cdef Tally total
+    cdef long i
+    total.loss = total.hits = 0
+    for i in range(count):
+        total.loss += tallies[i].loss
+        total.hits += tallies[i].hits
+    return total
+
+
+cdef long tallies_of(const Job* job, long rows) noexcept nogil:
+    """How many tallies a batch of `rows` leaves."""
+    return groups_of(job, rows) if job.settings.narrow else (rows + ROW_BLOCK - 1) // ROW_BLOCK
+
+
+cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered) noexcept nogil:
+    """Loss and hits of all `samples`, forward only; False where the call was abandoned."""
+    cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
+    cdef long begin = 0, chunk = job.settings.chunk, count
+    if job.settings.narrow:
+        count = (samples.rows + chunk - 1) // chunk
+        narrow_tallies(job, samples, tallies, gathered)
+    else:
+        count = (samples.rows + ROW_BLOCK - 1) // ROW_BLOCK
+        while begin < samples.rows:
+            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies + begin // ROW_BLOCK, False)
+            begin += chunk
+            if not meet(job):       # the next chunk may be shared out otherwise, over the same rows of the workspace
+                return False
+    if not meet(job):
+        return False
+    total[0] = sum_of_tallies(tallies, count)
+    return True
+
+
+cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gathered) noexcept nogil:
+    """One batch: gradient and update, or no update where the loss is not finite. False: abandoned."""
+    cdef const Settings* settings = job.settings
+    cdef long first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
+    cdef long last_chunk = (rows - 1) // settings.chunk * settings.chunk
+    cdef bint ends_epoch = first + rows == samples.rows
+    cdef Tally tally
+    cdef Step step
+    cdef double penalty
+    if not batch_gradient(job, samples, first, rows, gathered):
+        return False
+    tally = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
+    penalty = total_penalty(job, now.step)
+    now.loss_sum += tally.loss + penalty * rows
+    now.hits += tally.hits
+    if not isfinite(tally.loss + penalty):
+        now.diverged = 1
+        return True
+    step = step_of(job, now, rows, job.record[now.epoch - settings.first_epoch].learning_rate, ends_epoch)
+    update_parameters(job, now, &step, rows, rows - last_chunk, last_chunk > 0)
+    now.step += 1
+    now.beta1_power *= settings.beta1
+    now.beta2_power *= settings.beta2
+    return meet(job)
+
+
+cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
+    """Write the epoch down, validate, and go to the next. False: abandoned."""
+    cdef const Settings* settings = job.settings
+    cdef Epoch* record = &job.record[now.epoch - settings.first_epoch]
+    cdef Tally tally
+    cdef double norm = 0
+    cdef long s
+    if job.thread == 0:
+        record.loss = now.loss_sum / settings.rows
+        record.accuracy = now.hits / settings.rows
+        if now.diverged:
+            record.gradient_norm = NAN
+        else:
+            for s in range(job.n_slabs):
+                norm += job.tallies[settings.norms_at + s]
+            record.gradient_norm = sqrt(norm)
+    if validation.rows > 0:
+        if not validate(job, validation, &tally, gathered):
+            return False
+        if job.thread == 0:
+            record.val_loss = tally.loss / validation.rows + total_penalty(job, now.step)
+            record.val_accuracy = tally.hits / validation.rows
+    now.epoch += 1
+    now.batch = 0
+    now.loss_sum = now.hits = 0
+    return True
+
+
+cdef void run(Job* job, const Samples* samples, const Samples* validation, long steps) noexcept nogil:
+    """At most `steps` steps from where job.position stands; threads meet, or leave when the call is abandoned."""
+    cdef const Settings* settings = job.settings
+    cdef Position now = job.position[0]
+    cdef bint laid_out = False, validation_laid_out = False
+    if job.thread == 0:
+        find_penalties(job, now.step)
+    while steps > 0 and now.epoch < settings.epochs and not now.diverged:
+        if now.batch == 0 and settings.shuffle:
+            if job.thread == 0:
+                shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
+            if not meet(job):
+                return
+        if not step_once(job, samples, &now, laid_out):
+            return
+        laid_out = True
+        now.batch += 1
+        if now.batch * settings.batch >= samples.rows or now.diverged:
+            if not end_epoch(job, validation, &now, validation_laid_out):
+                return
+            validation_laid_out = True
+        steps -= 1
+    # Nobody may change what others still read: the position is written once all are through.
+    if meet(job) and job.thread == 0:
+        job.position[0] = now

@@ -1,0 +1,156 @@
+/* The vocabulary that the kernels are written in, and that Cython itself has no words for: a number type that the
+ * build chooses, vectors of it, the constants that depend on it, and atomics. No arithmetic of a network is here.
+ *
+ * The build sets REAL_BITS (32 or 64) and VECTOR_BYTES (16, 32 or 64). Vectors are GCC's and Clang's own extension:
+ * the compiler turns `a * b + c` on them into the best instructions of the target, so that one source serves every
+ * instruction set. MSVC has no such extension; setup.py refuses it.
+ */
+#ifndef FASTMLP_VECTOR_H
+#define FASTMLP_VECTOR_H
+
+#if !defined(__GNUC__)
+#error "fastmlp needs a compiler with vector extensions: GCC or Clang (on Windows: clang-cl or MinGW-w64), not MSVC"
+#endif
+
+#include <math.h>
+#include <sched.h>
+#include <stdint.h>
+#include <string.h>
+
+#if REAL_BITS == 32
+typedef float real;
+typedef int32_t integer;
+#define REAL_SQRT(x) __builtin_sqrtf(x)
+#define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
+#define MAGIC 0x1.8p23f              /* adding it rounds to a whole number, kept in the low bits */
+#define LN2_HIGH 0x1.63p-1f          /* ln 2 in two parts; n * LN2_HIGH is exact for every exponent n */
+#define LN2_LOW -0x1.bd0106p-13f
+#define EXP_FLOOR -110.0f            /* exp is 0 below, even among the denormals */
+#define EXP_CEILING 90.0f            /* and infinite above */
+#define TANH_ONE -20.0f              /* tanh rounds to 1 where exp(2x) is below exp(TANH_ONE) */
+#define NORMAL_SCALE 0x1p24f         /* lifts every denormal to a normal number */
+#define NORMAL_SHIFT 24
+#define SMALLEST_NORMAL 0x1p-126f
+/* Near-minimax fits (Chebyshev interpolation in 50 digits, tests/test_elementwise.py states the error):
+ * exp(r) = 1 + r + r^2 * (EXP_0 + EXP_1 r + ...),       |r| <= ln(2) / 2,  0.13 ulp
+ * log(1 + f) = 2s + s z (LOG_0 + LOG_1 z + ...),        s = f / (2 + f), z = s^2 */
+#define EXP_TERMS 5
+#define EXP_TABLE {0.5f, 0.16666576845993976f, 0.04166655443768594f, 0.008363202971575855f, 0.0013926213466332443f}
+#define LOG_TERMS 3
+#define LOG_TABLE {0.66666685095429069f, 0.39988757716604847f, 0.29580985929974422f}
+#else
+typedef double real;
+typedef int64_t integer;
+#define REAL_SQRT(x) __builtin_sqrt(x)
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+#define MAGIC 0x1.8p52
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_FLOOR -760.0
+#define EXP_CEILING 720.0
+#define TANH_ONE -45.0
+#define NORMAL_SCALE 0x1p53
+#define NORMAL_SHIFT 53
+#define SMALLEST_NORMAL 0x1p-1022
+#define EXP_TERMS 10
+#define EXP_TABLE {0.5, 0.16666666666666667456, 0.041666666666623991516, 0.0083333333333300513464, \
+                   0.0013888888917281793308, 0.00019841269863105968748, 0.000024801521190217727651, \
+                   2.7557268378684192873e-6, 2.7620138719733995569e-7, 2.5100424157005066788e-8}
+#define LOG_TERMS 7
+#define LOG_TABLE {0.66666666666666697077, 0.39999999999898890514, 0.28571428626253837606, 0.22222211089379496214, \
+                   0.18182892432536871201, 0.15331611722055007885, 0.14617807153417324964}
+#endif
+static const real EXP_COEFFICIENTS[EXP_TERMS] = EXP_TABLE;
+static const real LOG_COEFFICIENTS[LOG_TERMS] = LOG_TABLE;
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+
+/* A register tile is as large as the register file allows: rows x vectors accumulators, one row of vectors, one
+ * scalar. 32 registers take 8 x 3, 16 take 6 x 2 where the multiply-add is one instruction, else 4 x 2. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define TILE_ROWS 8
+#define TILE_VECTORS 3
+#elif defined(__FMA__)
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
+#else
+#define TILE_ROWS 4
+#define TILE_VECTORS 2
+#endif
+
+#define splat(x) ((real)(x) - (vec){0})       /* minus zero keeps the sign of -0, so it costs nothing */
+#define ZERO ((vec){0})
+#define divide(a, b) ((a) / (b))               /* Cython would turn a / b into a division of numbers */
+#define bits(x) ((ivec)(x))
+#define from_bits(x) ((vec)(x))
+#define is_less(a, b) ((ivec)((a) < (b)))      /* all bits of a lane set where true; false for NaN */
+#define is_equal(a, b) ((ivec)((a) == (b)))
+#define select(mask, a, b) from_bits(((mask) & bits(a)) | (~(mask) & bits(b)))
+#define SIGN_BIT ((integer)((integer)1 << (sizeof(real) * 8 - 1)))
+#define sign_of(x) (bits(x) & SIGN_BIT)
+#define magnitude(x) from_bits(bits(x) & ~SIGN_BIT)
+#define with_sign(x, sign) from_bits(bits(x) | (sign))
+#define power_of_two(n) from_bits(((n) + (integer)EXPONENT_BIAS) << MANTISSA_BITS)
+
+static inline vec square_root(vec x)
+{
+    vec root;
+    for (int lane = 0; lane < LANES; lane++)
+        root[lane] = REAL_SQRT(x[lane]);
+    return root;
+}
+
+/* The last, partial vector of a row: the same arithmetic as a full one, so that a value never depends on where a
+ * row or a thread's share happens to end. Lanes past `count` are zero and are not touched in memory. */
+static inline vec load_first(const real *p, long count)
+{
+    vec x = {0};
+    memcpy(&x, p, (size_t)count * sizeof(real));
+    return x;
+}
+
+static inline void store_first(real *p, vec x, long count)
+{
+    memcpy(p, &x, (size_t)count * sizeof(real));
+}
+
+/* Each lane plus the lane `distance` away: log2(LANES) of these leave the sum of all lanes in every lane. */
+static inline vec fold(vec x, integer distance)
+{
+#if defined(__clang__)
+    vec other;
+    for (int lane = 0; lane < LANES; lane++)
+        other[lane] = x[lane ^ distance];
+    return x + other;
+#else
+    ivec lanes;
+    for (int lane = 0; lane < LANES; lane++)
+        lanes[lane] = lane;
+    return x + __builtin_shuffle(x, lanes ^ distance);
+#endif
+}
+
+static inline real sum_of_lanes(vec x)
+{
+    for (int distance = LANES / 2; distance; distance /= 2)
+        x = fold(x, distance);
+    return x[0];
+}
+
+/* Barriers between threads (train.pxi): acquire and release, as the C11 memory model means them. */
+#define atomic_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
+#define atomic_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define atomic_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
+#if defined(__x86_64__) || defined(__i386__)
+#define spin_pause() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define spin_pause() __asm__ __volatile__("yield")
+#else
+#define spin_pause() ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+# ---- the vocabulary -------------------------------------------------------------------------------------------
+# vector.h declares these; here Cython learns of them. `vec` is a vector of LANES reals that Cython takes for a
+# number: `a * b + c` goes through to the compiler as it stands, and a real beside a vec stands in every lane.
+# `ivec` is the same vector seen as integers: what a comparison gives, and the bits of a floating point number.
+
+cdef extern from "kernels/vector.h" nogil:
+    ctypedef double real
+    ctypedef double vec
+    ctypedef long integer
+    ctypedef long ivec
+    const int REAL_BITS, LANES, TILE_ROWS, TILE_VECTORS
+    const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, NORMAL_SHIFT
+    const real MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
+    const real EXP_COEFFICIENTS[]
+    const real LOG_COEFFICIENTS[]
+    const integer SIGN_BIT
+    const vec ZERO
+    vec splat(real x)
+    ivec bits(vec x)
+    vec from_bits(ivec x)
+    ivec is_less(vec a, vec b)
+    ivec is_equal(vec a, vec b)
+    vec select(ivec mask, vec a, vec b)
+    ivec sign_of(vec x)
+    vec magnitude(vec x)
+    vec with_sign(vec x, ivec sign)
+    vec power_of_two(ivec n)
+    vec divide(vec a, vec b)
+    vec square_root(vec x)
+    real sum_of_lanes(vec x)
+    vec load_first(const real* p, long count)
+    void store_first(real* p, vec x, long count)
+    int64_t atomic_add(int64_t* p, int64_t n)
+    int64_t atomic_load(int64_t* p)
+    void atomic_store(int64_t* p, int64_t n)
+    void spin_pause()
+    int sched_yield()
+
+cdef inline vec load(const real* p) noexcept nogil:
+    return (<const vec*> p)[0]
+
+
+cdef inline void store(real* p, vec x) noexcept nogil:
+    (<vec*> p)[0] = x
+
+
+cdef inline long rounded_up(long count, long unit) noexcept nogil:
+    return (count + unit - 1) // unit * unit

@@ -1,0 +1,655 @@
+"""Network: topology, parameters and their views, training, prediction, files; and `train`, which makes one to fit data.
+
+Imports everything to its left: the door, the layout, the backend, the training loop. The article, the datasets'
+examples, plotting and the command line import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _backend, _files, _layout, _validate, training
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.history import History
+from fastmlp.optimizers import SGD, Adam
+
+_NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
+_FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
+
+
+class Network:
+    """A multilayer perceptron: layers z = h W + b, h = f(z).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden sizes, outputs: at least two numbers.
+    activation : str or sequence of str, default "relu"
+        The hidden layers' activation, one for all or one each: identity, sigmoid, tanh, relu.
+    loss : str, default "squared_error"
+        squared_error, binary_cross_entropy or cross_entropy.
+    output : str or None, default None
+        The output activation; None takes the loss's own: identity, sigmoid, softmax.
+    bias : bool, default True
+        Whether layers have biases.
+    l1, l2 : float, default 0.0
+        The penalties' factors: the objective is
+        (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\|, N the number of rows, biases free.
+    classes : array-like or None, default None
+        The labels, one a class; None numbers them.
+    seed : int or None, default None
+        Seed of the initial weights and of shuffling; None draws one.
+    dtype : float32 or float64, default float64
+        The dtype of parameters and arithmetic.
+    backend : str or None, default None
+        ``"reference"``, an instruction set, or None for the build in use.
+
+    Attributes
+    ----------
+    sizes, activations : tuple
+        The layers' sizes, inputs first; the activation of each layer, output last.
+    params : ndarray, shape (parameters,)
+        All parameters in one vector: W then b, layer by layer. Write into it to set them.
+    weights, biases : tuple of ndarray, shapes (in, out) and (out,)
+        Views of `params`; `biases` is empty without biases.
+    classes_ : ndarray or None
+        The labels, one a class; None for regression and multi-label targets.
+    history : History
+        What happened in all trainings so far.
+    metadata : dict of str to str
+        Notes that are saved with the network.
+    seed : int
+        The seed in use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument cannot be used; the message names it, what came and what is accepted.
+
+    Notes
+    -----
+    Weights start uniform in ±sqrt(6 / (in + out)) (X. Glorot and Y. Bengio, Understanding the difficulty of training
+    deep feedforward neural networks, 2010), biases at 0.
+
+    Examples
+    --------
+    >>> net = Network((2, 3, 1), activation="tanh", seed=0)
+    >>> [w.shape for w in net.weights], len(net.params)
+    ([(2, 3), (3, 1)], 13)
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], *, activation: str | Sequence[str] = "relu", loss: str = "squared_error",
+        output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0, classes: Any = None,
+        seed: int | None = None, dtype: Any = np.float64, backend: str | None = None,
+    ) -> None:
+        sizes = _validate.hidden_sizes(sizes) if not isinstance(sizes, int) else (sizes,)
+        if len(sizes) < 2:
+            raise ValueError(f"sizes: got {sizes}; inputs and outputs at least are needed, such as (2, 3, 1)")
+        task = _validate.task(loss, sizes[-1], output=output, classes=classes)
+        self._set_up(sizes[0], sizes[1:-1], task, activation, bias, l1, l2, seed, dtype, backend)
+
+    @classmethod
+    def _for_task(
+        cls, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
+        seed: Any, dtype: Any, backend: Any,
+    ) -> Network:
+        """Make a network for targets that have been looked at."""
+        network = cls.__new__(cls)
+        network._set_up(inputs, hidden, task, activation, bias, l1, l2, seed, dtype, backend)
+        return network
+
+    def _set_up(
+        self, inputs: int, hidden: Any, task: _validate.Task, activation: Any, bias: Any, l1: Any, l2: Any,
+        seed: Any, dtype: Any, backend: Any,
+    ) -> None:
+        hidden = _validate.hidden_sizes(hidden)
+        self.sizes: tuple[int, ...] = (inputs, *hidden, task.outputs)
+        self.activations: tuple[str, ...] = (*_validate.activations(activation, len(hidden)), task.output)
+        self._task = task
+        self._bias = _validate.flag(bias, "bias")
+        self.l1, self.l2 = _validate.number(l1, "l1"), _validate.number(l2, "l2")
+        self.dtype = _validate.floating(dtype) or np.dtype(np.float64)
+        self.seed = _validate.seed(seed)
+        self._kernels = _backend.kernels(self.dtype, backend)
+        self.backend = backend or _backend.in_use
+        self._layers = _layout.network_layers(self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias)
+        self.params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
+        self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
+        self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
+        self.history = History()
+        self.metadata: dict[str, str] = {}
+        self._optimizer: SGD | Adam | None = None
+        self._state: training.OptimizerState | None = None
+        self._forward_plan = self._plan(_FORWARD_ROWS)
+        self._initialize()
+
+    def _weights_of(self, layer: np.void) -> np.ndarray:
+        begin, inputs, outputs = (int(layer[name]) for name in ("weights", "inputs", "outputs"))
+        return self.params[begin : begin + inputs * outputs].reshape(inputs, outputs)
+
+    def _bias_of(self, layer: np.void) -> np.ndarray:
+        return self.params[int(layer["bias"]) : int(layer["bias"] + layer["outputs"])]
+
+    def _initialize(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        for weights in self.weights:
+            limit = np.sqrt(6 / sum(weights.shape))
+            weights[:] = generator.uniform(-limit, limit, weights.shape)
+
+    @property
+    def classes_(self) -> np.ndarray | None:
+        """The labels, one a class; None for regression and multi-label targets."""
+        return self._task.classes
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self._task.loss.name
+
+    def __repr__(self) -> str:
+        """Show sizes, activations and loss."""
+        return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, dtype={self.dtype.name})"
+
+    def _metric(self) -> int:
+        """Number the measure of accuracy that goes with the targets."""
+        if self._task.kind == "real":
+            return _NO_METRIC
+        if self._task.kind == "multilabel" or self._task.outputs == 1:
+            return _THRESHOLD
+        return _LARGEST
+
+    def _settings(self, rows: int) -> dict[str, float]:
+        """The fields of SETTINGS that come of the network."""
+        return {
+            "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / rows, "l2": self.l2 / rows,
+        }
+
+    def _plan(self, rows: int) -> _layout.Plan:
+        return _layout.plan(
+            self._layers, self._kernels.sizes(), batch=min(rows, _FORWARD_ROWS), rows=rows, **self._settings(rows)
+        )
+
+    def train(
+        self, X: Any, y: Any, *, optimizer: str | SGD | Adam = "adam", learning_rate: float | None = None,
+        batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
+        progress: Callable[[training.Progress], None] | None = None, seed: int | None = None,
+        n_threads: int | None = None,
+    ) -> Network:
+        """Train on from where the network stands.
+
+        With the same optimizer and seed as before, two trainings one after the other give bit for bit what one of
+        as many epochs gives. Another optimizer begins with a new state.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features; not copied when C-contiguous and of the network's dtype.
+        y : array-like, shape (rows,) or (rows, outputs)
+            The targets, coded as the network knows them.
+        optimizer, learning_rate, batch_size, epochs, shuffle, progress, n_threads
+            As in `fastmlp.train`.
+        seed : int or None, default None
+            Seed of shuffling; None takes the network's.
+
+        Returns
+        -------
+        Network
+            The network itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used; nothing has been changed then.
+        """
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        values = _validate.encode(y, len(X), self.dtype, self._task)
+        optimizer, schedule = self._schedule(
+            len(X), optimizer, learning_rate, batch_size, epochs, shuffle, progress,
+            self.seed if seed is None else seed, n_threads,
+        )
+        return self._fit(training.Samples(X, values), training.Samples(), optimizer, schedule)
+
+    @staticmethod
+    def _schedule(
+        rows: int, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any, progress: Any,
+        seed: Any, n_threads: Any, frames: Sequence[int] = (),
+    ) -> tuple[SGD | Adam, training.Schedule]:
+        """Check what a training is to do."""
+        optimizer = _validate.optimizer(optimizer)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress, or None, is accepted")
+        return optimizer, training.Schedule(
+            epochs=_validate.whole(epochs, "epochs"),
+            batch=_validate.batch_size(batch_size, rows),
+            shuffle=_validate.flag(shuffle, "shuffle"),
+            seed=_validate.seed(seed),
+            learning_rate=_validate.learning_rate(learning_rate, optimizer),
+            n_threads=None if n_threads is None else _validate.whole(n_threads, "n_threads", maximum=1024),
+            progress=progress,
+            frames=frames,
+        )
+
+    def _fit(
+        self, samples: training.Samples, validation: training.Samples, optimizer: SGD | Adam,
+        schedule: training.Schedule, **settings: float,
+    ) -> Network:
+        """Train on checked arrays; `settings` override fields of SETTINGS."""
+        if self._state is None:
+            self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype))
+        elif optimizer != self._optimizer:
+            position = training.start_position()
+            position["epoch"] = self._state.position["epoch"]
+            self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype), position)
+        self._optimizer = optimizer
+        # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
+        for name in ("diverged", "batch", "loss_sum", "hits"):
+            self._state.position[name] = 0
+        fields = {name: getattr(optimizer, name, 0) for name in ("momentum", "nesterov", "beta1", "beta2", "epsilon")}
+        fields |= self._settings(len(samples)) | {"optimizer": optimizer.code} | settings
+        history = training.train(
+            self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields
+        )
+        self.history = self.history.extended(history)
+        return self
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The output layer's activations, shape (rows, outputs)."""
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        plan = self._forward_plan
+        outputs = np.empty((len(X), self.sizes[-1]), self.dtype)
+        workspace = training.aligned_zeros(plan.workspace, self.dtype)
+        self._kernels.forward(outputs, self.params, workspace, plan.layers, plan.settings, X, len(X))
+        return outputs
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels or numbers.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+
+        Returns
+        -------
+        ndarray
+            Labels, shape (rows,); or 0 and 1 of multi-label targets, int64, shape (rows, outputs); or numbers, shape
+            (rows,) or (rows, outputs) as the targets were.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` cannot be used, such as with another number of columns.
+        """
+        outputs = self._outputs(X)
+        if self.classes_ is not None:
+            chosen = outputs[:, 0] > 0.5 if self._task.outputs == 1 else outputs.argmax(axis=1)
+            return self.classes_[chosen.astype(np.intp)]
+        if self._task.kind == "multilabel":
+            return (outputs > 0.5).astype(np.int64)
+        return outputs[:, 0] if self._task.squeeze else outputs
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+
+        Returns
+        -------
+        ndarray of the network's dtype
+            One column a class, in the order of `classes_`; for multi-label targets one column an output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` cannot be used, or the loss is not one of probabilities.
+        """
+        if self.loss_name == "squared_error":
+            raise ValueError(
+                "predict_proba: got a network trained with loss 'squared_error', whose outputs are no probabilities; "
+                "'cross_entropy' or 'binary_cross_entropy' is needed; forward(X)[-1] gives the outputs as they are"
+            )
+        outputs = self._outputs(X)
+        if self.classes_ is not None and self._task.outputs == 1:
+            return np.hstack((1 - outputs, outputs))
+        return outputs
+
+    def forward(self, X: Any) -> list[np.ndarray]:
+        """Compute every layer's activations.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+
+        Returns
+        -------
+        list of ndarray, shapes (rows, size of the layer)
+            h = f(h_below W + b) of each layer, the output layer's last.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` cannot be used.
+        """
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        below, activations = X, []
+        for number in range(len(self.sizes) - 2):
+            h = np.empty((len(X), self.sizes[number + 1]), self.dtype)
+            bias = self.biases[number] if self._bias else None
+            code = ACTIVATIONS[self.activations[number]]
+            self._kernels.dense_forward(h, below, self.weights[number], bias, code, len(X), below.shape[1], h.shape[1])
+            activations.append(h)
+            below = h
+        return [*activations, self._outputs(X)]
+
+    def loss(self, X: Any, y: Any) -> float:
+        """Compute the objective over rows, penalty included: what training differentiates.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+        y : array-like, shape (rows,) or (rows, outputs)
+            The targets.
+
+        Returns
+        -------
+        float
+            (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\| with N the number of these rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used.
+        """
+        return self._evaluate(X, y)[0]
+
+    def _evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+        """The objective and the fraction classified rightly."""
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        values = _validate.encode(y, len(X), self.dtype, self._task)
+        plan = self._plan(len(X))
+        return self._kernels.evaluate(
+            self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
+            plan.layers, plan.slabs, plan.settings, X, values, len(X),
+        )
+
+    def gradient(self, X: Any, y: Any) -> np.ndarray:
+        """Compute the gradient of `loss` by every parameter.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+        y : array-like, shape (rows,) or (rows, outputs)
+            The targets.
+
+        Returns
+        -------
+        ndarray of the network's dtype, shape (parameters,)
+            In the order of `params`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used.
+        """
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        values = _validate.encode(y, len(X), self.dtype, self._task)
+        plan = _layout.plan(
+            self._layers, self._kernels.sizes(), batch=len(X), rows=len(X), **self._settings(len(X))
+        )
+        gradient = np.empty_like(self.params)
+        self._kernels.gradient(
+            gradient, self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
+            plan.layers, plan.slabs, plan.settings, X, values, len(X),
+        )
+        return gradient
+
+    def score(self, X: Any, y: Any) -> float:
+        """Measure accuracy, or R² for regression.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The features.
+        y : array-like, shape (rows,) or (rows, outputs)
+            The targets.
+
+        Returns
+        -------
+        float
+            The fraction of rows classified rightly (all labels of a row, for multi-label targets); or
+            1 - Σ(y - h)² / Σ(y - mean y)², averaged over outputs; of an output that is constant, 1 if it is met
+            exactly, else 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used.
+        """
+        if self._metric() != _NO_METRIC:
+            return self._evaluate(X, y)[1]
+        outputs = self._outputs(X).astype(np.float64)
+        y = _validate.encode(y, len(outputs), self.dtype, self._task).astype(np.float64)
+        residual = ((y - outputs) ** 2).sum(axis=0)
+        total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        constant = total == 0
+        ratios = np.where(constant, (residual > 0).astype(float), residual / np.where(constant, 1, total))
+        return float(np.mean(1 - ratios))
+
+    def summary(self) -> str:
+        """Describe layers, parameters and the training so far in a few lines of text.
+
+        Returns
+        -------
+        str
+            Lines for people; print it.
+
+        Examples
+        --------
+        >>> print(Network((2, 3, 1), activation="tanh").summary().splitlines()[2])
+          2 -> 3  tanh          9 parameters
+        """
+        kind = {"real": "regression", "multilabel": "multi-label"}.get(self._task.kind, "classification")
+        lines = [f"Network: {kind}, {self.loss_name}, {self.dtype.name}, backend {self.backend}", "layers:"]
+        for number, name in enumerate(self.activations):
+            inputs, outputs = self.sizes[number : number + 2]
+            count = inputs * outputs + (outputs if self._bias else 0)
+            lines.append(f"  {f'{inputs} -> {outputs}':<7} {name:<10} {count:>4} parameters".rstrip())
+        lines.append(f"{len(self.params)} parameters in all" + ("" if self._bias else ", no biases"))
+        if len(self.history):
+            accuracy = self.history.accuracy
+            lines.append(
+                f"trained for {len(self.history)} epochs in {self.history.seconds.sum():.3g} s: "
+                f"loss {self.history.loss[-1]:.4g}"
+                + ("" if accuracy is None else f", training accuracy {accuracy[-1]:.4g}")
+            )
+        else:
+            lines.append("not trained")
+        return "\n".join(lines)
+
+    def save(self, path: Any) -> None:
+        """Write the network to a file.
+
+        The file is a safetensors file: parameters and a description, nothing that could be run. The history and the
+        optimizer's state are not saved. An existing file is replaced once the new one is whole.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+
+        Raises
+        ------
+        TypeError
+            If `metadata` is not a dict of str to str, or labels are of a kind that JSON has no form for.
+        OSError
+            If the file cannot be written.
+        """
+        for key, note in self.metadata.items():
+            if not isinstance(key, str) or not isinstance(note, str):
+                raise TypeError(f"metadata: got {key!r}: {note!r}; a dict of str to str is accepted")
+        task = self._task
+        description = {
+            "sizes": list(self.sizes), "activations": list(self.activations), "loss": self.loss_name,
+            "output": task.output, "bias": self._bias, "l1": self.l1, "l2": self.l2, "kind": task.kind,
+            "squeeze": task.squeeze, "classes": task.classes, "seed": self.seed, "metadata": self.metadata,
+        }
+        _files.write(path, self.params, description)
+
+
+def load(path: Any, *, backend: str | None = None) -> Network:
+    """Read a network from a file that `Network.save` wrote.
+
+    Safe on files from strangers: no code is run, everything is checked, and nothing is allocated past the file's own
+    size.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where from.
+    backend : str or None, default None
+        As in `Network`.
+
+    Returns
+    -------
+    Network
+        The network, its `metadata` included.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a file; the message says what is wrong with it.
+    OSError
+        If the file cannot be read.
+    """
+    parameters, known = _files.read(path)
+    try:
+        if len(known["sizes"]) < 2 or len(known["activations"]) != len(known["sizes"]) - 1:
+            raise ValueError(f"sizes {known['sizes']} do not go with activations {known['activations']}")
+        # Counted before a network is made: a description may claim more than the file holds.
+        count = sum((a + known["bias"]) * b for a, b in zip(known["sizes"], known["sizes"][1:], strict=False))
+        if count != len(parameters):
+            raise ValueError(f"sizes {known['sizes']} need {count} parameters, the file holds {len(parameters)}")
+        task = _validate.task(known["loss"], known["sizes"][-1], output=known["output"], classes=known["classes"])
+        task = dataclasses.replace(task, kind=_checked_kind(known["kind"], task), squeeze=known["squeeze"])
+        network = Network._for_task(
+            known["sizes"][0], known["sizes"][1:-1], task, activation=known["activations"][:-1], bias=known["bias"],
+            l1=known["l1"], l2=known["l2"], seed=known["seed"], dtype=parameters.dtype, backend=None,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"path: {os.fspath(path)} is no model file of fastmlp: {error}") from error
+    if backend is not None:
+        network._kernels, network.backend = _backend.kernels(network.dtype, backend), backend
+    network.params[:] = parameters
+    network.metadata = known["metadata"]
+    return network
+
+
+def _checked_kind(kind: str, task: _validate.Task) -> str:
+    """Check that targets of this kind go with a task."""
+    fitting = {"labels", "one_hot"} if task.classes is not None else {"real", "multilabel"}
+    if kind not in fitting:
+        raise ValueError(f"targets of kind {kind!r} do not go with {'labels' if task.classes is not None else 'no labels'}")
+    return kind
+
+
+def train(
+    X: Any, y: Any, *, hidden: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu",
+    loss: str | None = None, output: str | None = None, optimizer: str | SGD | Adam = "adam",
+    learning_rate: float | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
+    batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
+    progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
+    n_threads: int | None = None, backend: str | None = None,
+) -> Network:
+    """Train a multilayer perceptron.
+
+    The objective is (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\| with N the number of rows; every step
+    follows its gradient over a batch. A loss sums over outputs; squared error is ½ Σ (y - h)² a row.
+
+    Parameters
+    ----------
+    X : array-like, shape (rows, inputs)
+        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype.
+    y : array-like, shape (rows,) or (rows, outputs)
+        Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats).
+    hidden : int or sequence of int, default (100,)
+        Sizes of the hidden layers; () makes a linear model.
+    activation : str or sequence of str, default "relu"
+        One for all hidden layers or one each: identity, sigmoid, tanh, relu.
+    loss : str or None, default None
+        squared_error, binary_cross_entropy or cross_entropy. None takes cross-entropy for labels (one sigmoid output
+        and binary cross-entropy for two classes and for multi-label rows), squared error for floats.
+    output : str or None, default None
+        The output activation; None takes the loss's own. squared_error allows sigmoid.
+    optimizer : str, SGD or Adam, default "adam"
+        The optimizer or its name.
+    learning_rate : float or None, default None
+        None takes the optimizer's own: 0.001 for Adam, 0.01 for SGD.
+    l1, l2 : float, default 0.0
+        The penalties' factors.
+    bias : bool, default True
+        Whether layers have biases.
+    batch_size : int, "full" or "auto", default "auto"
+        Rows of a batch; "auto" is 200, or all rows where there are fewer. More than all rows means all.
+    epochs : int, default 200
+        Passes over the rows.
+    shuffle : bool, default True
+        Whether each epoch takes the rows in a new order. With one batch an epoch there is no order.
+    progress : callable or None, default None
+        Called about twenty times a second with a `Progress`.
+    seed : int or None, default None
+        Seed of the initial weights and the order; None draws one, which ``net.seed`` tells.
+    dtype : float32, float64 or None, default None
+        None keeps float32 features and takes float64 for all others.
+    n_threads : int or None, default None
+        None uses the CPUs that this process may use, as far as the work is worth it, and at most FASTMLP_NUM_THREADS
+        and OMP_NUM_THREADS; a number is taken as it is. The result does not depend on it, bit for bit.
+    backend : str or None, default None
+        ``"reference"`` (NumPy), an instruction set (see `show_config`), or None for the build in use.
+
+    Returns
+    -------
+    Network
+        The trained network; ``net.history`` tells what happened.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument cannot be used; the message names it, what came and what is accepted.
+
+    Warns
+    -----
+    DivergenceWarning
+        If the loss stops being finite. Training ends there; that step is not taken.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    >>> net = fastmlp.train(X, y, hidden=16, learning_rate=0.01, epochs=300, seed=0)
+    >>> net.score(X, y) > 0.98
+    True
+    """
+    dtype = _validate.floating(dtype)
+    X = _validate.features(X, dtype=dtype)
+    targets = _validate.targets(y, len(X), X.dtype, loss=loss, output=output)
+    seed = _validate.seed(seed)
+    optimizer, schedule = Network._schedule(
+        len(X), optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads
+    )
+    network = Network._for_task(
+        X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,
+        seed=seed, dtype=X.dtype, backend=backend,
+    )
+    return network._fit(training.Samples(X, targets.values), training.Samples(), optimizer, schedule)

@@ -1,0 +1,272 @@
+"""The training loop: epochs, slices of time, threads, progress. No arithmetic of a network, no printing.
+
+A call of the kernels runs as many steps as fit into about 50 milliseconds; between calls Python looks after Ctrl-C
+and progress. How the steps are cut into calls changes no number.
+
+Imports the layout and the history; the network imports it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from time import perf_counter
+from types import ModuleType
+
+import numpy as np
+
+from fastmlp import _backend, _layout
+from fastmlp.history import History
+
+SLICE_SECONDS = 0.05
+_FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
+_MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
+# Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
+# core makes some 20 to 50 of these a nanosecond.
+_WORK_PER_THREAD = 400_000
+_LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth starting threads for
+
+
+class DivergenceWarning(RuntimeWarning):
+    """The loss stopped being finite, and training was stopped there."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Parameters
+    ----------
+    epoch : int
+        Epochs behind it.
+    epochs : int
+        Epochs in all.
+    loss : float
+        The last epoch's loss; NaN before the first.
+    accuracy : float or None
+        The last epoch's accuracy; None for regression.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float | None
+
+
+@dataclass
+class Samples:
+    """Checked rows and their coded targets; `x` and `y` are None where there are none."""
+
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return 0 if self.x is None else len(self.x)
+
+
+def start_position() -> np.ndarray:
+    """Make the position of a training that has not begun, a POSITION record of shape (1,)."""
+    position = np.zeros(1, _layout.POSITION)
+    position["beta1_power"] = position["beta2_power"] = 1.0
+    return position
+
+
+@dataclass
+class OptimizerState:
+    """What the optimizer remembers from step to step, and where the training stands."""
+
+    slots: np.ndarray
+    position: np.ndarray = field(default_factory=start_position)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a training is to do: how long, in what batches, at what rate, on how many threads."""
+
+    epochs: int
+    batch: int
+    shuffle: bool
+    seed: int
+    learning_rate: float
+    n_threads: int | None = None
+    progress: Callable[[Progress], None] | None = None
+    frames: Sequence[int] = ()
+
+
+def threads_for(layers: np.ndarray, batch: int, epochs: int, rows: int, n_threads: int | None) -> int:
+    """Decide how many threads a training takes: those asked for, or as many as have work enough."""
+    if n_threads is not None:
+        return n_threads
+    step = 3 * batch * int((layers["inputs"] * layers["outputs"]).sum())
+    if step * -(-rows // batch) * epochs < _LEAST_WORK:
+        return 1
+    return max(1, min(_backend.default_threads(), step // _WORK_PER_THREAD))
+
+
+def train(
+    kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
+    validation: Samples, schedule: Schedule, settings: dict[str, float],
+) -> History:
+    """Train in place.
+
+    Parameters
+    ----------
+    kernels : module
+        The backend.
+    parameters : ndarray, shape (parameters,)
+        The flat parameter vector; changed.
+    layers : ndarray of LAYER
+        The network's layout.
+    state : OptimizerState
+        The optimizer's state and the position; changed.
+    samples, validation : Samples
+        Checked rows and coded targets.
+    schedule : Schedule
+        What to do.
+    settings : dict
+        Fields of SETTINGS that come of the loss, the optimizer and the penalties.
+
+    Returns
+    -------
+    History
+        One entry an epoch.
+    """
+    rows, first = len(samples), int(state.position["epoch"][0])
+    shuffled = schedule.shuffle and schedule.batch < rows
+    threads = threads_for(layers, schedule.batch, schedule.epochs, rows, schedule.n_threads)
+    plan = _layout.plan(
+        layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation), threads=threads,
+        settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,
+        epochs=first + schedule.epochs, **settings,
+    )
+    record = np.empty(schedule.epochs, _layout.EPOCH)
+    for name in record.dtype.names:
+        record[name] = np.nan
+    record["learning_rate"] = schedule.learning_rate
+    control = np.zeros(_layout.CONTROL_WORDS, np.int64)
+    arguments = (
+        parameters, state.slots, np.zeros_like(parameters), np.zeros(plan.tallies),
+        aligned_zeros(plan.workspace, parameters.dtype), record, state.position, control,
+        np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
+        samples.x, samples.y, validation.x, validation.y,
+    )
+    clock = _Clock(schedule, first, -(-rows // schedule.batch))
+    pool = ThreadPoolExecutor(threads - 1, "fastmlp") if threads > 1 else nullcontext()
+    with pool as workers:
+        frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, record)
+    return _history(record, clock, frames, plan.settings[0], bool(state.position["diverged"][0]))
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin on a cache line, so that no vector lies across two."""
+    item = np.dtype(dtype).itemsize
+    whole = np.zeros(size + 64 // item, dtype)
+    first = -whole.ctypes.data % 64 // item
+    return whole[first : first + size]
+
+
+def _run(
+    kernels: ModuleType, arguments: tuple, clock: _Clock, schedule: Schedule, workers: ThreadPoolExecutor | None,
+    helpers: int, record: np.ndarray,
+) -> list[tuple[int, np.ndarray]]:
+    """Call the kernels until the last epoch; returns the frames that were asked for."""
+    parameters, position = arguments[0], arguments[6]
+    frames = []
+    if 0 in schedule.frames:
+        frames.append((0, parameters.copy()))
+    while not clock.done(position):
+        steps = clock.next_steps(position)
+        started = perf_counter()
+        _call(kernels, arguments, steps, workers, helpers)
+        clock.passed(position, perf_counter() - started)
+        epoch = clock.epochs_behind(position)
+        if position["batch"][0] == 0 and epoch in clock.stops and epoch > 0:
+            frames.append((epoch, parameters.copy()))
+        if schedule.progress is not None:
+            _report(schedule, record, epoch, arguments[11])
+    return frames
+
+
+def _call(kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPoolExecutor | None, helpers: int) -> None:
+    """One call of the kernels on all threads."""
+    calls = []
+    try:
+        for thread in range(1, helpers + 1):
+            calls.append(workers.submit(kernels.train, *arguments, steps, thread))
+        kernels.train(*arguments, steps, 0)
+    except BaseException:
+        # Helpers wait for this thread at a barrier that it will not reach.
+        kernels.abandon(arguments[7])
+        raise
+    for call in calls:
+        call.result()
+
+
+def _report(schedule: Schedule, record: np.ndarray, epoch: int, settings: np.ndarray) -> None:
+    last = record[epoch - 1] if epoch else None
+    loss = float(last["loss"]) if epoch else float("nan")
+    measured = bool(settings["metric"][0])
+    name = "val_accuracy" if settings["validation_rows"][0] else "accuracy"
+    accuracy = (float(last[name]) if epoch else float("nan")) if measured else None
+    schedule.progress(Progress(epoch, schedule.epochs, loss, accuracy))
+
+
+class _Clock:
+    """Cuts a training into calls of about SLICE_SECONDS, and shares the time out over the epochs."""
+
+    def __init__(self, schedule: Schedule, first: int, batches: int) -> None:
+        self.first, self.epochs, self.batches = first, schedule.epochs, batches
+        self.stops = sorted(set(schedule.frames))
+        self.seconds = np.zeros(schedule.epochs)
+        self.budget = _FIRST_STEPS
+        self.before = 0
+
+    def epochs_behind(self, position: np.ndarray) -> int:
+        return int(position["epoch"][0]) - self.first
+
+    def steps_behind(self, position: np.ndarray) -> int:
+        return self.epochs_behind(position) * self.batches + int(position["batch"][0])
+
+    def done(self, position: np.ndarray) -> bool:
+        return bool(position["diverged"][0]) or self.epochs_behind(position) >= self.epochs
+
+    def next_steps(self, position: np.ndarray) -> int:
+        """Steps of the next call: the budget, but not past the next frame."""
+        self.before = self.steps_behind(position)
+        stop = next((stop for stop in self.stops if stop * self.batches > self.before), self.epochs)
+        return max(1, min(self.budget, stop * self.batches - self.before))
+
+    def passed(self, position: np.ndarray, seconds: float) -> None:
+        """Share a call's time out over its epochs, and set the next one's budget."""
+        after = max(self.steps_behind(position), self.before + 1)
+        steps = after - self.before
+        epochs = np.arange(self.before // self.batches, min(-(-after // self.batches), self.epochs))
+        overlap = np.minimum(after, (epochs + 1) * self.batches) - np.maximum(self.before, epochs * self.batches)
+        self.seconds[epochs] += seconds / steps * overlap
+        wanted = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
+        self.budget = max(1, min(wanted, _MOST_GROWTH * max(self.budget, steps)))
+
+
+def _history(
+    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.void, diverged: bool
+) -> History:
+    """Make a history of what the kernels wrote down; warn where it ends in a loss that is not finite."""
+    epochs = len(record)
+    if diverged:
+        epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
+        warnings.warn(
+            f"the loss stopped being finite in epoch {clock.first + epochs}, and training was stopped there, before "
+            "that step; a smaller learning_rate, scaled inputs or a smaller penalty may help",
+            DivergenceWarning,
+            stacklevel=4,
+        )
+    fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
+    if not settings["metric"]:
+        fields["accuracy"] = fields["val_accuracy"] = None
+    if not settings["validation_rows"]:
+        fields["val_loss"] = fields["val_accuracy"] = None
+    return History(**fields, seconds=clock.seconds[:epochs].copy(), frames=frames)
