@@ -140,7 +140,7 @@ def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     ((200, 24), (200, 2), 'float32')
     """
     rows = case.rows if rows is None else rows
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(1)
     X = random.standard_normal((rows, case.sizes[0]), dtype=case.dtype)
     if case.name == "xor":
         return X, np.eye(2, dtype=case.dtype)[np.logical_xor(*(X > 0).T).astype(int)]
@@ -171,7 +171,7 @@ def start(case: Case) -> Layers:
     list of (weights, biases)
         Weights of shape (in, out) and biases of shape (out,), or None, in the case's dtype.
     """
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(2)
     layers: Layers = []
     for inputs, outputs in pairwise(case.sizes):
         bound = np.sqrt(6 / (inputs + outputs))

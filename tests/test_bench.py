@@ -146,6 +146,62 @@ def test_verification_passes(cases, run, name):
     assert "agree with the reference" in run.verify(cases.CASES[name], run.builds(), 2)
 
 
+def scaled(dw, db):
+    dw *= 1.01  # Adam's steps don't show this; the gradient's norm does.
+
+
+def without_the_last_column(dw, db):
+    dw[:, -1] = 0
+
+
+def without_biases(dw, db):
+    db[:] = 0
+
+
+@pytest.mark.parametrize("corrupt", [scaled, without_the_last_column, without_biases])
+def test_verification_catches_a_wrong_gradient(run, monkeypatch, capsys, corrupt):
+    from fastmlp import _reference
+
+    right = _reference.dense_backward_weights
+
+    def wrong(dw, db, *arguments):
+        right(dw, db, *arguments)
+        corrupt(dw, db)
+
+    # The builds are compiled, so it is the other side of the comparison that is made wrong.
+    monkeypatch.setattr(_reference, "dense_backward_weights", wrong)
+    assert run.main(["--check", "--cases", "digits-float32"]) == 1
+    assert "wrong: digits-float32, " in capsys.readouterr().err
+
+
+def test_verification_catches_parameters_that_are_not_numbers(cases, run, monkeypatch):
+    right = run.few_steps
+
+    def wrong(case, backend, threads):
+        trained = right(case, backend, threads)
+        if backend != "reference":
+            trained.params[-1] = np.nan
+        return trained
+
+    monkeypatch.setattr(run, "few_steps", wrong)
+    with pytest.raises(run.MismatchError, match="parameters are nan of"):
+        run.verify(cases.CASES["xor"], run.builds(), 2)
+
+
+def test_verification_catches_one_bit_that_depends_on_threads(cases, run, monkeypatch):
+    right = run.few_steps
+
+    def wrong(case, backend, threads):
+        trained = right(case, backend, threads)
+        if threads > 1:
+            trained.params[-1] = np.nextafter(trained.params[-1], np.inf, dtype=trained.params.dtype)
+        return trained
+
+    monkeypatch.setattr(run, "few_steps", wrong)
+    with pytest.raises(run.MismatchError, match="2 threads give other bits than one"):
+        run.verify(cases.CASES["xor"], run.builds(), 1)
+
+
 # -------------------------------------------------------------------------------------------------- the table
 
 

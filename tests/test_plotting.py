@@ -193,10 +193,11 @@ def test_last_picture_of_an_animation_is_the_still_one(tmp_path):
     with Image.open(tmp_path / "all.gif") as gif:
         gif.seek(2)
         last = np.asarray(gif.convert("RGB"), int)
-    below_the_counter = slice(50, None)
-    # 256 colours stand for some thousands of blended ones: a pixel is off by a few of 255 steps at most.
-    assert np.abs(still - last)[below_the_counter].max() < 40
-    assert np.abs(still - last)[below_the_counter].mean() < 2
+    off = np.abs(still - last)[50:].max(axis=2)  # below the title, beside which the animation counts the epochs
+    # 256 colours stand for some thousands of blended ones, a few of 255 steps away; where a curve meets the frame,
+    # the animation has the one on top, the still picture the other.
+    assert off.mean() < 2
+    assert (off > 20).mean() < 1e-3
 
 
 def test_animation_without_frames_is_refused(tmp_path, xor):
@@ -208,12 +209,14 @@ def test_animation_without_frames_is_refused(tmp_path, xor):
 
 def test_nothing_global_is_touched():
     code = (
-        "import sys, matplotlib; before = dict(matplotlib.rcParams)\n"
+        "import sys, matplotlib\n"
+        "settings = lambda: {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != 'backend'}\n"
+        "before = settings()\n"
         "import fastmlp.plotting as plotting, fastmlp\n"
         "X, y = fastmlp.datasets.xor(); network = fastmlp.train(X, y, hidden=2, epochs=2, seed=0)\n"
         "plotting.plot_training(network, X, y)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
-        "assert dict(matplotlib.rcParams) == before\n"
+        "assert settings() == before\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

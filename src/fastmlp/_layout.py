@@ -240,7 +240,7 @@ def _slabs(layers: np.ndarray, narrow: bool, tile_rows: int) -> np.ndarray:
     slabs: list[tuple[int, ...]] = []
     for number, layer in enumerate(layers):
         inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
-        rows = inputs if narrow else min(128, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
+        rows = inputs if narrow else min(256, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
         for first in range(0, inputs, rows):
             count = min(rows, inputs - first)
             begin = int(layer["weights"]) + first * outputs

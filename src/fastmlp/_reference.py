@@ -10,7 +10,9 @@ Imports the layout only; `_backend` imports it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -161,156 +163,141 @@ def shuffle(order, seed, epoch, size):
     order[:size] = mixed
 
 
-def _weights(parameters: np.ndarray, layer: np.void) -> np.ndarray:
-    """A layer's weights, a view of the parameter vector."""
-    begin, inputs, outputs = int(layer["weights"]), int(layer["inputs"]), int(layer["outputs"])
-    return parameters[begin : begin + inputs * outputs].reshape(inputs, outputs)
+class _Layer(NamedTuple):
+    """A layer's weights and biases as views of a flat vector, and its activation's code."""
+
+    w: np.ndarray
+    b: np.ndarray | None
+    activation: int
 
 
-def _bias(parameters: np.ndarray, layer: np.void) -> np.ndarray | None:
-    """A layer's biases, a view of the parameter vector; None without."""
-    begin = int(layer["bias"])
-    return None if begin < 0 else parameters[begin : begin + int(layer["outputs"])]
+def _layers_of(vector: np.ndarray, layers: np.ndarray) -> list[_Layer]:
+    """View a parameter or gradient vector layer by layer."""
+    views = []
+    for layer in layers.tolist():
+        inputs, outputs, activation, weights, bias = layer[:5]
+        w = vector[weights : weights + inputs * outputs].reshape(inputs, outputs)
+        views.append(_Layer(w, None if bias < 0 else vector[bias : bias + outputs], activation))
+    return views
 
 
-def _outputs_of_layers(parameters: np.ndarray, layers: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
+def _fields(settings: np.ndarray) -> SimpleNamespace:
+    """A record's fields as plain numbers: NumPy takes longer to read a field than to multiply small matrices."""
+    return SimpleNamespace(**dict(zip(settings.dtype.names, settings[0].tolist(), strict=True)))
+
+
+def _outputs_of_layers(network: list[_Layer], x: np.ndarray) -> list[np.ndarray]:
     """The inputs, then every layer's h; z of the last."""
     activations = [x]
-    for number, layer in enumerate(layers):
-        z = activations[-1] @ _weights(parameters, layer)
-        bias = _bias(parameters, layer)
-        if bias is not None:
-            z += bias
-        activations.append(z if number == len(layers) - 1 else _activate(z, int(layer["activation"])))
+    for number, layer in enumerate(network, 1):
+        z = activations[-1] @ layer.w
+        if layer.b is not None:
+            z += layer.b
+        activations.append(z if number == len(network) else _activate(z, layer.activation))
     return activations
 
 
 def forward(outputs, parameters, workspace, layers, settings, x, rows):
     """outputs = f_L(... f_1(x W_1 + b_1) ...)."""
-    z = _outputs_of_layers(parameters, layers, x)[-1]
-    outputs[:] = _activate(z, int(layers["activation"][-1]))
+    network = _layers_of(parameters, layers)
+    with np.errstate(under="ignore"):
+        outputs[:] = _activate(_outputs_of_layers(network, x)[-1], network[-1].activation)
 
 
-def _penalty(parameters: np.ndarray, layers: np.ndarray, settings: np.void) -> float:
+def _penalty(network: list[_Layer], settings: SimpleNamespace) -> float:
     """l2 / 2 Σ W² + l1 Σ |W|, both already over N."""
     penalty = 0.0
-    for layer in layers:
-        w = _weights(parameters, layer)
-        if settings["l2"] > 0:
-            penalty += 0.5 * settings["l2"] * float(np.square(w, dtype=np.float64).sum())
-        if settings["l1"] > 0:
-            penalty += settings["l1"] * float(np.abs(w).sum(dtype=np.float64))
+    for layer in network:
+        if settings.l2 > 0:
+            penalty += 0.5 * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
+        if settings.l1 > 0:
+            penalty += settings.l1 * float(np.abs(layer.w).sum(dtype=np.float64))
     return penalty
 
 
-def _output_layer(z: np.ndarray, y: np.ndarray, layers: np.ndarray, settings: np.void) -> tuple[np.ndarray, float, int]:
+def _output_layer(
+    z: np.ndarray, y: np.ndarray, network: list[_Layer], settings: SimpleNamespace
+) -> tuple[np.ndarray, float, int]:
     """dL/dz of every row, Σ loss and hits."""
     losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
     hits = output_forward_backward(
-        losses, dz, h, z, y, settings["loss"], settings["metric"], int(layers["activation"][-1]), *z.shape
+        losses, dz, h, z, y, settings.loss, settings.metric, network[-1].activation, *z.shape
     )
     return dz, float(losses.sum(dtype=np.float64)), hits
 
 
 def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> tuple:
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
-    settings = settings[0]
+    with np.errstate(all="ignore"):
+        return _evaluate(_layers_of(parameters, layers), _fields(settings), x, y)
+
+
+def _evaluate(network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     loss = hits = 0
     # In pieces, so that as many rows as one likes take no more memory than a batch.
-    for begin in range(0, rows, 4096):
-        z = _outputs_of_layers(parameters, layers, x[begin : begin + 4096])[-1]
-        _, part, right = _output_layer(z, y[begin : begin + 4096], layers, settings)
+    for begin in range(0, len(x), 4096):
+        z = _outputs_of_layers(network, x[begin : begin + 4096])[-1]
+        _, part, right = _output_layer(z, y[begin : begin + 4096], network, settings)
         loss, hits = loss + part, hits + right
-    return loss / rows + _penalty(parameters, layers, settings), hits / rows
+    return loss / len(x) + _penalty(network, settings), hits / len(x)
 
 
-def _batch_gradient(gradient, parameters, layers, settings, x, y) -> tuple[float, int]:
-    """gradient = Σ_rows dL/dW and dL/db of every layer; returns Σ loss and hits."""
-    activations = _outputs_of_layers(parameters, layers, x)
-    dz, loss, hits = _output_layer(activations.pop(), y, layers, settings)
-    for layer, below in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
-        h = activations.pop()
-        inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
-        dense_backward_weights(_weights(gradient, layer), _bias(gradient, layer), h, dz, len(h), inputs, outputs)
-        if below is not None:
+def _batch_gradient(
+    slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, y: np.ndarray
+) -> tuple[float, int]:
+    """slopes = Σ_rows dL/dW and dL/db of every layer; returns Σ loss and hits."""
+    activations = _outputs_of_layers(network, x)
+    dz, loss, hits = _output_layer(activations.pop(), y, network, settings)
+    for number in range(len(network) - 1, -1, -1):
+        h, layer = activations[number], network[number]
+        dense_backward_weights(slopes[number].w, slopes[number].b, h, dz, len(h), *layer.w.shape)
+        if number:
             dh = np.empty_like(h)
-            dense_backward_inputs(dh, dz, _weights(parameters, layer), h, int(below["activation"]), len(h), inputs, outputs)
+            dense_backward_inputs(dh, dz, layer.w, h, network[number - 1].activation, len(h), *layer.w.shape)
             dz = dh
     return loss, hits
 
 
-def _finish_gradient(gradient, parameters, layers, settings, rows: int) -> None:
+def _finish_gradient(
+    gradient: np.ndarray, slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, rows: int
+) -> None:
     """Make the sum over rows a mean, and add the penalty's gradient."""
     gradient *= 1.0 / rows
-    if not (settings["l1"] > 0 or settings["l2"] > 0):
+    if not (settings.l1 > 0 or settings.l2 > 0):
         return
-    for layer in layers:
-        w, dw = _weights(parameters, layer), _weights(gradient, layer)
-        if settings["published_ridge"]:
-            dw += float(settings["l2"] * np.square(w, dtype=np.float64).sum())
+    for layer, slope in zip(network, slopes, strict=True):
+        if settings.published_ridge:
+            slope.w[:] += settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
         else:
-            dw += float(settings["l2"]) * w + float(settings["l1"]) * np.sign(w)
+            slope.w[:] += settings.l2 * layer.w + settings.l1 * np.sign(layer.w)
 
 
 def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> float:
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
-    settings = settings[0]
-    loss, _ = _batch_gradient(gradient, parameters, layers, settings, x, y)
-    _finish_gradient(gradient, parameters, layers, settings, rows)
-    return loss / rows + _penalty(parameters, layers, settings)
+    settings = _fields(settings)
+    network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
+    with np.errstate(all="ignore"):
+        loss, _ = _batch_gradient(slopes, network, settings, x, y)
+        _finish_gradient(gradient, slopes, network, settings, rows)
+        return loss / rows + _penalty(network, settings)
 
 
-def _update(parameters, state, gradient, settings, position, rate: float) -> None:
+def _update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleNamespace, rate: float) -> None:
     """One step of the optimizer along the gradient."""
-    if settings["optimizer"] == _ADAM:
-        beta1, beta2 = float(settings["beta1"]), float(settings["beta2"])
+    if settings.optimizer == _ADAM:
         m, v = state[: len(parameters)], state[len(parameters) :]
-        m += (gradient - m) * (1 - beta1)
-        v *= beta2
-        v += gradient * gradient * (1 - beta2)
-        m_scale = 1 / (1 - position["beta1_power"] * beta1)
-        v_scale = 1 / np.sqrt(1 - position["beta2_power"] * beta2)
-        parameters -= m * float(rate * m_scale) / (np.sqrt(v) * float(v_scale) + float(settings["epsilon"]))
-        return
-    momentum = float(settings["momentum"])
-    if momentum > 0:
-        state *= momentum
+        m += (gradient - m) * (1 - settings.beta1)
+        v *= settings.beta2
+        v += gradient * gradient * (1 - settings.beta2)
+        m_scale = 1 / (1 - now.beta1_power * settings.beta1)
+        v_scale = 1 / math.sqrt(1 - now.beta2_power * settings.beta2)
+        parameters -= m * (rate * m_scale) / (np.sqrt(v) * v_scale + settings.epsilon)
+    elif settings.momentum > 0:
+        state *= settings.momentum
         state += gradient
-        step = gradient + momentum * state if settings["nesterov"] else state
+        parameters -= rate * (gradient + settings.momentum * state if settings.nesterov else state)
     else:
-        step = gradient
-    parameters -= rate * step
-
-
-def _batches(order, settings, first: int) -> Iterator[tuple[slice | np.ndarray, int]]:
-    """The rows of each batch of an epoch from batch `first` on, and how many they are."""
-    rows, batch = int(settings["rows"]), int(settings["batch"])
-    for begin in range(first * batch, rows, batch):
-        end = min(begin + batch, rows)
-        yield (slice(begin, end) if order is None else order[begin:end]), end - begin
-
-
-def _train_epoch(parameters, state, gradient, record, position, order, layers, settings, x, y, steps) -> int:
-    """At most `steps` steps of the current epoch; returns how many were made."""
-    made = 0
-    for chosen, rows in _batches(order, settings, int(position["batch"])):
-        if made == steps:
-            return made
-        loss, hits = _batch_gradient(gradient, parameters, layers, settings, x[chosen], y[chosen])
-        penalty = _penalty(parameters, layers, settings)
-        position["loss_sum"] += loss + penalty * rows
-        position["hits"] += hits
-        made += 1
-        if not np.isfinite(loss + penalty):
-            position["diverged"] = 1
-            return made
-        _finish_gradient(gradient, parameters, layers, settings, rows)
-        _update(parameters, state, gradient, settings, position, float(record["learning_rate"]))
-        position["batch"] += 1
-        position["step"] += 1
-        position["beta1_power"] *= settings["beta1"]
-        position["beta2_power"] *= settings["beta2"]
-    return made
+        parameters -= rate * gradient
 
 
 def train(
@@ -320,32 +307,46 @@ def train(
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     if thread > 0:
         return
-    settings, position = settings[0], position[0]
-    rows, batch = int(settings["rows"]), int(settings["batch"])
+    settings, now = _fields(settings), _fields(position)
+    network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
     # What overflows becomes a loss that is not finite, and that is looked at.
     with np.errstate(all="ignore"):
-        while steps > 0 and position["epoch"] < settings["epochs"] and not position["diverged"]:
-            epoch = record[position["epoch"] - settings["first_epoch"]]
-            if position["batch"] == 0 and settings["shuffle"]:
-                shuffle(order, int(settings["seed"]), int(position["epoch"]), rows)
-            steps -= _train_epoch(parameters, state, gradient, epoch, position, order, layers, settings, x, y, steps)
-            if position["diverged"] or position["batch"] * batch >= rows:
-                _end_epoch(parameters, gradient, epoch, position, layers, settings, x_validation, y_validation)
+        while steps > 0 and now.epoch < settings.epochs and not now.diverged:
+            if now.batch == 0 and settings.shuffle:
+                shuffle(order, settings.seed, now.epoch, settings.rows)
+            epoch = record[now.epoch - settings.first_epoch]
+            first = now.batch * settings.batch
+            end = min(first + settings.batch, settings.rows)
+            chosen = slice(first, end) if order is None else order[first:end]
+            loss, hits = _batch_gradient(slopes, network, settings, x[chosen], y[chosen])
+            penalty = _penalty(network, settings)
+            now.loss_sum += loss + penalty * (end - first)
+            now.hits += hits
+            if math.isfinite(loss + penalty):
+                _finish_gradient(gradient, slopes, network, settings, end - first)
+                _update(parameters, state, gradient, settings, now, float(epoch["learning_rate"]))
+                now.step += 1
+                now.beta1_power *= settings.beta1
+                now.beta2_power *= settings.beta2
+            else:
+                now.diverged = 1
+            now.batch += 1
+            steps -= 1
+            if now.diverged or end == settings.rows:
+                _end_epoch(network, gradient, epoch, now, settings, x_validation, y_validation)
+    position[0] = tuple(vars(now).values())
 
 
-def _end_epoch(parameters, gradient, epoch, position, layers, settings, x, y) -> None:
+def _end_epoch(network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, x, y) -> None:
     """Write the epoch down, validate, and go to the next."""
-    epoch["loss"] = position["loss_sum"] / settings["rows"]
-    epoch["accuracy"] = position["hits"] / settings["rows"]
-    epoch["gradient_norm"] = np.nan if position["diverged"] else np.sqrt(np.square(gradient, dtype=np.float64).sum())
-    if settings["validation_rows"] > 0:
-        settings = np.array([settings], _layout.SETTINGS)
-        epoch["val_loss"], epoch["val_accuracy"] = evaluate(
-            parameters, None, None, layers, None, settings, x, y, int(settings["validation_rows"][0])
-        )
-    position["epoch"] += 1
-    position["batch"] = 0
-    position["loss_sum"] = position["hits"] = 0
+    epoch["loss"] = now.loss_sum / settings.rows
+    epoch["accuracy"] = now.hits / settings.rows
+    epoch["gradient_norm"] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
+    if settings.validation_rows:
+        epoch["val_loss"], epoch["val_accuracy"] = _evaluate(network, settings, x, y)
+    now.epoch += 1
+    now.batch = 0
+    now.loss_sum = now.hits = 0
 
 
 def abandon(control):

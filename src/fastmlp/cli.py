@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ ARTICLE = {
 }
 MODERN = {"hidden": 3, "learning_rate": 0.03, "epochs": 1000}
 # A few neurons may start where no descent leads out of a poor valley; a new start costs hundredths of a second.
-MODERN_STARTS, MODERN_ENOUGH = 10, 0.98
+MODERN_STARTS, MODERN_ENOUGH = 30, 0.98
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, 2 after an error (one line on standard error says which), 130 after Ctrl-C.
+        The exit code: 0; 1 if `fastmlp train` diverged; 2 after an error (one line on standard error says
+        which); 130 after Ctrl-C.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            options.run(options)
+            code = options.run(options) or 0
             sys.stdout.flush()
     except KeyboardInterrupt:
         print("fastmlp: interrupted", file=sys.stderr)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"fastmlp: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
+    return code
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
@@ -206,17 +207,19 @@ def _xor(options: argparse.Namespace) -> None:
     X, y = article.data()
     rows = settings.get("rows", len(X))
     started = time.perf_counter()
-    network, starts = (_train_modern if options.modern else _train_article)(settings, options.frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastmlp.DivergenceWarning)  # the summary says it, and what to try
+        network, starts = (_train_modern if options.modern else _train_article)(settings, options.frames)
     seconds = time.perf_counter() - started
     points = f"{rows} of {len(X)}" if rows < len(X) else f"all {len(X)}"
+    _summarise_xor(network, settings, starts, seconds)
     title = f"XOR with {settings['hidden']} hidden neurons, trained on {points} points"
     written = _draw_xor(plotting, options.out, network, X, y, np.arange(len(X)) < rows, title)
-    _summarise_xor(network, settings, starts, seconds, written)
+    print(f"{'written':<10}{', '.join(map(str, written))}")
 
 
 def _train_article(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
-    with warnings.catch_warnings(), _progress_bar(settings["epochs"]) as show:
-        warnings.simplefilter("ignore", fastmlp.DivergenceWarning)  # the summary says it, and what to try
+    with _progress_bar(settings["epochs"]) as show:
         return article.train(**settings, frames=frames, progress=show), 1
 
 
@@ -229,9 +232,9 @@ def _train_modern(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
         with _progress_bar(settings["epochs"]) as show:
             seed = settings["seed"] + start
             networks.append(_train_modern_once({**settings, "seed": seed}, X, labels, frames, show))
-        if networks[-1].score(X, labels) > MODERN_ENOUGH:
+        if _accuracy(networks[-1], X, labels) > MODERN_ENOUGH:
             break
-    return max(networks, key=lambda network: network.score(X, labels)), len(networks)
+    return max(networks, key=lambda network: _accuracy(network, X, labels)), len(networks)
 
 
 def _train_modern_once(
@@ -246,10 +249,17 @@ def _train_modern_once(
     kept = [(0, network.params.copy())]
     for start, end in itertools.pairwise(ends):
         network.train(X, labels, learning_rate=settings["learning_rate"], batch_size=30, epochs=end - start)
-        kept.append((end, network.params.copy()))
-        show(fastmlp.Progress(end, epochs, network.history.loss[-1], network.history.accuracy[-1]))
+        done = len(network.history)
+        kept.append((done, network.params.copy()))
+        show(fastmlp.Progress(done, epochs, network.history.loss[-1], network.history.accuracy[-1]))
+        if not np.isfinite(network.history.loss[-1]):
+            break
     network.history.frames = kept
     return network
+
+
+def _accuracy(network: Network, X: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(network.predict(X) == labels))
 
 
 def _draw_xor(
@@ -270,19 +280,19 @@ def _draw_xor(
     return [*(out / name for name in drawn), out / "all.gif"]
 
 
-def _summarise_xor(
-    network: Network, settings: dict[str, Any], starts: int, seconds: float, written: list[Path]
-) -> None:
+def _summarise_xor(network: Network, settings: dict[str, Any], starts: int, seconds: float) -> None:
     history = network.history
     loss = history.loss[-1]
     finite = bool(np.isfinite(loss))
     epochs = starts * settings["epochs"] if finite else len(history)
     print(f"{'loss':<10}{loss:.6g}" + ("" if finite else f" at epoch {len(history):,}: the training stopped there"))
-    print(f"{'accuracy':<10}{history.accuracy[-1]:.1%} of 300 points")
+    X, y = article.data()
+    accuracy = _accuracy(network, X, y.argmax(axis=1))
+    print(f"{'accuracy':<10}{accuracy:.1%} of {len(X)} points")
     print(f"{'epochs':<10}{epochs:,} in {seconds:.2f} s, {epochs / seconds:,.0f} a second")
     if starts > 1:
-        print(f"{'starts':<10}{starts}: the others ended below {MODERN_ENOUGH:.0%}")
-    print(f"{'written':<10}{', '.join(map(str, written))}")
+        enough = f"the others ended below {MODERN_ENOUGH:.0%}"
+        print(f"{'starts':<10}{starts}; {enough if accuracy > MODERN_ENOUGH else 'the best one counts'}")
     if not finite:
         advice = "try a smaller --learning-rate"
         if settings.get("reg") and settings["ridge"] == "published":
@@ -290,12 +300,22 @@ def _summarise_xor(
         print(f"{'diverged':<10}{advice}")
 
 
-def _train(options: argparse.Namespace) -> None:
-    if options.save is not None and not options.save.parent.is_dir():
-        raise ValueError(f"--save: got {str(options.save)!r}, whose folder does not exist; make it first")
+def _refuse_unwritable(path: Path | None, option: str) -> None:
+    """Refuse, before any work is done, to write where no file can be."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"{option}: got {str(path)!r}, which is a folder; the name of a file is accepted")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise ValueError(f"{option}: got {str(path)!r}, whose folder is not there or can't be written; make it first")
+
+
+def _train(options: argparse.Namespace) -> int:
+    _refuse_unwritable(options.save, "--save")
     frame = read_table(options.data)
     target = choice(options.target, frame.columns, "--target")
-    frame = frame.drop(columns=[choice(name, frame.columns, "--ignore") for name in options.ignore])
+    inputs = frame.columns.drop(target)
+    frame = frame.drop(columns=[choice(name, inputs, "--ignore") for name in options.ignore])
     task, reason = choose_task(frame[target], options.task)
     training, test = split_table(frame, target, task, options.test_fraction, options.seed)
     table = Table.fit(training, target, task)
@@ -329,12 +349,14 @@ def _train(options: argparse.Namespace) -> None:
     print(f"training: {len(network.history):,} epochs in {seconds:.2f} s, loss {network.history.loss[-1]:.4g}")
     rows = "test" if len(test) else "training"
     if task == "classification":
-        print(f"{rows} accuracy: {np.mean(network.predict(X_test) == y_test):.3f} ({len(y_test):,} rows)")
+        print(f"{rows} accuracy: {_accuracy(network, X_test, y_test):.3f} ({len(y_test):,} rows)")
     else:
         print(f"{rows} R²: {network.score(X_test, y_test):.3f} ({len(y_test):,} rows)")
+    return int(not np.isfinite(network.history.loss[-1]))
 
 
 def _predict(options: argparse.Namespace) -> None:
+    _refuse_unwritable(options.out, "--out")
     network = fastmlp.load(options.model)
     if "table" not in network.metadata:
         raise ValueError(
@@ -355,9 +377,13 @@ def _progress_bar(epochs: int) -> Iterator[Callable[[fastmlp.Progress], None]]:
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError('the progress bar needs tqdm: pip install "fastmlp[cli]"') from error
-    with tqdm(total=epochs, unit=" epochs", unit_scale=True, dynamic_ncols=True) as bar:
+    with ExitStack() as bars:
+        bar = None  # made by the first report: settings that are refused before need no bar
 
         def show(progress: fastmlp.Progress) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = bars.enter_context(tqdm(total=epochs, unit=" epochs", unit_scale=True, dynamic_ncols=True))
             accuracy = "" if progress.accuracy is None else f", accuracy {progress.accuracy:.1%}"
             bar.set_postfix_str(f"loss {progress.loss:.4g}{accuracy}", refresh=False)
             bar.update(progress.epoch - bar.n)

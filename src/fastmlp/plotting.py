@@ -280,8 +280,7 @@ def save_animation(
     panels = _Panels(network, X, y, trained, title)
     pictures = list(panels.pictures(_twin(network), frames))
     pauses = [round(1000.0 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
-    colors = _common_palette(pictures)
-    pictures = [picture.quantize(palette=colors, dither=Image.Dither.NONE) for picture in pictures]
+    pictures = _reduce_colors(pictures)
     pictures[0].save(path, format="GIF", save_all=True, append_images=pictures[1:], duration=pauses, loop=0)
 
 
@@ -341,6 +340,8 @@ class _Curve:
     def __init__(self, ax: Axes, title: str, number: str, values: ArrayLike, color: str):
         self.ax, self.title, self.number = ax, title, number
         self.epochs, self.values = _thin(np.asarray(values, float))
+        if not len(self.values):
+            raise ValueError(f"history has no finite {title.lower()} to draw")
         (self.line,) = ax.plot(self.epochs, self.values, color=color, linewidth=1.8, label="training")
         (self.tip,) = ax.plot([], [], "o", color=color, markersize=6, clip_on=False, zorder=3)
         self.last = len(values)
@@ -399,8 +400,6 @@ class _Plane:
 def _loss_curve(history: History, ax: Axes) -> _Curve:
     _style(ax, "epoch", "loss")
     loss = np.asarray(history.loss, float)
-    if not np.isfinite(loss).any():
-        raise ValueError("history has no finite loss to draw")
     curve = _Curve(ax, "Loss", "{:.4g}", loss, PURPLE)
     if history.val_loss is not None:
         _add_validation(ax, history.val_loss)
@@ -414,10 +413,10 @@ def _accuracy_curve(history: History, ax: Axes) -> _Curve:
         raise ValueError("history has no accuracy to draw: the network was trained for regression")
     _style(ax, "epoch", "accuracy")
     curve = _Curve(ax, "Accuracy", "{:.1%}", history.accuracy, GREEN)
-    lowest = np.min(history.accuracy)
+    lowest = curve.values.min()
     if history.val_accuracy is not None:
         _add_validation(ax, history.val_accuracy)
-        lowest = min(lowest, np.min(history.val_accuracy))
+        lowest = min(lowest, np.fmin.reduce(history.val_accuracy))
     ax.set_ylim(np.floor(10.0 * lowest - 0.3) / 10.0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     curve.show(curve.last)
@@ -462,7 +461,8 @@ def _second_class(network: Network, X: NDArray) -> NDArray:
     outputs = np.asarray(network.forward(X)[-1], float)
     if outputs.shape[1] == 1:
         return outputs[:, 0]
-    return outputs[:, 1] / outputs.sum(axis=1)
+    total = outputs.sum(axis=1)  # 0 where both sigmoids are saturated: as good as equal
+    return np.divide(outputs[:, 1], total, out=np.full(len(X), 0.5), where=total > 0.0)
 
 
 def _class_names(network: Network) -> tuple[str, str]:
@@ -554,7 +554,7 @@ def _choose_epoch_scale(ax: Axes, history: History) -> None:
     """Make the epoch axis logarithmic if the loss did nine tenths of its fall in a hundredth of the epochs."""
     loss = np.asarray(history.loss, float)
     early = loss[: max(1, len(loss) // 100)]
-    if loss[0] - early.min() > 0.9 * (loss[0] - loss[np.isfinite(loss)].min()) > 0.0:
+    if loss[0] - early.min() > 0.9 * (loss[0] - np.fmin.reduce(loss)) > 0.0:
         ax.set_xscale("log")
         ax.set_xlim(1, len(loss))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -585,10 +585,17 @@ def _title(ax: Axes, text: str) -> Text:
     return ax.set_title(text, loc="left", color=INK, fontsize=12, fontweight="bold")
 
 
-def _common_palette(pictures: list[Image.Image]) -> Image.Image:
-    """Return one palette for all pictures, so that no colour flickers from one to the next."""
+def _reduce_colors(pictures: list[Image.Image]) -> list[Image.Image]:
+    """Reduce pictures to 256 colours, the same for all, so that none flickers from one picture to the next."""
     few = pictures[:: max(1, len(pictures) // 4)] + pictures[-1:]
     joined = Image.new("RGB", (few[0].width, few[0].height * len(few)))
     for place, picture in enumerate(few):
         joined.paste(picture, (0, place * picture.height))
-    return joined.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    colors = joined.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+    reduced = [picture.quantize(palette=colors, dither=Image.Dither.NONE) for picture in pictures]
+    # The paper became nearly white: make the colour that it was given, which a corner shows, white.
+    palette, paper = colors.getpalette(), reduced[0].getpixel((0, 0))
+    palette[3 * paper : 3 * paper + 3] = [255, 255, 255]
+    for picture in reduced:
+        picture.putpalette(palette)
+    return reduced

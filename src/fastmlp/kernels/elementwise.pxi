@@ -10,35 +10,33 @@ cdef enum:
     SOFTMAX = 4
 
 
-cdef inline vec smaller(vec a, vec b) noexcept nogil:
-    """min(a, b), lane by lane; b where a is NaN, so that a NaN in b survives."""
-    return select(is_less(a, b), a, b)
-
-
-cdef inline vec larger(vec a, vec b) noexcept nogil:
-    """max(a, b), lane by lane; b where a is NaN, so that a NaN in b survives."""
-    return select(is_less(b, a), a, b)
-
-
 cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
     """r, n and t of exp(x) = 2^n (1 + r + t): n = round(x / ln 2), r = x - n ln 2, t = r^2 P(r), |r| <= ln(2) / 2."""
     cdef vec shifted = x * <real> 1.4426950408889634 + MAGIC
     cdef vec n = shifted - MAGIC
     cdef vec r = (x - n * LN2_HIGH) - n * LN2_LOW
-    cdef vec p = splat(EXP_COEFFICIENTS[EXP_TERMS - 1])
+    # Even and odd terms in two chains, side by side: what bounds an exponential is how long it takes, not how much.
+    cdef vec square = r * r
+    cdef vec even = splat(EXP_COEFFICIENTS[EXP_TERMS - 2]), odd = splat(EXP_COEFFICIENTS[EXP_TERMS - 1])
     cdef int term
-    for term in range(EXP_TERMS - 2, -1, -1):
-        p = p * r + EXP_COEFFICIENTS[term]
+    for term in range(EXP_TERMS - 4, -1, -2):
+        even = even * square + EXP_COEFFICIENTS[term]
+        odd = odd * square + EXP_COEFFICIENTS[term + 1]
     exponent[0] = bits(shifted) - bits(splat(MAGIC))
-    tail[0] = r * r * p
+    tail[0] = square * (even + r * odd)
     return r
 
 
 cdef inline vec exp_vector(vec x) noexcept nogil:
     """exp(x)."""
+    return exp_below_vector(smaller(splat(EXP_CEILING), x))
+
+
+cdef inline vec exp_below_vector(vec x) noexcept nogil:
+    """exp(x) for x up to EXP_CEILING, where it is infinite already."""
     cdef ivec n, half
     cdef vec tail
-    cdef vec r = reduced_exp(larger(splat(EXP_FLOOR), smaller(splat(EXP_CEILING), x)), &n, &tail)
+    cdef vec r = reduced_exp(larger(splat(EXP_FLOOR), x), &n, &tail)
     cdef vec u = r + <real> 1
     # 1 + r loses low bits of r, and those come back with the tail. 2^n in two factors: n reaches past the exponents
     # that one number holds, at both ends.
@@ -77,7 +75,7 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
 
 cdef inline vec sigmoid_vector(vec x) noexcept nogil:
     """1 / (1 + exp(-x)), as exp(x) / (1 + exp(x)) for negative x: exact down to the denormals."""
-    cdef vec e = exp_vector(from_bits(bits(x) | SIGN_BIT))
+    cdef vec e = exp_below_vector(from_bits(bits(x) | SIGN_BIT))
     cdef vec below = e + <real> 1
     cdef vec quotient = divide(select(is_less(x, ZERO), e, splat(1)), below)
     # What 1 + e lost in rounding, to first order.
@@ -103,7 +101,7 @@ cdef inline vec tanh_vector(vec x) noexcept nogil:
 
 cdef inline vec log1p_exp_vector(vec x) noexcept nogil:
     """log(1 + exp(-|x|)), to full relative precision (W. Kahan's way: log(u) e / (u - 1), u = 1 + e rounded)."""
-    cdef vec e = exp_vector(from_bits(bits(x) | SIGN_BIT))
+    cdef vec e = exp_below_vector(from_bits(bits(x) | SIGN_BIT))
     cdef vec u = e + <real> 1
     return select(is_equal(u, splat(1)), e, divide(log_vector(u) * e, u - <real> 1))
 

@@ -26,6 +26,8 @@ cdef extern from "kernels/vector.h" nogil:
     vec with_sign(vec x, ivec sign)
     vec power_of_two(ivec n)
     vec divide(vec a, vec b)
+    vec smaller(vec a, vec b)
+    vec larger(vec a, vec b)
     vec square_root(vec x)
     real sum_of_lanes(vec x)
     vec load_first(const real* p, long count)
