@@ -52,6 +52,7 @@ class BuildKernels(build_ext):
     """build_ext that refuses a compiler without vector extensions before it fails in a thousand lines."""
 
     def build_extensions(self) -> None:
+        """Refuse MSVC, else build."""
         if self.compiler.compiler_type == "msvc":
             raise SystemExit(
                 "fastmlp: MSVC has no vector extension, which the kernels are written with; build with GCC or Clang "

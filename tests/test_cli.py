@@ -134,12 +134,12 @@ def test_xor_modern_with_too_few_neurons_keeps_the_best_of_all_starts(run, tmp_p
     assert f"starts    {cli.MODERN_STARTS}; the best one counts" in text
 
 
-def test_xor_modern_that_diverges_stops_there(run, tmp_path):
-    code, text, _ = run("xor", "--modern", "--learning-rate", 1e200, "--frames", 10, "--out", tmp_path)
-    assert code == 0
-    assert "the training stopped there" in text
+def test_xor_modern_that_diverges_at_once_says_so_and_has_nothing_to_draw(run, tmp_path):
+    code, text, err = run("xor", "--modern", "--learning-rate", 1e200, "--out", tmp_path)
+    assert code == 2
+    assert "at epoch 1: the training stopped there" in text
     assert "diverged  try a smaller --learning-rate" in text
-    check_pictures(tmp_path, frames=2)
+    assert err.endswith("fastmlp: error: history has no finite loss to draw\n")
 
 
 @pytest.mark.parametrize("option", [("--ridge", "true"), ("--reg", 0), ("--rows", 50)])
@@ -160,6 +160,8 @@ def test_xor_modern_refuses_the_articles_options(run, tmp_path, option):
         (["--epochs", "many"], "invalid int value"),
         (["--ridge", "false"], "invalid choice"),
         (["--rows", 301], "rows: got 301"),
+        (["--modern", "--epochs", 0], "epochs: got 0"),
+        (["--modern", "--hidden", 0], "got 0, expected a whole number"),
     ],
 )
 def test_xor_refusals(run, tmp_path, options, message):

@@ -7,6 +7,7 @@ The network imports it; it imports nothing of fastmlp.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -21,7 +22,9 @@ _FIELDS = {
     "sizes": list, "activations": list, "loss": str, "output": str, "bias": bool, "l1": (int, float),
     "l2": (int, float), "kind": str, "squeeze": bool, "classes": (dict, type(None)), "seed": int, "metadata": dict,
 }
-_LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
+_LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "float64": float} | {
+    f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
 
 
 def write(path: Any, parameters: np.ndarray, description: dict[str, Any]) -> None:
@@ -60,11 +63,12 @@ def _umask() -> int:
 def _labels_out(classes: np.ndarray | None) -> dict[str, Any] | None:
     if classes is None:
         return None
-    if classes.dtype.kind not in _LABEL_KINDS:
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in _LABEL_TYPES:
         raise TypeError(
-            f"save: the labels are of dtype {classes.dtype}; integers, bools, floats and strings have a place in a model file"
+            f"save: got labels of dtype {classes.dtype}; integers, bools, float32, float64 and strings can be saved"
         )
-    return {"dtype": "object" if classes.dtype.kind in "OU" else classes.dtype.name, "values": classes.tolist()}
+    return {"dtype": name, "values": classes.tolist()}
 
 
 def read(path: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -89,6 +93,8 @@ def read(path: Any) -> tuple[np.ndarray, dict[str, Any]]:
     OSError
         If it cannot be read.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"path: {os.fspath(path)} is a folder; a model file is accepted")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             notes = file.metadata() or {}
@@ -100,7 +106,7 @@ def read(path: Any) -> tuple[np.ndarray, dict[str, Any]]:
     except SafetensorError as error:
         raise _refusal(path, f"it is no safetensors file ({error})") from error
     if parameters.ndim != 1 or parameters.dtype not in (np.float32, np.float64):
-        raise _refusal(path, f"its parameters are {parameters.dtype} of shape {parameters.shape}; one vector is accepted")
+        raise _refusal(path, f"its parameters are {parameters.dtype} of shape {parameters.shape}, no float vector")
     return np.array(parameters), _checked(path, notes.get("network", ""))
 
 
@@ -112,7 +118,7 @@ def _checked(path: Any, text: str) -> dict[str, Any]:
     """Parse a description and check the type of every field; values are checked where a network is made of them."""
     try:
         description = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise _refusal(path, f"its description is no JSON ({error})") from error
     if not isinstance(description, dict) or description.keys() != _FIELDS.keys():
         raise _refusal(path, f"its description does not have the fields {', '.join(_FIELDS)}")
@@ -132,13 +138,14 @@ def _checked(path: Any, text: str) -> dict[str, Any]:
 def _labels_in(path: Any, classes: dict[str, Any] | None) -> np.ndarray | None:
     if classes is None:
         return None
-    names = {"object", "bool", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
     values, name = classes.get("values"), classes.get("dtype")
-    if name not in names or not isinstance(values, list):
+    if not isinstance(name, str) or name not in _LABEL_TYPES or not isinstance(values, list):
         raise _refusal(path, "its labels have no list of values of a known dtype")
-    kind = _LABEL_KINDS[np.dtype(name).kind]
+    kind = _LABEL_TYPES[name]
     if not all(type(value) is kind for value in values):
         raise _refusal(path, f"its labels are not all {kind.__name__}")
+    if kind is float and not all(math.isfinite(value) for value in values):
+        raise _refusal(path, "one of its labels is not finite")
     try:
         return np.array(values, dtype=name)
     except OverflowError as error:

@@ -132,7 +132,8 @@ def plan(
     for name, value in settings.items():
         record[name] = value
     outputs = int(layers["outputs"][-1])
-    record["rows"], record["validation_rows"], record["batch"], record["threads"] = rows, validation_rows, batch, threads
+    record["rows"], record["validation_rows"] = rows, validation_rows
+    record["batch"], record["threads"] = batch, threads
     record["inputs"], record["outputs"], record["parameters"] = layers["inputs"][0], outputs, parameter_count(layers)
     record["narrow"] = is_narrow(layers)
     item = np.dtype(build["dtype"]).itemsize
@@ -179,7 +180,7 @@ def _lay_out_narrow(layers: np.ndarray, record: np.ndarray, build: Mapping[str, 
         ("validation_resident_at", int(settings["validation_rows"]), True),
     ):
         size = -(-rows // chunk) * (inputs + outputs + 1) * chunk
-        settings[field] = shared.take(size) if stays and size * item <= _RESIDENT_BYTES else -1
+        settings[field] = shared.take(size) if stays and 0 < size * item <= _RESIDENT_BYTES else -1
     return _private_parts(settings, shared, private, line)
 
 

@@ -26,6 +26,11 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
 
 
+# As in the kernels, what overflows is infinite, what has no value is NaN, and no word is said: training looks at the
+# loss.
+_quietly = np.errstate(all="ignore")
+
+
 def sizes() -> dict:
     """What _layout.py has to know of this build: lanes, blocks and the sizes of its records in bytes."""
     return {
@@ -35,16 +40,16 @@ def sizes() -> dict:
     }
 
 
+@_quietly
 def exp_forward(y, x, size):
     """y = exp(x)."""
-    with np.errstate(over="ignore", under="ignore"):
-        np.exp(x[:size], out=y[:size])
+    np.exp(x[:size], out=y[:size])
 
 
+@_quietly
 def log_forward(y, x, size):
     """y = log(x)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        np.log(x[:size], out=y[:size])
+    np.log(x[:size], out=y[:size])
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
@@ -78,17 +83,19 @@ def _slope(h: np.ndarray, activation: int) -> np.ndarray | float:
     return 1.0
 
 
+@_quietly
 def activation_forward(h, z, activation, size):
     """h = f(z), f one of identity, sigmoid, tanh, relu."""
-    with np.errstate(under="ignore"):
-        h[:size] = _activate(z[:size], activation)
+    h[:size] = _activate(z[:size], activation)
 
 
+@_quietly
 def activation_backward(dz, dh, h, activation, size):
     """dz = dh f'(z), f' from h = f(z): h(1 - h), 1 - h², [h > 0], 1."""
     dz[:size] = dh[:size] * _slope(h[:size], activation)
 
 
+@_quietly
 def dense_forward(y, x, w, b, activation, rows, inputs, outputs):
     """y = f(x w + b)."""
     z = x @ w
@@ -97,6 +104,7 @@ def dense_forward(y, x, w, b, activation, rows, inputs, outputs):
     y[:] = _activate(z, activation)
 
 
+@_quietly
 def dense_backward_inputs(dx, dy, w, x, activation, rows, inputs, outputs):
     """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
     np.matmul(dy, w.T, out=dx)
@@ -104,6 +112,7 @@ def dense_backward_inputs(dx, dy, w, x, activation, rows, inputs, outputs):
         dx *= _slope(x, activation)
 
 
+@_quietly
 def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs):
     """dw = xᵀ dy, db = Σ_rows dy."""
     np.matmul(x.T, dy, out=dw)
@@ -111,6 +120,7 @@ def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs):
         np.sum(dy, axis=0, out=db)
 
 
+@_quietly
 def output_forward_backward(losses, dz, h, z, y, loss, metric, activation, rows, outputs) -> int:
     """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
     if loss == _CROSS_ENTROPY:
@@ -197,11 +207,11 @@ def _outputs_of_layers(network: list[_Layer], x: np.ndarray) -> list[np.ndarray]
     return activations
 
 
+@_quietly
 def forward(outputs, parameters, workspace, layers, settings, x, rows):
     """outputs = f_L(... f_1(x W_1 + b_1) ...)."""
     network = _layers_of(parameters, layers)
-    with np.errstate(under="ignore"):
-        outputs[:] = _activate(_outputs_of_layers(network, x)[-1], network[-1].activation)
+    outputs[:] = _activate(_outputs_of_layers(network, x)[-1], network[-1].activation)
 
 
 def _penalty(network: list[_Layer], settings: SimpleNamespace) -> float:
@@ -226,10 +236,10 @@ def _output_layer(
     return dz, float(losses.sum(dtype=np.float64)), hits
 
 
+@_quietly
 def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> tuple:
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
-    with np.errstate(all="ignore"):
-        return _evaluate(_layers_of(parameters, layers), _fields(settings), x, y)
+    return _evaluate(_layers_of(parameters, layers), _fields(settings), x, y)
 
 
 def _evaluate(network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -272,14 +282,14 @@ def _finish_gradient(
             slope.w[:] += settings.l2 * layer.w + settings.l1 * np.sign(layer.w)
 
 
+@_quietly
 def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> float:
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     settings = _fields(settings)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
-    with np.errstate(all="ignore"):
-        loss, _ = _batch_gradient(slopes, network, settings, x, y)
-        _finish_gradient(gradient, slopes, network, settings, rows)
-        return loss / rows + _penalty(network, settings)
+    loss, _ = _batch_gradient(slopes, network, settings, x, y)
+    _finish_gradient(gradient, slopes, network, settings, rows)
+    return loss / rows + _penalty(network, settings)
 
 
 def _update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleNamespace, rate: float) -> None:
@@ -300,6 +310,7 @@ def _update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleN
         parameters -= rate * gradient
 
 
+@_quietly
 def train(
     parameters, state, gradient, tallies, workspace, record, position, control, order, layers, slabs, settings,
     x, y, x_validation, y_validation, steps, thread,
@@ -309,31 +320,29 @@ def train(
         return
     settings, now = _fields(settings), _fields(position)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
-    # What overflows becomes a loss that is not finite, and that is looked at.
-    with np.errstate(all="ignore"):
-        while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-            if now.batch == 0 and settings.shuffle:
-                shuffle(order, settings.seed, now.epoch, settings.rows)
-            epoch = record[now.epoch - settings.first_epoch]
-            first = now.batch * settings.batch
-            end = min(first + settings.batch, settings.rows)
-            chosen = slice(first, end) if order is None else order[first:end]
-            loss, hits = _batch_gradient(slopes, network, settings, x[chosen], y[chosen])
-            penalty = _penalty(network, settings)
-            now.loss_sum += loss + penalty * (end - first)
-            now.hits += hits
-            if math.isfinite(loss + penalty):
-                _finish_gradient(gradient, slopes, network, settings, end - first)
-                _update(parameters, state, gradient, settings, now, float(epoch["learning_rate"]))
-                now.step += 1
-                now.beta1_power *= settings.beta1
-                now.beta2_power *= settings.beta2
-            else:
-                now.diverged = 1
-            now.batch += 1
-            steps -= 1
-            if now.diverged or end == settings.rows:
-                _end_epoch(network, gradient, epoch, now, settings, x_validation, y_validation)
+    while steps > 0 and now.epoch < settings.epochs and not now.diverged:
+        if now.batch == 0 and settings.shuffle:
+            shuffle(order, settings.seed, now.epoch, settings.rows)
+        epoch = record[now.epoch - settings.first_epoch]
+        first = now.batch * settings.batch
+        end = min(first + settings.batch, settings.rows)
+        chosen = slice(first, end) if order is None else order[first:end]
+        loss, hits = _batch_gradient(slopes, network, settings, x[chosen], y[chosen])
+        penalty = _penalty(network, settings)
+        now.loss_sum += loss + penalty * (end - first)
+        now.hits += hits
+        if math.isfinite(loss + penalty):
+            _finish_gradient(gradient, slopes, network, settings, end - first)
+            _update(parameters, state, gradient, settings, now, float(epoch["learning_rate"]))
+            now.step += 1
+            now.beta1_power *= settings.beta1
+            now.beta2_power *= settings.beta2
+        else:
+            now.diverged = 1
+        now.batch += 1
+        steps -= 1
+        if now.diverged or end == settings.rows:
+            _end_epoch(network, gradient, epoch, now, settings, x_validation, y_validation)
     position[0] = tuple(vars(now).values())
 
 

@@ -43,13 +43,15 @@ __all__ = [
 _AUTO_BATCH = 200
 
 
-def hidden_sizes(hidden: Any) -> tuple[int, ...]:
+def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
     """Check the sizes of the hidden layers.
 
     Parameters
     ----------
     hidden : int or sequence of int
         One size a hidden layer; an int is one layer, an empty sequence a linear model.
+    argument : str, default "hidden"
+        What the error calls it.
 
     Returns
     -------
@@ -71,11 +73,11 @@ def hidden_sizes(hidden: Any) -> tuple[int, ...]:
     if isinstance(hidden, np.ndarray) and hidden.ndim == 1:
         hidden = hidden.tolist()
     if isinstance(hidden, (list, tuple)):
-        return tuple(whole(size, f"hidden[{layer}]") for layer, size in enumerate(hidden))
+        return tuple(whole(size, f"{argument}[{layer}]") for layer, size in enumerate(hidden))
     if isinstance(hidden, (int, np.integer)):
-        return (whole(hidden, "hidden"),)
+        return (whole(hidden, argument),)
     raise TypeError(
-        f"hidden: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
+        f"{argument}: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
         "accepted, such as (64, 32)"
     )
 
@@ -251,7 +253,7 @@ def optimizer(value: Any) -> SGD | Adam:
     return OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]()
 
 
-def learning_rate(value: Any, optimizer: SGD | Adam) -> float:
+def learning_rate(value: Any, optimizer: SGD | Adam, dtype: Any = np.float64) -> float:
     """Check a learning rate.
 
     Parameters
@@ -260,6 +262,8 @@ def learning_rate(value: Any, optimizer: SGD | Adam) -> float:
         The learning rate, finite and at least 0; None takes the optimizer's default.
     optimizer : SGD or Adam
         The optimizer that it is for.
+    dtype : numpy dtype, default float64
+        The dtype of the arithmetic, which has to hold it.
 
     Returns
     -------
@@ -278,4 +282,12 @@ def learning_rate(value: Any, optimizer: SGD | Adam) -> float:
     >>> learning_rate(None, Adam())
     0.001
     """
-    return optimizer.default_learning_rate if value is None else number(value, "learning_rate")
+    if value is None:
+        return optimizer.default_learning_rate
+    rate = number(value, "learning_rate")
+    largest = float(np.finfo(dtype).max)
+    if rate > largest:
+        raise ValueError(
+            f"learning_rate: got {rate}; numbers up to {largest:.4g}, the largest {np.dtype(dtype)}, are accepted"
+        )
+    return rate

@@ -189,7 +189,7 @@ def train(
     epochs = _validate.whole(epochs, "epochs")
     frames = _validate.whole(frames, "frames", minimum=0)
     optimizer, schedule = Network._schedule(
-        rows, "sgd", learning_rate, "full", epochs, False, progress, seed, 1,
+        rows, np.dtype(np.float64), "sgd", learning_rate, "full", epochs, False, progress, seed, 1,
         frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
     )
     schedule = dataclasses.replace(schedule, learning_rate=schedule.learning_rate * rows)

@@ -21,7 +21,7 @@ import numpy as np
 
 import fastmlp
 from fastmlp import article
-from fastmlp._scalars import choice
+from fastmlp._scalars import choice, whole
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS
@@ -244,7 +244,7 @@ def _train_modern_once(
     network = fastmlp.Network(
         (2, settings["hidden"], 1), loss="binary_cross_entropy", classes=[0, 1], seed=settings["seed"]
     )
-    epochs = settings["epochs"]
+    epochs = whole(settings["epochs"], "epochs")
     ends = np.linspace(0, epochs, min(frames, epochs + 1)).astype(int).tolist()
     kept = [(0, network.params.copy())]
     for start, end in itertools.pairwise(ends):
@@ -325,8 +325,25 @@ def _train(options: argparse.Namespace) -> int:
     print(f"rows: {len(training):,} for training, {len(test):,} for the test")
     print(f"inputs: {table.width} from {len(table.columns)} columns")
     started = time.perf_counter()
+    network = _fit(options, X, y)
+    seconds = time.perf_counter() - started
+    network.metadata["table"] = table.to_json()
+    if options.save is not None:
+        network.save(options.save)
+        print(f"saved: {options.save}")
+    loss = network.history.loss[-1]
+    print(f"training: {len(network.history):,} epochs in {seconds:.2f} s, loss {loss:.4g}")
+    rows = "test" if len(test) else "training"
+    if task == "classification":
+        print(f"{rows} accuracy: {_accuracy(network, X_test, y_test):.3f} ({len(y_test):,} rows)")
+    else:
+        print(f"{rows} R²: {network.score(X_test, y_test):.3f} ({len(y_test):,} rows)")
+    return 0 if np.isfinite(loss) else 1
+
+
+def _fit(options: argparse.Namespace, X: np.ndarray, y: np.ndarray) -> Network:
     with _progress_bar(options.epochs) as show:
-        network = fastmlp.train(
+        return fastmlp.train(
             X,
             y,
             hidden=options.hidden,
@@ -341,18 +358,6 @@ def _train(options: argparse.Namespace) -> int:
             dtype=options.dtype,
             n_threads=options.threads,
         )
-    seconds = time.perf_counter() - started
-    network.metadata["table"] = table.to_json()
-    if options.save is not None:
-        network.save(options.save)
-        print(f"saved: {options.save}")
-    print(f"training: {len(network.history):,} epochs in {seconds:.2f} s, loss {network.history.loss[-1]:.4g}")
-    rows = "test" if len(test) else "training"
-    if task == "classification":
-        print(f"{rows} accuracy: {_accuracy(network, X_test, y_test):.3f} ({len(y_test):,} rows)")
-    else:
-        print(f"{rows} R²: {network.score(X_test, y_test):.3f} ({len(y_test):,} rows)")
-    return int(not np.isfinite(network.history.loss[-1]))
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -87,6 +87,6 @@ class History:
 def _joined(first: np.ndarray | None, second: np.ndarray | None, epochs: int, later_epochs: int) -> np.ndarray | None:
     if first is None and second is None:
         return None
-    return np.concatenate(
-        (np.full(epochs, np.nan) if first is None else first, np.full(later_epochs, np.nan) if second is None else second)
-    )
+    first = np.full(epochs, np.nan) if first is None else first
+    second = np.full(later_epochs, np.nan) if second is None else second
+    return np.concatenate((first, second))

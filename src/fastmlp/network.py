@@ -39,7 +39,7 @@ class Network:
         Whether layers have biases.
     l1, l2 : float, default 0.0
         The penalties' factors: the objective is
-        (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\|, N the number of rows, biases free.
+        (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W), N the number of rows, biases free.
     classes : array-like or None, default None
         The labels, one a class; None numbers them.
     seed : int or None, default None
@@ -88,7 +88,7 @@ class Network:
         output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0, classes: Any = None,
         seed: int | None = None, dtype: Any = np.float64, backend: str | None = None,
     ) -> None:
-        sizes = _validate.hidden_sizes(sizes) if not isinstance(sizes, int) else (sizes,)
+        sizes = _validate.hidden_sizes(sizes, "sizes")
         if len(sizes) < 2:
             raise ValueError(f"sizes: got {sizes}; inputs and outputs at least are needed, such as (2, 3, 1)")
         task = _validate.task(loss, sizes[-1], output=output, classes=classes)
@@ -119,15 +119,31 @@ class Network:
         self._kernels = _backend.kernels(self.dtype, backend)
         self.backend = backend or _backend.in_use
         self._layers = _layout.network_layers(self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias)
-        self.params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
-        self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
-        self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
+        self._own()
         self.history = History()
         self.metadata: dict[str, str] = {}
         self._optimizer: SGD | Adam | None = None
         self._state: training.OptimizerState | None = None
         self._forward_plan = self._plan(_FORWARD_ROWS)
         self._initialize()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the kernels, which are a module, and the views, which would come back as copies."""
+        return {name: value for name, value in vars(self).items() if name not in ("_kernels", "weights", "biases")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the kernels of this machine, and parameters of one's own."""
+        vars(self).update(state)
+        self._kernels = _backend.kernels(self.dtype, self.backend)
+        self._own(self.params)
+
+    def _own(self, values: np.ndarray | None = None) -> None:
+        """Allocate the parameter vector and make the views of it."""
+        self.params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
+        if values is not None:
+            self.params[:] = values
+        self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
+        self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
 
     def _weights_of(self, layer: np.void) -> np.ndarray:
         begin, inputs, outputs = (int(layer[name]) for name in ("weights", "inputs", "outputs"))
@@ -154,10 +170,10 @@ class Network:
 
     def __repr__(self) -> str:
         """Show sizes, activations and loss."""
-        return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, dtype={self.dtype.name})"
+        return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
     def _metric(self) -> int:
-        """Number the measure of accuracy that goes with the targets."""
+        """Give the kernels' number of the measure of accuracy that goes with the targets."""
         if self._task.kind == "real":
             return _NO_METRIC
         if self._task.kind == "multilabel" or self._task.outputs == 1:
@@ -165,7 +181,7 @@ class Network:
         return _LARGEST
 
     def _settings(self, rows: int) -> dict[str, float]:
-        """The fields of SETTINGS that come of the network."""
+        """List the fields of SETTINGS that come of the network."""
         return {
             "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / rows, "l2": self.l2 / rows,
         }
@@ -210,27 +226,28 @@ class Network:
         X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
         values = _validate.encode(y, len(X), self.dtype, self._task)
         optimizer, schedule = self._schedule(
-            len(X), optimizer, learning_rate, batch_size, epochs, shuffle, progress,
+            len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress,
             self.seed if seed is None else seed, n_threads,
         )
         return self._fit(training.Samples(X, values), training.Samples(), optimizer, schedule)
 
     @staticmethod
     def _schedule(
-        rows: int, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any, progress: Any,
-        seed: Any, n_threads: Any, frames: Sequence[int] = (),
+        rows: int, dtype: np.dtype, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any,
+        progress: Any, seed: Any, n_threads: Any, frames: Sequence[int] = (),
     ) -> tuple[SGD | Adam, training.Schedule]:
         """Check what a training is to do."""
         optimizer = _validate.optimizer(optimizer)
         if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress, or None, is accepted")
+            raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress is accepted")
         return optimizer, training.Schedule(
             epochs=_validate.whole(epochs, "epochs"),
             batch=_validate.batch_size(batch_size, rows),
             shuffle=_validate.flag(shuffle, "shuffle"),
             seed=_validate.seed(seed),
-            learning_rate=_validate.learning_rate(learning_rate, optimizer),
+            learning_rate=_validate.learning_rate(learning_rate, optimizer, dtype),
             n_threads=None if n_threads is None else _validate.whole(n_threads, "n_threads", maximum=1024),
+            most_threads=_backend.default_threads(),
             progress=progress,
             frames=frames,
         )
@@ -259,7 +276,7 @@ class Network:
         return self
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """The output layer's activations, shape (rows, outputs)."""
+        """Compute the output layer's activations, shape (rows, outputs)."""
         X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
         plan = self._forward_plan
         outputs = np.empty((len(X), self.sizes[-1]), self.dtype)
@@ -364,7 +381,7 @@ class Network:
         Returns
         -------
         float
-            (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\| with N the number of these rows.
+            (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W) with N the number of these rows.
 
         Raises
         ------
@@ -374,7 +391,7 @@ class Network:
         return self._evaluate(X, y)[0]
 
     def _evaluate(self, X: Any, y: Any) -> tuple[float, float]:
-        """The objective and the fraction classified rightly."""
+        """Compute the objective and the fraction classified rightly."""
         X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
         values = _validate.encode(y, len(X), self.dtype, self._task)
         plan = self._plan(len(X))
@@ -496,9 +513,9 @@ class Network:
         OSError
             If the file cannot be written.
         """
-        for key, note in self.metadata.items():
-            if not isinstance(key, str) or not isinstance(note, str):
-                raise TypeError(f"metadata: got {key!r}: {note!r}; a dict of str to str is accepted")
+        notes = self.metadata
+        if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
+            raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
         task = self._task
         description = {
             "sizes": list(self.sizes), "activations": list(self.activations), "loss": self.loss_name,
@@ -542,7 +559,9 @@ def load(path: Any, *, backend: str | None = None) -> Network:
         if count != len(parameters):
             raise ValueError(f"sizes {known['sizes']} need {count} parameters, the file holds {len(parameters)}")
         task = _validate.task(known["loss"], known["sizes"][-1], output=known["output"], classes=known["classes"])
-        task = dataclasses.replace(task, kind=_checked_kind(known["kind"], task), squeeze=known["squeeze"])
+        task = _refined(task, known["kind"], known["squeeze"])
+        if known["activations"][-1] != known["output"]:
+            raise ValueError(f"activations {known['activations']} do not end in the output {known['output']!r}")
         network = Network._for_task(
             known["sizes"][0], known["sizes"][1:-1], task, activation=known["activations"][:-1], bias=known["bias"],
             l1=known["l1"], l2=known["l2"], seed=known["seed"], dtype=parameters.dtype, backend=None,
@@ -556,12 +575,17 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     return network
 
 
-def _checked_kind(kind: str, task: _validate.Task) -> str:
-    """Check that targets of this kind go with a task."""
-    fitting = {"labels", "one_hot"} if task.classes is not None else {"real", "multilabel"}
+def _refined(task: _validate.Task, kind: str, squeeze: bool) -> _validate.Task:
+    """Give a task the kind of targets and the shape of predictions that a file tells, if they go with it."""
+    if task.classes is not None:
+        fitting = {"labels", "one_hot"}
+    else:
+        fitting = {"real", "multilabel"} if task.loss.name == "squared_error" else {"multilabel"}
     if kind not in fitting:
-        raise ValueError(f"targets of kind {kind!r} do not go with {'labels' if task.classes is not None else 'no labels'}")
-    return kind
+        raise ValueError(f"targets of kind {kind!r} do not go with loss {task.loss.name!r} and labels {task.classes}")
+    if squeeze and (kind != "real" or task.outputs != 1):
+        raise ValueError(f"1-D predictions do not go with {task.outputs} outputs for targets of kind {kind!r}")
+    return dataclasses.replace(task, kind=kind, squeeze=squeeze)
 
 
 def train(
@@ -574,7 +598,7 @@ def train(
 ) -> Network:
     """Train a multilayer perceptron.
 
-    The objective is (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ \\|W\\| with N the number of rows; every step
+    The objective is (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W) with N the number of rows; every step
     follows its gradient over a batch. A loss sums over outputs; squared error is ½ Σ (y - h)² a row.
 
     Parameters
@@ -646,7 +670,7 @@ def train(
     targets = _validate.targets(y, len(X), X.dtype, loss=loss, output=output)
     seed = _validate.seed(seed)
     optimizer, schedule = Network._schedule(
-        len(X), optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads
+        len(X), X.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads
     )
     network = Network._for_task(
         X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,

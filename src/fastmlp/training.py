@@ -18,7 +18,7 @@ from types import ModuleType
 
 import numpy as np
 
-from fastmlp import _backend, _layout
+from fastmlp import _layout
 from fastmlp.history import History
 
 SLICE_SECONDS = 0.05
@@ -92,19 +92,20 @@ class Schedule:
     shuffle: bool
     seed: int
     learning_rate: float
-    n_threads: int | None = None
+    n_threads: int | None = None  # as asked for
+    most_threads: int = 1  # where none are asked for
     progress: Callable[[Progress], None] | None = None
     frames: Sequence[int] = ()
 
 
-def threads_for(layers: np.ndarray, batch: int, epochs: int, rows: int, n_threads: int | None) -> int:
+def threads_for(layers: np.ndarray, rows: int, schedule: Schedule) -> int:
     """Decide how many threads a training takes: those asked for, or as many as have work enough."""
-    if n_threads is not None:
-        return n_threads
-    step = 3 * batch * int((layers["inputs"] * layers["outputs"]).sum())
-    if step * -(-rows // batch) * epochs < _LEAST_WORK:
+    if schedule.n_threads is not None:
+        return schedule.n_threads
+    step = 3 * schedule.batch * int((layers["inputs"] * layers["outputs"]).sum())
+    if step * -(-rows // schedule.batch) * schedule.epochs < _LEAST_WORK:
         return 1
-    return max(1, min(_backend.default_threads(), step // _WORK_PER_THREAD))
+    return max(1, min(schedule.most_threads, step // _WORK_PER_THREAD))
 
 
 def train(
@@ -137,7 +138,7 @@ def train(
     """
     rows, first = len(samples), int(state.position["epoch"][0])
     shuffled = schedule.shuffle and schedule.batch < rows
-    threads = threads_for(layers, schedule.batch, schedule.epochs, rows, schedule.n_threads)
+    threads = threads_for(layers, rows, schedule)
     plan = _layout.plan(
         layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation), threads=threads,
         settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,
@@ -235,7 +236,7 @@ class _Clock:
         return bool(position["diverged"][0]) or self.epochs_behind(position) >= self.epochs
 
     def next_steps(self, position: np.ndarray) -> int:
-        """Steps of the next call: the budget, but not past the next frame."""
+        """Give the next call its steps: the budget, but not past the next frame."""
         self.before = self.steps_behind(position)
         stop = next((stop for stop in self.stops if stop * self.batches > self.before), self.epochs)
         return max(1, min(self.budget, stop * self.batches - self.before))

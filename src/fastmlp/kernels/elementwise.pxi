@@ -8,6 +8,7 @@ cdef enum:
     TANH = 2
     RELU = 3
     SOFTMAX = 4
+    NEAR_SIGMOID = 5        # sigmoid of numbers in [NEAR, -NEAR]: the same bits, sooner
 
 
 cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
@@ -73,9 +74,40 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
     return <real> 1.457 - x * <real> 0.5
 
 
-cdef inline vec sigmoid_vector(vec x) noexcept nogil:
+cdef inline vec exp_near_vector(vec x) noexcept nogil:
+    """exp(x) for x in [NEAR, 0], where it is a normal number: n goes right into the exponent."""
+    cdef ivec n
+    cdef vec tail
+    cdef vec r = reduced_exp(x, &n, &tail)
+    cdef vec u = r + <real> 1
+    u = u + (((<real> 1 - u) + r) + tail)
+    return from_bits(bits(u) + (n << MANTISSA_BITS))
+
+
+cdef inline bint all_near(const real* x, long size) noexcept nogil:
+    """Whether all of x lies in [NEAR, -NEAR]; NaN does not."""
+    cdef ivec near = ~bits(ZERO)
+    cdef real flags[64]
+    cdef long v, lane
+    cdef bint every = True
+    for v in range(size // LANES):
+        near = near & is_less(magnitude(load(x + v * LANES)), splat(-NEAR))
+    store(flags, select(near, splat(1), ZERO))
+    for lane in range(LANES):
+        every = every and flags[lane] != 0
+    for v in range(size // LANES * LANES, size):
+        every = every and fabs(x[v]) < -NEAR
+    return every
+
+
+cdef inline vec sigmoid_vector(vec x, const bint near) noexcept nogil:
     """1 / (1 + exp(-x)), as exp(x) / (1 + exp(x)) for negative x: exact down to the denormals."""
-    cdef vec e = exp_below_vector(from_bits(bits(x) | SIGN_BIT))
+    cdef vec minus = from_bits(bits(x) | SIGN_BIT)
+    cdef vec e
+    if near:
+        e = exp_near_vector(minus)
+    else:
+        e = exp_below_vector(minus)
     cdef vec below = e + <real> 1
     cdef vec quotient = divide(select(is_less(x, ZERO), e, splat(1)), below)
     # What 1 + e lost in rounding, to first order.
@@ -109,7 +141,9 @@ cdef inline vec log1p_exp_vector(vec x) noexcept nogil:
 cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
     if activation == SIGMOID:
-        return sigmoid_vector(z)
+        return sigmoid_vector(z, False)
+    if activation == NEAR_SIGMOID:
+        return sigmoid_vector(z, True)
     if activation == TANH:
         return tanh_vector(z)
     if activation == RELU:
@@ -140,7 +174,10 @@ cdef void activate(real* h, long size, int activation) noexcept nogil:
     # h (size,), in place
     """h = f(h)."""
     if activation == SIGMOID:
-        activate_as(h, size, SIGMOID)
+        if all_near(h, size):
+            activate_as(h, size, NEAR_SIGMOID)
+        else:
+            activate_as(h, size, SIGMOID)
     elif activation == TANH:
         activate_as(h, size, TANH)
     elif activation == RELU:
@@ -152,7 +189,8 @@ cdef inline void multiply_by_slope_as(real* dz, const real* h, long size, const 
     for v in range(0, i // LANES):
         store(dz + v * LANES, load(dz + v * LANES) * slope_vector(load(h + v * LANES), activation))
     if i < size:
-        store_first(dz + i, load_first(dz + i, size - i) * slope_vector(load_first(h + i, size - i), activation), size - i)
+        store_first(dz + i, load_first(dz + i, size - i) * slope_vector(load_first(h + i, size - i), activation),
+                    size - i)
 
 
 cdef void multiply_by_slope(real* dz, const real* h, long size, int activation) noexcept nogil:

@@ -32,17 +32,17 @@ cdef void gather(
 cdef void narrow_forward(const Job* job, const real* x, long lanes) noexcept nogil:
     # x (inputs, chunk)
     """z of every layer becomes h = f(z), but for the last, which stays z."""
-    cdef long l, chunk = job.settings.chunk
+    cdef long number, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const real* bias
     cdef real* h
-    for l in range(job.n_layers):
-        layer = &job.layers[l]
+    for number in range(job.n_layers):
+        layer = &job.layers[number]
         h = job.own + layer.activations
         bias = job.parameters + layer.bias if layer.bias >= 0 else NULL
         lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, chunk,
                       layer.outputs, layer.inputs, lanes)
-        if l < job.n_layers - 1:
+        if number < job.n_layers - 1:
             if lanes == chunk:
                 activate(h, layer.outputs * chunk, <int> layer.activation)
             else:
@@ -59,22 +59,22 @@ cdef void activate_columns(real* h, long rows, long stride, long lanes, int acti
 cdef void narrow_backward(const Job* job, real* gradient, const real* x, long lanes, bint accumulate) noexcept nogil:
     # gradient (parameters,), x (inputs, chunk)
     """gradient = or += Σ_samples dL/dW and dL/db of every layer, from the last layer's dL/dz."""
-    cdef long l, i, chunk = job.settings.chunk
+    cdef long number, i, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const Layer* below
     cdef const real* h
     cdef real* dz
     cdef real* dh
-    for l in range(job.n_layers - 1, -1, -1):
-        layer = &job.layers[l]
-        below = &job.layers[l - 1] if l > 0 else NULL
+    for number in range(job.n_layers - 1, -1, -1):
+        layer = &job.layers[number]
+        below = &job.layers[number - 1] if number > 0 else NULL
         h = x
-        if l > 0:
+        if number > 0:
             h = job.own + below.activations
         dz = job.own + layer.deltas
         lanes_backward_weights(gradient + layer.weights, gradient + layer.bias if layer.bias >= 0 else NULL,
                                h, dz, chunk, layer.inputs, layer.outputs, lanes, accumulate)
-        if l > 0:
+        if number > 0:
             dh = job.own + below.deltas
             lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, chunk,
                           layer.inputs, layer.outputs, lanes)

@@ -12,8 +12,8 @@ cdef enum:
     FROM_C = 1              # c += a b
     FROM_COLUMN_BIAS = 2    # c = a b + bias, one bias a column: outputs along the lanes
     FROM_ROW_BIAS = 3       # c = a b + bias, one bias a row: samples along the lanes
-    DEPTH_BLOCK = 256       # the depth of one packed block: 256 x 48 float32 are 48 KB, at home in any L2
-    PACK_REALS = 256 * 64   # the largest packed block over all builds, in reals
+    ROW_CHUNK = 256         # rows whose operand, DEPTH_BLOCK deep, half fills a second-level cache of 1 MB
+    PACK_REALS = 520 * 64   # holds the largest packed block of all builds, and its biases
 
 ctypedef struct TileRow:
     vec c0
@@ -239,7 +239,9 @@ cdef void pack(real* packed, const real* w, long stride, long depth, long column
         w += stride
 
 
-cdef void pack_transposed(real* packed, const real* w, long stride, long depth, long columns, long width) noexcept nogil:
+cdef void pack_transposed(
+    real* packed, const real* w, long stride, long depth, long columns, long width,
+) noexcept nogil:
     # packed (depth, width); w (columns, depth) with rows `stride` apart, columns <= width
     """packed = wᵀ, zero past its columns."""
     cdef long k, n, block, end
@@ -254,10 +256,10 @@ cdef void pack_transposed(real* packed, const real* w, long stride, long depth, 
                 packed[k * width + n] = w[n * stride + k]
 
 
-cdef inline Panel panel_at(real* c, long c_stride, long first, long columns, bint padded) noexcept nogil:
-    """The panel of columns first ... first + columns of a matrix; in a padded one all of its lanes may be written."""
+cdef inline Panel panel_at(real* c, long c_stride, long columns, bint padded) noexcept nogil:
+    """A panel that begins at c; in a padded matrix all lanes of its last vector may be written."""
     cdef Panel panel
-    panel.c = c + first
+    panel.c = c
     panel.c_stride = c_stride
     panel.bias = NULL
     panel.start = FROM_ZERO
@@ -271,34 +273,65 @@ cdef inline long panel_columns(long remaining) noexcept nogil:
     return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, TILE_VECTORS) * LANES)
 
 
+cdef void forward_panel(
+    real* y, long y_stride, const real* x, long x_stride, const real* w, const real* b, int activation, real* packed,
+    long rows, long depth, long columns, long outputs, bint first, bint last, bint padded,
+) noexcept nogil:
+    # y (rows, columns), x (rows, depth), w (depth, columns) of rows `outputs` long, b (columns,) or NULL
+    """y = x w + b, or added to y where this block of the depth is not the first; y = f(y) where it is the last."""
+    cdef long width = rounded_up(columns, LANES), m
+    cdef Panel panel = panel_at(y, y_stride, columns, padded)
+    pack(packed, w, outputs, depth, columns, width)
+    if not first:
+        panel.start = FROM_C
+    elif b != NULL:
+        panel.start = FROM_COLUMN_BIAS
+        panel.bias = packed + depth * width
+        pack(packed + depth * width, b, 0, 1, columns, width)
+    panel_product(&panel, x, x_stride, 1, packed, width, rows, depth)
+    if last and activation != IDENTITY:
+        for m in range(rows):
+            activate(y + m * y_stride, width if padded else columns, activation)
+
+
 cdef void product_forward(
     real* y, long y_stride, const real* x, long x_stride, const real* w, const real* b, int activation,
     real* packed, long rows, long inputs, long outputs, bint padded,
 ) noexcept nogil:
     # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,)
     """y = f(x w + b), outputs along the lanes."""
-    cdef long k, n = 0, m, depth, columns, width
-    cdef Panel panel
-    while n < outputs:
-        columns = panel_columns(outputs - n)
-        width = rounded_up(columns, LANES)
-        panel = panel_at(y, y_stride, n, columns, padded)
+    cdef long k, n, m = 0, count, depth, columns
+    while m < rows:
+        count = fair_share(rows - m, ROW_CHUNK)
         k = 0
         while k < inputs:
             depth = fair_share(inputs - k, DEPTH_BLOCK)
-            pack(packed, w + k * outputs + n, outputs, depth, columns, width)
-            if k > 0:
-                panel.start = FROM_C
-            elif b != NULL:
-                panel.start = FROM_COLUMN_BIAS
-                panel.bias = packed + depth * width
-                pack(packed + depth * width, b + n, 0, 1, columns, width)
-            panel_product(&panel, x + k, x_stride, 1, packed, width, rows, depth)
+            n = 0
+            while n < outputs:
+                columns = panel_columns(outputs - n)
+                forward_panel(
+                    y + m * y_stride + n, y_stride, x + m * x_stride + k, x_stride, w + k * outputs + n,
+                    b + n if b != NULL else NULL, activation, packed,
+                    count, depth, columns, outputs, k == 0, k + depth == inputs, padded)
+                n += columns
             k += depth
-        if activation != IDENTITY:
-            for m in range(rows):
-                activate(y + m * y_stride + n, width if padded else columns, activation)
-        n += columns
+        m += count
+
+
+cdef void backward_inputs_panel(
+    real* dx, long dx_stride, const real* dy, long dy_stride, const real* w, const real* x, long x_stride,
+    int activation, real* packed, long rows, long depth, long columns, long outputs, bint first, bint last, bint padded,
+) noexcept nogil:
+    # dx (rows, columns), dy (rows, depth), w (columns, depth) of rows `outputs` long, x (rows, columns)
+    """dx = dy wᵀ, or added to dx; dx = dx f'(z) where this block of the depth is the last."""
+    cdef long width = rounded_up(columns, LANES), m
+    cdef Panel panel = panel_at(dx, dx_stride, columns, padded)
+    panel.start = FROM_ZERO if first else FROM_C
+    pack_transposed(packed, w, outputs, depth, columns, width)
+    panel_product(&panel, dy, dy_stride, 1, packed, width, rows, depth)
+    if last and activation != IDENTITY:
+        for m in range(rows):
+            multiply_by_slope(dx + m * dx_stride, x + m * x_stride, columns, activation)
 
 
 cdef void product_backward_inputs(
@@ -307,23 +340,22 @@ cdef void product_backward_inputs(
 ) noexcept nogil:
     # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,)
     """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs."""
-    cdef long k, n = 0, m, depth, columns, width
-    cdef Panel panel
-    while n < inputs:
-        columns = panel_columns(inputs - n)
-        width = rounded_up(columns, LANES)
-        panel = panel_at(dx, dx_stride, n, columns, padded)
+    cdef long k, n, m = 0, count, depth, columns
+    while m < rows:
+        count = fair_share(rows - m, ROW_CHUNK)
         k = 0
         while k < outputs:
             depth = fair_share(outputs - k, DEPTH_BLOCK)
-            pack_transposed(packed, w + n * outputs + k, outputs, depth, columns, width)
-            panel.start = FROM_C if k > 0 else FROM_ZERO
-            panel_product(&panel, dy + k, dy_stride, 1, packed, width, rows, depth)
+            n = 0
+            while n < inputs:
+                columns = panel_columns(inputs - n)
+                backward_inputs_panel(
+                    dx + m * dx_stride + n, dx_stride, dy + m * dy_stride + k, dy_stride, w + n * outputs + k,
+                    x + m * x_stride + n, x_stride, activation, packed,
+                    count, depth, columns, outputs, k == 0, k + depth == outputs, padded)
+                n += columns
             k += depth
-        if activation != IDENTITY:
-            for m in range(rows):
-                multiply_by_slope(dx + m * dx_stride + n, x + m * x_stride + n, columns, activation)
-        n += columns
+        m += count
 
 
 cdef void product_backward_weights(
@@ -348,7 +380,7 @@ cdef void product_backward_weights(
                 pack(packed, b, dy_stride, depth, columns, width)
                 b = packed
                 b_depth = width
-            panel = panel_at(dw, outputs, n, columns, False)
+            panel = panel_at(dw + n, outputs, columns, False)
             panel.start = FROM_C if k > 0 or accumulate else FROM_ZERO
             panel_product(&panel, x + k * x_stride, 1, x_stride, b, b_depth, inputs, depth)
             if db != NULL:
@@ -410,7 +442,7 @@ cdef void lanes_product(
     cdef Panel panel
     while n < lanes:
         columns = panel_columns(lanes - n)
-        panel = panel_at(c, stride, n, columns, True)
+        panel = panel_at(c + n, stride, columns, True)
         if bias != NULL:
             panel.start = FROM_ROW_BIAS
             panel.bias = bias

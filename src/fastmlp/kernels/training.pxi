@@ -41,7 +41,7 @@ cdef uint64_t mix(uint64_t z) noexcept nogil:
 
 cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, long size) noexcept nogil:
     # order (size,)
-    """order = the permutation that seed and epoch name, whatever was before (Fisher and Yates; R. Durstenfeld, 1964)."""
+    """order = the permutation that seed and epoch name (R. A. Fisher and F. Yates; R. Durstenfeld, 1964)."""
     cdef uint64_t golden = 0x9E3779B97F4A7C15
     cdef uint64_t key = mix(<uint64_t> seed + golden * <uint64_t> (epoch + 1))
     cdef long i, j
@@ -152,7 +152,9 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
     update(w + weights, g + weights, m + weights, v + weights, size - weights, step, NULL, <int> settings.optimizer)
 
 
-cdef void update_parameters(Job* job, const Position* now, const Step* step, long rows, long chunk_rows, bint more) noexcept nogil:
+cdef void update_parameters(
+    Job* job, const Position* now, const Step* step, long rows, long chunk_rows, bint more,
+) noexcept nogil:
     """This thread's slabs: gradient over all samples of a chunk (wide) or of the batch, then the update."""
     cdef long first, end, s
     cdef const Slab* slab

@@ -23,6 +23,7 @@ typedef int32_t integer;
 #define REAL_SQRT(x) __builtin_sqrtf(x)
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
+#define NEAR -87.0f                 /* exp is a normal number from here to 0 */
 #define MAGIC 0x1.8p23f              /* adding it rounds to a whole number, kept in the low bits */
 #define LN2_HIGH 0x1.63p-1f          /* ln 2 in two parts; n * LN2_HIGH is exact for every exponent n */
 #define LN2_LOW -0x1.bd0106p-13f
@@ -46,6 +47,7 @@ typedef int64_t integer;
 #define REAL_SQRT(x) __builtin_sqrt(x)
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
+#define NEAR -708.0
 #define MAGIC 0x1.8p52
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
@@ -82,6 +84,9 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #define TILE_ROWS 4
 #define TILE_VECTORS 2
 #endif
+
+/* How deep a packed block of a product is: a tile's rows of that depth fill half of a first-level cache of 32 KB. */
+#define DEPTH_BLOCK ((long)(2048 / sizeof(real)))
 
 #define splat(x) ((real)(x) - (vec){0})       /* minus zero keeps the sign of -0, so it costs nothing */
 #define ZERO ((vec){0})

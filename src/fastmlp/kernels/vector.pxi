@@ -10,7 +10,8 @@ cdef extern from "kernels/vector.h" nogil:
     ctypedef long ivec
     const int REAL_BITS, LANES, TILE_ROWS, TILE_VECTORS
     const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, NORMAL_SHIFT
-    const real MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
+    const long DEPTH_BLOCK
+    const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
     const real EXP_COEFFICIENTS[]
     const real LOG_COEFFICIENTS[]
     const integer SIGN_BIT

@@ -21,17 +21,17 @@ cdef void wide_forward(
 ) noexcept nogil:
     # x (rows, inputs), rows `x_stride` apart; the layers' h (chunk, stride) in the workspace, rows begin ... end
     """z of every layer becomes h = f(z), but for the last, which stays z."""
-    cdef long l
+    cdef long number
     cdef const Layer* layer
     cdef real* h
     x = x + begin * x_stride
-    for l in range(job.n_layers):
-        layer = &job.layers[l]
+    for number in range(job.n_layers):
+        layer = &job.layers[number]
         h = job.workspace + layer.activations + begin * layer.stride
         product_forward(
             h, layer.stride, x, x_stride, job.parameters + layer.weights,
             job.parameters + layer.bias if layer.bias >= 0 else NULL,
-            <int> layer.activation if l < job.n_layers - 1 else IDENTITY, job.own + job.settings.packed_at,
+            <int> layer.activation if number < job.n_layers - 1 else IDENTITY, job.own + job.settings.packed_at,
             end - begin, layer.inputs, layer.outputs, True)
         x = h
         x_stride = layer.stride
@@ -71,12 +71,12 @@ cdef Tally wide_output_block(
 
 cdef void wide_backward(const Job* job, long begin, long end) noexcept nogil:
     """dL/dz of every layer but the last from the one above it, rows begin ... end."""
-    cdef long l
+    cdef long number
     cdef const Layer* layer
     cdef const Layer* below
-    for l in range(job.n_layers - 1, 0, -1):
-        layer = &job.layers[l]
-        below = &job.layers[l - 1]
+    for number in range(job.n_layers - 1, 0, -1):
+        layer = &job.layers[number]
+        below = &job.layers[number - 1]
         product_backward_inputs(
             job.workspace + below.deltas + begin * below.stride, below.stride,
             job.workspace + layer.deltas + begin * layer.stride, layer.stride, job.parameters + layer.weights,

@@ -1,0 +1,140 @@
+"""What several test modules share: every backend in every dtype, the one table of tolerances, and arrays to test on."""
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from fastmlp import _backend
+
+# The one table of tolerances: what is compared -> float32's and float64's.
+_TOLERANCES = MappingProxyType(
+    {
+        # Units in the last place of exp, log, sigmoid and tanh against the true value: what the kernels promise.
+        "function": {"float32": 2.0, "float64": 2.0},
+        # The same of the reference: NumPy's own functions promise 4; sigmoid adds a sum and a quotient, half a unit
+        # each, to an exp that is within 1 to 2.5 in practice.
+        "reference function": {"float32": 4.0, "float64": 4.0},
+        # Unit roundoff u, half the distance from 1 to the next number. A sum of n products, added in any order, with
+        # or without fused multiply-adds, is within n u / (1 - n u) of Σ |a b| (N. J. Higham, Accuracy and Stability
+        # of Numerical Algorithms, 2002, section 3.1): `product_bound` computes it.
+        "roundoff": {"float32": 2.0**-24, "float64": 2.0**-53},
+        # One forward pass of a few layers, relative to the largest output: each layer adds some sqrt(width) = 10
+        # roundoffs, and four units of the activations; 100 of them is ample.
+        "forward": {"float32": 6e-6, "float64": 1.2e-14},
+        # A mean loss, relative: losses are rounded to the dtype row by row, and added up in double.
+        "loss": {"float32": 1e-5, "float64": 2e-14},
+        # A gradient, relative to its largest entry: forward and backward errors, summed over rows whose terms cancel.
+        "gradient": {"float32": 1e-4, "float64": 1e-12},
+        # Parameters and losses after a few dozen steps, relative to the largest: errors of a gradient, which every
+        # step adds and the next ones amplify. Adam divides by the gradient's size: where a gradient is small against
+        # its own rounding, so is what is left of its digits.
+        "training": {"float32": 1e-3, "float64": 1e-11},
+        # A step's formula, written in double, against the kernels: a few roundings of numbers of order 1 a step, in
+        # ten steps.
+        "steps": {"float32": 1e-5, "float64": 1e-14},
+    }
+)
+
+
+@pytest.fixture(params=_backend.NAMES)
+def backend(request):
+    """The name of each backend; one that is missing here is skipped, and the skip says why."""
+    if request.param in _backend.missing:
+        pytest.skip(f"{request.param}: {_backend.missing[request.param]}")
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Each dtype that the kernels compute in."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def kernels(backend, dtype):
+    """The module that computes: each backend in each dtype."""
+    return _backend.kernels(dtype, backend)
+
+
+@pytest.fixture
+def tolerance():
+    """A function: what is compared, and the dtype -> the tolerance."""
+
+    def look_up(kind, dtype):
+        return _TOLERANCES[kind][np.dtype(dtype).name]
+
+    return look_up
+
+
+@pytest.fixture
+def product_bound(tolerance):
+    """A function: dtype, how many products are added and Σ |a b| -> how far the sum may be off."""
+
+    def bound(dtype, terms, magnitudes):
+        error = terms * tolerance("roundoff", dtype)
+        return error / (1 - error) * magnitudes
+
+    return bound
+
+
+@pytest.fixture
+def normal():
+    """A function: shape, dtype and seed -> normal numbers, always the same."""
+
+    def draw(*shape, dtype=np.float64, seed=0):
+        return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
+
+    return draw
+
+
+@pytest.fixture
+def targets(normal):
+    """A function: loss, rows, outputs -> y as users give it: labels, 0 and 1, or numbers."""
+
+    def make(loss, rows, outputs, *, dtype=np.float64, seed=0):
+        generator = np.random.default_rng([seed, rows, outputs])
+        if loss == "cross_entropy":
+            return generator.integers(0, outputs, rows)
+        if loss == "binary_cross_entropy":
+            return generator.integers(0, 2, (rows, outputs)).astype(dtype)
+        return normal(rows, outputs, dtype=dtype, seed=seed + 1)
+
+    return make
+
+
+class Guarded:
+    """Arrays inside larger buffers, so that a read or a write past their ends shows."""
+
+    margin = 160  # numbers on either side: more than the widest panel, 3 vectors of 16
+
+    def __init__(self):
+        self._buffers = []
+
+    def given(self, array):
+        """A copy of an input: NaN around it spoils what is computed from a read past its ends."""
+        return self._inside(array.shape, array.dtype, array, np.nan)
+
+    def result(self, *shape, dtype):
+        """An output, full of NaN until it is written, between numbers that nobody may touch."""
+        return self._inside(shape, dtype, np.nan, 12345)
+
+    def _inside(self, shape, dtype, values, guard):
+        size = int(np.prod(shape))
+        buffer = np.full(size + 2 * self.margin, guard, dtype)
+        self._buffers.append((buffer, buffer.copy(), size))
+        array = buffer[self.margin : self.margin + size].reshape(shape)
+        array[...] = values
+        return array
+
+    def check(self):
+        """Assert that everything around the arrays is as it was."""
+        for buffer, before, size in self._buffers:
+            for part, where in (slice(0, self.margin), "before"), (slice(self.margin + size, None), "past"):
+                np.testing.assert_array_equal(buffer[part], before[part], f"written {where} the array")
+
+
+@pytest.fixture
+def guarded():
+    """Arrays with guards around them: `given` makes inputs, `result` outputs; `check` looks at the guards."""
+    return Guarded()

@@ -1,0 +1,215 @@
+"""Which build computes: forced, picked, missing; how many threads; and what importing the package brings along."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _backend, _layout, _reference, training
+
+VARIABLES = ("FASTMLP_BACKEND", "FASTMLP_NUM_THREADS", "OMP_NUM_THREADS")
+TRAIN = """
+X, y = fastmlp.datasets.moons(20)
+net = fastmlp.train(X, y, hidden=3, epochs=2, seed=0)
+print(net.backend, net._kernels.__name__)
+"""
+
+
+def in_new_process(code: str, before: str = "", **variables: str) -> subprocess.CompletedProcess:
+    """Run code after `import fastmlp` in a new interpreter, `before` ahead of the import."""
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | variables
+    program = f"{before}\nimport fastmlp\n{code}"
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+# ---- forced ----------------------------------------------------------------------------------------------
+
+
+def test_the_environment_forces_a_backend(backend):
+    done = in_new_process("fastmlp.show_config()" + TRAIN, FASTMLP_BACKEND=backend)
+    assert done.returncode == 0, done.stderr
+    assert f"build in use: {backend} (forced by FASTMLP_BACKEND)\n" in done.stdout
+    module = _backend.kernels(np.dtype("float64"), backend).__name__
+    assert done.stdout.splitlines()[-1] == f"{backend} {module}"
+
+
+def test_the_best_build_is_taken_where_none_is_forced():
+    # An empty variable is how a shell unsets one for a single command.
+    done = in_new_process("fastmlp.show_config()", FASTMLP_BACKEND="")
+    assert f"build in use: {_backend.available()[-1]}\n" in done.stdout, done.stderr
+
+
+def test_an_unknown_backend_fails_at_import():
+    done = in_new_process("print('went on')", FASTMLP_BACKEND="x86-64-v33")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: FASTMLP_BACKEND: got 'x86-64-v33', expected one of 'reference', 'baseline'")
+    assert message.endswith("did you mean 'x86-64-v3'?")
+
+
+def without(*builds: str) -> str:
+    """Code that makes builds look as if they had never been built."""
+    names = [_backend._module_name(build, "float32") for build in builds]
+    return f"import sys; sys.modules.update(dict.fromkeys({names!r}))"
+
+
+def test_a_forced_build_that_was_not_built_fails_at_import():
+    done = in_new_process("print('went on')", without("baseline"), FASTMLP_BACKEND="baseline")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    message = "FASTMLP_BACKEND: got 'baseline', which cannot be used: not built for this machine; usable here are"
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: {message}")
+
+
+def test_a_package_without_builds_says_so_at_import_and_has_the_reference():
+    builds = [name for name in _backend.NAMES if name != _backend.REFERENCE]
+    done = in_new_process("print('went on')", without(*builds))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "ImportError: fastmlp: no build of the kernels can be used" in done.stderr.splitlines()[-1]
+    assert all(f"{build}: " in done.stderr for build in builds)
+    done = in_new_process(TRAIN, without(*builds), FASTMLP_BACKEND="reference")
+    assert done.stdout.split() == ["reference", "fastmlp._reference"], done.stderr
+
+
+def test_a_build_of_which_one_dtype_is_missing_fails_at_import():
+    build = _backend.available()[-1]
+    if build == _backend.REFERENCE:
+        pytest.skip("no build of the kernels is there")
+    name = _backend._module_name(build, "float64")
+    done = in_new_process("print('went on')", f"import sys; sys.modules[{name!r}] = None")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert name in done.stderr.splitlines()[-1]
+
+
+# ---- found -----------------------------------------------------------------------------------------------
+
+
+def test_a_machine_that_lacks_features_gets_the_builds_it_can_run(monkeypatch):
+    monkeypatch.setattr(_backend, "_cpu_features", lambda: {"AVX2": True, "FMA3": True, "F16C": False})
+    loaded, missing = _backend._find()
+    assert "F16C" in _backend._REQUIREMENTS["x86-64-v3"]
+    assert set(loaded) <= {"baseline"}
+    for build, text in (("x86-64-v3", "F16C"), ("x86-64-v4", "AVX512F, AVX512BW, AVX512CD, AVX512DQ, AVX512VL, F16C")):
+        assert missing[build] in (f"this machine lacks {text}", "not built for this machine")
+
+
+def test_an_unusable_backend_is_refused_with_its_reason(monkeypatch):
+    monkeypatch.setitem(_backend.missing, "x86-64-v4", "this machine lacks AVX512F")
+    with pytest.raises(ValueError, match=r"^backend: got 'x86-64-v4', which cannot be used: this machine lacks AVX"):
+        fastmlp.train([[0.0], [1.0]], [0, 1], epochs=1, backend="x86-64-v4")
+    monkeypatch.setenv("FASTMLP_BACKEND", "x86-64-v4")
+    with pytest.raises(ImportError, match=r"^FASTMLP_BACKEND: got 'x86-64-v4', which cannot be used"):
+        _backend._pick()
+
+
+def test_records_are_as_long_in_the_builds_as_in_the_layout(backend, dtype):
+    sizes = _backend.kernels(dtype, backend).sizes()
+    for name in ("layer", "slab", "settings", "epoch", "position"):
+        assert sizes[name] == getattr(_layout, name.upper()).itemsize
+    if backend != _backend.REFERENCE:
+        assert sizes["dtype"] == np.dtype(dtype).name
+
+
+@pytest.mark.parametrize(("field", "value"), [("layer", 8), ("position", 1), ("dtype", "float16")])
+def test_a_build_of_other_sources_is_refused(monkeypatch, field, value):
+    other = SimpleNamespace(__name__="other", sizes=lambda: _reference.sizes() | {"dtype": "float32", field: value})
+    monkeypatch.setattr(_backend.importlib, "import_module", lambda name: other)
+    with pytest.raises(ImportError, match="other .*reinstall fastmlp"):
+        _backend._load("baseline")
+
+
+def test_the_reference_serves_both_dtypes():
+    assert _backend.kernels(np.dtype("float32"), "reference") is _backend.kernels(np.dtype("float64"), "reference")
+    assert _backend.available()[0] == "reference"
+
+
+def test_a_backend_is_a_string():
+    with pytest.raises(TypeError, match=r"^backend: got 3 \(int\), expected one of 'reference'"):
+        _backend.resolve(3)
+
+
+def test_show_config_tells_versions_builds_and_threads(capsys, monkeypatch):
+    monkeypatch.setitem(_backend.missing, "baseline", "not built for this machine")
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
+    fastmlp.show_config()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"fastmlp {fastmlp.__version__} (Python ")
+    assert f"NumPy {np.__version__}" in lines[0]
+    assert lines[1] == f"build in use: {_backend.in_use}"
+    assert [line.split(":")[0].strip() for line in lines[2:-1]] == list(reversed(_backend.NAMES))
+    assert "  baseline: not built for this machine" in lines
+    assert lines[-1] == f"threads: 1 (of {_backend.usable_cpus()} usable CPUs)"
+
+
+# ---- threads ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def eight_cpus(monkeypatch):
+    monkeypatch.setattr(_backend.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("own", "openmp", "threads"),
+    [
+        (None, None, 8), ("3", None, 3), (None, "4", 4), ("3", "4", 3), ("5", "4", 4), ("100", None, 8),
+        (None, "2,1", 2), (None, " 6 , 2", 6), ("", "", 8),
+    ],
+)
+@pytest.mark.usefixtures("eight_cpus")
+def test_the_environment_lowers_the_threads(monkeypatch, own, openmp, threads):
+    for name, value in (("FASTMLP_NUM_THREADS", own), ("OMP_NUM_THREADS", openmp)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert _backend.default_threads() == threads
+
+
+@pytest.mark.parametrize("name", ["FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1 2", "²"])
+def test_a_wrong_number_of_threads_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"^{name}: got '{value}'; a whole number of 1 or more is accepted$"):
+        _backend.default_threads()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to CPUs")
+def test_cpus_that_the_process_may_not_use_do_not_count():
+    cpu = min(os.sched_getaffinity(0))
+    bind = f"import os; os.sched_setaffinity(0, {{{cpu}}})"
+    done = in_new_process("fastmlp.show_config(); print(fastmlp._backend.default_threads())", bind)
+    assert done.stdout.splitlines()[-2:] == ["threads: 1 (of 1 usable CPUs)", "1"], done.stderr
+
+
+@pytest.mark.usefixtures("eight_cpus")
+def test_threads_are_for_work_that_is_worth_them():
+    small = _layout.network_layers((2, 3, 1), (3, 0), True)
+    large = _layout.network_layers((1000, 1000, 10), (3, 0), True)
+    assert training.threads_for(small, 50, 1000, 50, None) == 1
+    assert training.threads_for(large, 512, 10, 5120, None) == 8
+    assert training.threads_for(small, 50, 1, 50, 5) == 5, "a number that is asked for is taken as it is"
+
+
+# ---- what the import brings along ------------------------------------------------------------------------
+
+
+def test_the_import_brings_no_library_that_is_an_extra():
+    extras = ("matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "tqdm")
+    done = in_new_process(f"import sys\nprint([name for name in {extras} if name in sys.modules])")
+    assert done.stdout == "[]\n", done.stderr

@@ -1,0 +1,252 @@
+"""exp, log, sigmoid and tanh against the true values in 160 bits; relu, identity and the derivatives exactly."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from fastmlp.activations import ACTIVATIONS
+
+mpmath = pytest.importorskip("mpmath")
+
+IDENTITY, SIGMOID, TANH, RELU = (ACTIVATIONS[name] for name in ("identity", "sigmoid", "tanh", "relu"))
+FUNCTIONS = ("exp", "log", "sigmoid", "tanh")
+
+# Where a result leaves the normal numbers, reaches zero, one or infinity: dtype -> function -> arguments.
+EDGES = {
+    "float32": {
+        "exp": (-103.972, -103.279, -87.3365, 88.7228),
+        "log": (2.0**-126, 0.70710678, 1.41421356),
+        "sigmoid": (-103.972, -103.279, -87.3365, -16.6, 16.6, 17.3),
+        "tanh": (-9.0109, -8.66, 8.66, 9.0109, 10.0),
+    },
+    "float64": {
+        "exp": (-745.1332, -744.44, -708.3964, 709.7827),
+        "log": (2.0**-1022, 0.7071067811865476, 1.4142135623730951),
+        "sigmoid": (-745.1332, -744.44, -708.3964, -36.7, 36.7, 37.43),
+        "tanh": (-19.0615, -18.715, 18.715, 19.0615, 22.5),
+    },
+}
+
+
+def apply(kernels, function, x):
+    """y = function(x), by the kernel of that name."""
+    y = np.full_like(x, 12345)
+    if function in ("exp", "log"):
+        getattr(kernels, f"{function}_forward")(y, x, len(x))
+    else:
+        kernels.activation_forward(y, x, ACTIVATIONS[function], len(x))
+    return y
+
+
+def true_value(function, x):
+    """The function in the precision that is set."""
+    if function == "sigmoid":
+        e = mpmath.exp(-abs(x))
+        return (e if x < 0 else 1) / (1 + e)
+    return getattr(mpmath, function)(x)
+
+
+def every_exponent(dtype, generator):
+    """Numbers of every exponent, denormals included, with a power of two and three random mantissas."""
+    info = np.finfo(dtype)
+    exponents = np.arange(info.minexp - info.nmant, info.maxexp)
+    # In float64 there are 2098 exponents: one mantissa each.
+    mantissas = [np.ones(len(exponents)), *generator.uniform(1, 2, (3, len(exponents)))]
+    if dtype == np.float64:
+        mantissas = [np.where(exponents % 2, mantissas[0], mantissas[1])]
+    return np.concatenate([np.ldexp(mantissa, exponents) for mantissa in mantissas])
+
+
+def neighbours(points, dtype, count=3):
+    """Each point as a number of the dtype, and the next `count` on either side."""
+    points = np.asarray(points, dtype)
+    rows = [points]
+    for direction in (-np.inf, np.inf):
+        near = points
+        for _ in range(count):
+            near = np.nextafter(near, dtype.type(direction))
+            rows.append(near)
+    return np.concatenate(rows)
+
+
+def arguments(function, dtype):
+    """Some 3000 to 5000 arguments: all magnitudes, the whole of what is not saturated, and every seam."""
+    generator = np.random.default_rng(FUNCTIONS.index(function))
+    edges = EDGES[dtype.name][function]
+    magnitudes = every_exponent(dtype, generator)
+    if function == "log":
+        near_one = [1 + sign * 2.0**-k for k in range(1, 54) for sign in (-1, 1)]
+        parts = [magnitudes, generator.uniform(0.5, 2, 1000), generator.uniform(0.99, 1.01, 500), near_one]
+        seams = [1.0, *edges]
+    else:
+        half = max(abs(edge) for edge in edges) * 1.02
+        signs = generator.choice([-1, 1], len(magnitudes))
+        parts = [
+            magnitudes * signs, generator.uniform(-half, half, 1000), generator.uniform(-2, 2, 700),
+            *(edge + generator.uniform(-1, 1, 60) for edge in edges),
+        ]
+        most = int(half / np.log(2))
+        # Odd multiples of ln 2 / 2 are where the argument reduction goes over to the next power of two; tanh reduces 2x.
+        multiples = np.unique(np.linspace(-2 * most, 2 * most, 80).astype(int))
+        seams = [*edges, -1.0, 1.0, *(multiples * np.log(2) / 2), *((multiples // 2 * 2 + 1) * np.log(2) / 4)]
+    x = np.concatenate([np.concatenate(parts).astype(dtype), neighbours(seams, dtype)])
+    return x[np.isfinite(x)]
+
+
+@functools.cache
+def truth(function, name):
+    """Arguments, the nearest numbers to the true values, how far off these are in units, and the units."""
+    dtype = np.dtype(name)
+    info = np.finfo(dtype)
+    lowest = info.minexp - info.nmant  # the unit in the last place of every denormal
+    x = arguments(function, dtype)
+    nearest, offsets, units = (np.empty(len(x)) for _ in range(3))
+    with mpmath.workprec(160):
+        for i, argument in enumerate(x.tolist()):
+            # Past ±1000 nothing changes any more, and powers of e are too long to write down.
+            value = true_value(function, mpmath.mpf(argument if function == "log" else min(max(argument, -1000), 1000)))
+            exponent = int(mpmath.frexp(value)[1]) - 1
+            unit = max(exponent - info.nmant, lowest)
+            whole = mpmath.nint(mpmath.ldexp(value, -unit))
+            offsets[i] = float(mpmath.ldexp(value, -unit) - whole)
+            units[i] = unit
+            nearest[i] = np.inf if exponent >= info.maxexp else float(mpmath.ldexp(whole, unit))
+    with np.errstate(over="ignore"):
+        return x, nearest.astype(dtype), offsets, units.astype(int)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_are_near_the_truth(kernels, backend, dtype, function, tolerance):
+    x, nearest, offsets, units = truth(function, dtype.name)
+    y = apply(kernels, function, x)
+    finite = np.isfinite(nearest)
+    np.testing.assert_array_equal(y[~finite], nearest[~finite])
+    # Both are numbers of the dtype, close to each other: their difference is exact in double, and so is the scaling.
+    difference = np.ldexp(y[finite].astype(np.float64) - nearest[finite].astype(np.float64), -units[finite])
+    error = np.abs(difference - offsets[finite])
+    worst = error.argmax()
+    bound = tolerance("reference function" if backend == "reference" else "function", dtype)
+    assert error[worst] <= bound, f"{function}({x[finite][worst]!r}) is {error[worst]} units off"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nan_gives_nan_whatever_its_bits(kernels, dtype, function):
+    quiet = 1 << (np.finfo(dtype).nmant - 1)
+    integer = np.dtype(f"u{dtype.itemsize}")
+    infinity = int(np.array(np.inf, dtype).view(integer))
+    sign = 1 << (8 * dtype.itemsize - 1)
+    patterns = [infinity | quiet | payload | s for payload in (0, 1, 12345, quiet - 1) for s in (0, sign)]
+    x = np.array(patterns * 5, integer).view(dtype)
+    assert np.isnan(x).all()
+    assert np.isnan(apply(kernels, function, x)).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "pairs"),
+    [
+        ("exp", [(0.0, 1.0), (-0.0, 1.0), (np.inf, np.inf), (-np.inf, 0.0), (1e4, np.inf), (-1e4, 0.0)]),
+        ("log", [(1.0, 0.0), (np.inf, np.inf), (0.0, -np.inf), (-0.0, -np.inf), (-1.0, np.nan), (-np.inf, np.nan)]),
+        ("sigmoid", [(0.0, 0.5), (-0.0, 0.5), (np.inf, 1.0), (-np.inf, 0.0), (1e4, 1.0), (-1e4, 0.0), (40.0, 1.0)]),
+        ("tanh", [(np.inf, 1.0), (-np.inf, -1.0), (1e4, 1.0), (-1e4, -1.0), (25.0, 1.0), (-25.0, -1.0)]),
+    ],
+)
+def test_exact_values(kernels, dtype, function, pairs):
+    x, expected = np.array(pairs * 9, dtype).T.copy()
+    np.testing.assert_array_equal(apply(kernels, function, x), expected)
+
+
+def test_largest_numbers_saturate(kernels, dtype):
+    x = np.array([np.finfo(dtype).max, -np.finfo(dtype).max] * 9, dtype)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(apply(kernels, "exp", x)[:2], [np.inf, 0])
+    np.testing.assert_array_equal(apply(kernels, "sigmoid", x)[:2], [1, 0])
+    np.testing.assert_array_equal(apply(kernels, "tanh", x)[:2], [1, -1])
+
+
+def test_tanh_keeps_the_sign_of_zero_and_is_odd(kernels, dtype):
+    x = np.concatenate([np.zeros(1, dtype), truth("tanh", dtype.name)[0]])
+    above, below = apply(kernels, "tanh", np.abs(x)), apply(kernels, "tanh", -np.abs(x))
+    np.testing.assert_array_equal(above, -below)
+    assert np.signbit(below).all()
+    assert not np.signbit(above).any()
+
+
+@pytest.mark.parametrize("function", ["exp", "sigmoid", "tanh"])
+def test_monotone_and_bounded_at_the_ends(kernels, dtype, function):
+    for edge in EDGES[dtype.name][function]:
+        # 400 numbers next to each other: the result moves by less than a unit from one to the next, or by many.
+        start = np.array(edge, dtype)
+        bits = start.view(f"i{dtype.itemsize}") + np.arange(-200, 200)
+        x = np.sort(bits.astype(f"i{dtype.itemsize}").view(dtype))
+        wide = np.linspace(edge - 1, edge + 1, 2001).astype(dtype)
+        for points in (x, wide):
+            y = apply(kernels, function, points)
+            assert (y[1:] >= y[:-1]).all(), f"near {edge}"
+            if function == "sigmoid":
+                assert ((y >= 0) & (y <= 1)).all()
+            if function == "tanh":
+                assert (np.abs(y) <= 1).all()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_partial_vectors_give_the_same_bits(kernels, dtype, function, guarded):
+    lanes = kernels.sizes()["lanes"]
+    x = truth(function, dtype.name)[0][-4 * lanes - 2 :]
+    whole = apply(kernels, function, x)
+    for size in range(1, 2 * lanes + 2):
+        for first in (0, 1, lanes):
+            y = guarded.result(size, dtype=dtype)
+            part = guarded.given(x[first : first + size])
+            if function in ("exp", "log"):
+                getattr(kernels, f"{function}_forward")(y, part, size)
+            else:
+                kernels.activation_forward(y, part, ACTIVATIONS[function], size)
+            np.testing.assert_array_equal(y, whole[first : first + size])
+    guarded.check()
+
+
+def test_identity_and_relu_are_exact(kernels, dtype):
+    x = truth("exp", dtype.name)[0]
+    x = np.concatenate([x, np.array([0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(dtype).max], dtype)])
+    np.testing.assert_array_equal(apply(kernels, "identity", x), x)
+    np.testing.assert_array_equal(apply(kernels, "relu", x), np.where(x < 0, dtype.type(0), x))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 17, 33, 100])
+@pytest.mark.parametrize("activation", [IDENTITY, SIGMOID, TANH, RELU])
+def test_activation_backward(kernels, dtype, activation, size, normal, guarded, tolerance):
+    h = np.clip(normal(size, dtype=dtype), -1, 1)
+    if activation == SIGMOID:
+        h = np.abs(h)
+    if activation == RELU:
+        h = np.maximum(h, 0)
+    dh = normal(size, dtype=dtype, seed=1)
+    dz = guarded.result(size, dtype=dtype)
+    kernels.activation_backward(dz, guarded.given(dh), guarded.given(h), activation, size)
+    guarded.check()
+    exact = h.astype(np.longdouble)
+    slope = {IDENTITY: np.ones_like(exact), SIGMOID: exact * (1 - exact), TANH: 1 - exact * exact, RELU: exact > 0}
+    # The slope is at most 1 and takes two roundings, of numbers up to 1; the product takes another.
+    bound = 3 * tolerance("roundoff", dtype) * np.abs(dh)
+    assert (np.abs(dz - dh * slope[activation]) <= bound).all()
+
+
+def test_activation_backward_exact_values(kernels, dtype):
+    h = np.array([0.0, -0.0, 1.0, 0.5, np.nan], dtype)
+    dh = np.full(5, 2.0, dtype)
+    dz = np.empty_like(h)
+    expected = {
+        IDENTITY: [2, 2, 2, 2, 2], SIGMOID: [0, 0, 0, 0.5, np.nan], TANH: [2, 2, 0, 1.5, np.nan],
+        RELU: [0, 0, 2, 2, np.nan],
+    }
+    for activation, values in expected.items():
+        kernels.activation_backward(dz, dh, h, activation, 5)
+        np.testing.assert_array_equal(dz, values)
+
+
+@pytest.mark.parametrize("activation", [IDENTITY, SIGMOID, TANH, RELU])
+def test_activation_backward_keeps_nan_of_the_gradient_from_above(kernels, dtype, activation):
+    dz = np.empty(5, dtype)
+    kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), activation, 5)
+    assert np.isnan(dz).all()

@@ -1,0 +1,257 @@
+"""Every build against the reference: the same functions, the same trainings; and the same bits for any threads."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _backend, _layout, _reference, _validate, training
+
+EDGE = Path(__file__).parents[1] / "src" / "fastmlp" / "kernels" / "edge.pxi"
+LOSSES = [
+    ("squared_error", "identity"), ("squared_error", "sigmoid"), ("binary_cross_entropy", "sigmoid"),
+    ("cross_entropy", "softmax"),
+]  # fmt: skip
+OPTIMIZERS = [
+    fastmlp.SGD(), fastmlp.SGD(momentum=0.9), fastmlp.SGD(momentum=0.8, nesterov=True), fastmlp.Adam(),
+    fastmlp.Adam(beta1=0.8, beta2=0.99, epsilon=1e-3),
+]  # fmt: skip
+
+
+@pytest.fixture(params=[name for name in _backend.NAMES if name != _backend.REFERENCE])
+def build(request):
+    """The name of each build; the reference is what they are compared with."""
+    if request.param in _backend.missing:
+        pytest.skip(f"{request.param}: {_backend.missing[request.param]}")
+    return request.param
+
+
+def public_functions(module):
+    """Names of a module's own functions, in the order of their definition."""
+    return [
+        name for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+        and not inspect.isclass(value)
+    ]  # fmt: skip
+
+
+def test_the_reference_has_the_same_functions_in_the_same_order(build, dtype):
+    assert public_functions(_backend.kernels(dtype, build)) == public_functions(_reference)
+
+
+@pytest.mark.skipif(not EDGE.exists(), reason="the kernels' sources are not beside the tests")
+def test_the_sources_define_the_same_functions_in_the_same_order():
+    names = re.findall(r"^def (\w+)\(", EDGE.read_text(encoding="utf-8"), re.MULTILINE)
+    body = ast.parse(inspect.getsource(_reference)).body
+    assert names == [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+
+
+def test_the_same_signatures_and_formulas(build, dtype):
+    module = _backend.kernels(dtype, build)
+    for name in public_functions(_reference):
+        expected, found = (inspect.signature(getattr(where, name)) for where in (_reference, module))
+        assert list(found.parameters) == list(expected.parameters), name
+        kinds = [[parameter.kind for parameter in signature.parameters.values()] for signature in (found, expected)]
+        assert kinds[0] == kinds[1], name
+        assert getattr(module, name).__doc__ == getattr(_reference, name).__doc__, name
+
+
+def make(sizes, loss, output, dtype, backend, **options):
+    """A network that has seen no data."""
+    return fastmlp.Network(sizes, loss=loss, output=output, dtype=dtype, backend=backend, seed=3, **options)
+
+
+def fit(net, X, y, X_val, y_val, *, optimizer, learning_rate, batch, epochs, shuffle=True, n_threads=1):
+    """Train with validation rows."""
+    samples, validation = (
+        training.Samples(x, _validate.encode(values, len(x), net.dtype, net._task))
+        for x, values in ((X, y), (X_val, y_val))
+    )
+    schedule = training.Schedule(
+        epochs=epochs, batch=batch, shuffle=shuffle, seed=11, learning_rate=learning_rate, n_threads=n_threads
+    )
+    return net._fit(samples, validation, optimizer, schedule)
+
+
+def assert_near(result, expected, tolerance):
+    """Equal within a tolerance, relative to the largest number."""
+    result, expected = np.asarray(result, np.float64), np.asarray(expected, np.float64)
+    assert result.shape == expected.shape
+    error = np.abs(result - expected).max()
+    assert error <= tolerance * np.abs(expected).max(), f"off by {error / np.abs(expected).max()} of the largest"
+
+
+def assert_same_training(net, twin, tolerance):
+    """Parameters and histories agree."""
+    limit = tolerance("training", net.dtype)
+    assert_near(net.params, twin.params, limit)
+    for name in ("loss", "gradient_norm", "val_loss"):
+        assert_near(getattr(net.history, name), getattr(twin.history, name), limit)
+    for name in ("accuracy", "val_accuracy"):
+        measured = getattr(net.history, name)
+        if measured is None:
+            assert getattr(twin.history, name) is None
+        else:
+            # An output within a rounding of 1/2 or of another output may fall on either side: one row in a hundred.
+            np.testing.assert_allclose(measured, getattr(twin.history, name), atol=0.01)
+    assert net._state.position["step"] == twin._state.position["step"]
+
+
+def compare(build, dtype, sizes, loss, output, normal, targets, tolerance, *, rows, batch, options=None, **fitting):
+    """Train on a build and on the reference, and compare."""
+    X, X_val = normal(rows, sizes[0], dtype=dtype), normal(37, sizes[0], dtype=dtype, seed=1)
+    y, y_val = (targets(loss, n, sizes[-1], dtype=dtype) for n in (rows, 37))
+    net, twin = (make(sizes, loss, output, dtype, backend, **(options or {})) for backend in (build, "reference"))
+    np.testing.assert_array_equal(net.params, twin.params)
+    fitting = {"optimizer": fastmlp.Adam(), "learning_rate": 0.01, "epochs": 3} | fitting
+    for network in (net, twin):
+        fit(network, X, y, X_val, y_val, batch=batch, **fitting)
+    assert_same_training(net, twin, tolerance)
+    return net
+
+
+NARROW, WIDE = (4, 16, 9, 3), (20, 70, 33, 3)
+
+
+def test_these_networks_are_narrow_and_wide():
+    for sizes, narrow in ((NARROW, True), (WIDE, False)):
+        assert _layout.is_narrow(_layout.network_layers(sizes, [0] * (len(sizes) - 1), True)) == narrow
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+@pytest.mark.parametrize("penalties", [{}, {"l2": 0.5}, {"l1": 0.2}, {"l1": 0.1, "l2": 0.3}])
+@pytest.mark.parametrize("bias", [True, False])
+def test_losses_and_penalties(build, dtype, sizes, loss, output, penalties, bias, normal, targets, tolerance):
+    options = {"activation": ("tanh", "sigmoid"), "bias": bias, **penalties}
+    compare(build, dtype, sizes, loss, output, normal, targets, tolerance, rows=101, batch=30, options=options)
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_optimizers_and_activations(build, dtype, sizes, optimizer, activation, normal, targets, tolerance):
+    compare(
+        build, dtype, sizes, "cross_entropy", None, normal, targets, tolerance, rows=90, batch=16,
+        options={"activation": activation, "l2": 0.1}, optimizer=optimizer,
+    )  # fmt: skip
+
+
+# (sizes, rows, batch): linear; one input, one output, one row; batches that do not divide the rows; in narrow networks
+# one chunk, several and more chunks than groups; in wide ones more rows than a chunk of 1024, and several slabs.
+CUTS = [
+    ((3, 2), 50, 7), ((1, 1), 20, 20), ((1, 1, 1), 5, 1), ((64, 64), 40, 13), ((65, 2), 40, 13), ((4, 16, 9, 3), 1, 1),
+    ((4, 16, 9, 3), 700, 333), ((4, 16, 9, 3), 6000, 6000), ((2, 3, 2, 5, 2, 3), 300, 128), ((8, 300, 2), 100, 15),
+    ((20, 70, 3), 2500, 2500), ((20, 70, 3), 2300, 1100), ((600, 30, 4), 80, 33), ((10, 520, 270, 3), 70, 32),
+    ((30, 5, 130), 100, 17),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sizes", "rows", "batch"), CUTS)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_sizes_and_batches(build, dtype, sizes, rows, batch, shuffle, normal, targets, tolerance):
+    compare(
+        build, dtype, sizes, "squared_error", None, normal, targets, tolerance, rows=rows, batch=batch,
+        options={"activation": "tanh", "l2": 0.01}, shuffle=shuffle,
+        optimizer=fastmlp.SGD(momentum=0.9), learning_rate=0.002,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_the_published_ridge_term(build, sizes, normal, targets, tolerance):
+    X, y = normal(60, sizes[0]), targets("squared_error", 60, sizes[-1])
+    nets = [make(sizes, "squared_error", "sigmoid", np.float64, name, l2=0.05) for name in (build, "reference")]
+    schedule = training.Schedule(epochs=8, batch=60, shuffle=False, seed=0, learning_rate=0.05)
+    for net in nets:
+        net._fit(training.Samples(X, y), training.Samples(), fastmlp.SGD(), schedule, published_ridge=True)
+    assert_near(nets[0].params, nets[1].params, tolerance("training", np.float64))
+    assert_near(nets[0].history.loss, nets[1].history.loss, tolerance("training", np.float64))
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), NARROW, (2, 64, 1), WIDE, (300, 40, 3), (5, 600, 2)], ids=str)
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+@pytest.mark.parametrize("rows", [1, 17, 300, 1100])
+def test_forward_loss_and_gradient(build, dtype, sizes, loss, output, rows, normal, targets, tolerance):
+    if loss == "cross_entropy" and sizes[-1] == 1:
+        pytest.skip("softmax of one output is always 1")
+    X, y = normal(rows, sizes[0], dtype=dtype), targets(loss, rows, sizes[-1], dtype=dtype)
+    net, twin = (
+        make(sizes, loss, output, dtype, backend, activation="tanh", l1=0.02, l2=0.3)
+        for backend in (build, "reference")
+    )
+    for h, expected in zip(net.forward(X), twin.forward(X), strict=True):
+        assert_near(h, expected, tolerance("forward", dtype))
+    assert net.loss(X, y) == pytest.approx(twin.loss(X, y), rel=tolerance("loss", dtype))
+    assert net.score(X, y) == pytest.approx(twin.score(X, y), abs=max(0.01, 1.5 / rows))
+    assert_near(net.gradient(X, y), twin.gradient(X, y), tolerance("gradient", dtype))
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_loss_of_the_history_is_the_loss(backend, dtype, sizes, normal, targets, tolerance):
+    # With one batch an epoch, the history's loss is that before the step, and the norm that of the gradient there.
+    X, y = normal(80, sizes[0], dtype=dtype), targets("cross_entropy", 80, sizes[-1])
+    net = make(sizes, "cross_entropy", None, dtype, backend, l1=0.1, l2=0.2)
+    loss, norm = net.loss(X, y), np.linalg.norm(net.gradient(X, y))
+    fit(net, X, y, X[:20], y[:20], optimizer=fastmlp.Adam(), learning_rate=0.01, batch=80, epochs=1)
+    assert net.history.loss[0] == pytest.approx(loss, rel=tolerance("loss", dtype))
+    assert net.history.gradient_norm[0] == pytest.approx(norm, rel=tolerance("gradient", dtype))
+    # Validation comes after the step. The penalty is the training rows' own, over their number.
+    penalty_share = 1 / 80 - 1 / 20
+    weights = np.concatenate([w.ravel().astype(np.float64) for w in net.weights])
+    penalty = 0.1 * np.abs(weights).sum() + 0.1 * np.square(weights).sum()
+    expected = net.loss(X[:20], y[:20]) + penalty_share * penalty
+    assert net.history.val_loss[0] == pytest.approx(expected, rel=tolerance("loss", dtype))
+
+
+# narrow with many chunks, with fewer chunks than threads, wide, wide with batches of several chunks
+THREADED = [
+    (NARROW, 1000, 1000), (NARROW, 900, 400), (NARROW, 100, 30), ((2, 3, 2), 20, 20), (WIDE, 300, 64), (WIDE, 10, 3),
+    ((20, 70, 3), 2600, 2500), ((20, 70, 33, 3), 2600, 1100), ((600, 40, 4), 100, 50),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sizes", "rows", "batch"), THREADED)
+def test_the_same_bits_for_any_number_of_threads(build, dtype, sizes, rows, batch, normal, targets):
+    X, y = normal(rows, sizes[0], dtype=dtype), targets("cross_entropy", rows, sizes[-1])
+    X_val, y_val = X[: rows // 2 + 1], y[: rows // 2 + 1]
+    trained = []
+    for n_threads in (1, 2, 3, 4, 8):
+        net = make(sizes, "cross_entropy", None, dtype, build, l1=0.01, l2=0.1)
+        fit(
+            net, X, y, X_val, y_val, optimizer=fastmlp.Adam(), learning_rate=0.01, batch=batch, epochs=3,
+            n_threads=n_threads,
+        )  # fmt: skip
+        trained.append(net)
+    for net in trained[1:]:
+        assert net.params.tobytes() == trained[0].params.tobytes()
+        assert net._state.slots.tobytes() == trained[0]._state.slots.tobytes()
+        for name in ("loss", "accuracy", "gradient_norm", "val_loss", "val_accuracy"):
+            assert getattr(net.history, name).tobytes() == getattr(trained[0].history, name).tobytes(), name
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_twice_the_same_bits(backend, dtype, sizes, normal, targets):
+    X, y = normal(120, sizes[0], dtype=dtype), targets("cross_entropy", 120, sizes[-1])
+    nets = [make(sizes, "cross_entropy", None, dtype, backend).train(X, y, batch_size=50, epochs=3) for _ in range(2)]
+    assert nets[0].params.tobytes() == nets[1].params.tobytes()
+
+
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("output", ["identity", "sigmoid"])
+def test_divergence_ends_alike(build, dtype, sizes, output, normal, targets):
+    X, y = normal(60, sizes[0], dtype=dtype), targets("squared_error", 60, sizes[-1], dtype=dtype)
+    ends = []
+    for name in (build, "reference"):
+        # A ridge that a step overshoots makes the weights grow by a factor each step, whatever the outputs do.
+        net = make(sizes, "squared_error", output, dtype, name, l2=60 * 30.0)
+        with pytest.warns(fastmlp.DivergenceWarning):
+            net.train(X, y, optimizer="sgd", learning_rate=0.1, batch_size=60, epochs=2000, n_threads=1)
+        assert not np.isfinite(net.history.loss[-1])
+        assert np.isfinite(net.history.loss[:-1]).all()
+        ends.append(len(net.history))
+    # float32's sums of squares overflow in double nowhere, but the gradient's own may, a step apart.
+    assert abs(ends[0] - ends[1]) <= 1
