@@ -197,13 +197,27 @@ def test_cpus_that_the_process_may_not_use_do_not_count():
     assert done.stdout.splitlines()[-2:] == ["threads: 1 (of 1 usable CPUs)", "1"], done.stderr
 
 
-@pytest.mark.usefixtures("eight_cpus")
+def threads_of(sizes, *, rows, batch, epochs, n_threads=None, most_threads=8):
+    layers = _layout.network_layers(sizes, [0] * (len(sizes) - 1), True)
+    schedule = training.Schedule(epochs, batch, True, 0, 0.01, n_threads=n_threads, most_threads=most_threads)
+    return training.threads_for(layers, rows, schedule)
+
+
 def test_threads_are_for_work_that_is_worth_them():
-    small = _layout.network_layers((2, 3, 1), (3, 0), True)
-    large = _layout.network_layers((1000, 1000, 10), (3, 0), True)
-    assert training.threads_for(small, 50, 1000, 50, None) == 1
-    assert training.threads_for(large, 512, 10, 5120, None) == 8
-    assert training.threads_for(small, 50, 1, 50, 5) == 5, "a number that is asked for is taken as it is"
+    assert threads_of((2, 3, 1), rows=50, batch=50, epochs=1000) == 1
+    assert threads_of((1000, 1000, 10), rows=5120, batch=512, epochs=10) == 8
+    assert threads_of((1000, 1000, 10), rows=5120, batch=512, epochs=10, most_threads=2) == 2
+    assert threads_of((2, 3, 1), rows=50, batch=50, epochs=1, n_threads=5) == 5, "what is asked for is taken as it is"
+
+
+def test_a_wrong_number_of_threads_refuses_a_training_however_small(monkeypatch):
+    X, y = fastmlp.datasets.moons(20)
+    net = fastmlp.train(X, y, hidden=3, epochs=2, seed=0)
+    before = net.params.copy()
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match=r"^FASTMLP_NUM_THREADS: got 'many'"):
+        net.train(X, y, epochs=1)
+    np.testing.assert_array_equal(net.params, before)
 
 
 # ---- what the import brings along ------------------------------------------------------------------------

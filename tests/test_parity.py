@@ -81,7 +81,7 @@ def assert_near(result, expected, tolerance):
     """Equal within a tolerance, relative to the largest number."""
     result, expected = np.asarray(result, np.float64), np.asarray(expected, np.float64)
     assert result.shape == expected.shape
-    error = np.abs(result - expected).max()
+    error = np.abs(result - expected).max(); open("/tmp/devs","a").write(f"{tolerance} {error/max(np.abs(expected).max(),1e-300)}\n")
     assert error <= tolerance * np.abs(expected).max(), f"off by {error / np.abs(expected).max()} of the largest"
 
 

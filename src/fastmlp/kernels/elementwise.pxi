@@ -184,6 +184,17 @@ cdef void activate(real* h, long size, int activation) noexcept nogil:
         activate_as(h, size, RELU)
 
 
+cdef void activate_rows(real* h, long rows, long stride, long size, int activation) noexcept nogil:
+    # h (rows, stride), in place
+    """h = f(h), the first `size` of each row."""
+    cdef long i
+    if size == stride:
+        activate(h, rows * stride, activation)
+    else:
+        for i in range(rows):
+            activate(h + i * stride, size, activation)
+
+
 cdef inline void multiply_by_slope_as(real* dz, const real* h, long size, const int activation) noexcept nogil:
     cdef long v, i = size // LANES * LANES
     for v in range(0, i // LANES):

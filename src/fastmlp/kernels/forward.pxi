@@ -8,7 +8,7 @@ cdef void finish_outputs(real* h, int activation, long stride, long lanes, long 
     if activation == SOFTMAX:
         softmax(h, NULL, NULL, stride, lanes, outputs)
     else:
-        activate_columns(h, outputs, stride, lanes, activation)
+        activate_rows(h, outputs, stride, lanes, activation)
 
 
 cdef void narrow_outputs(Job* job, real* out, const Samples* samples) noexcept nogil:

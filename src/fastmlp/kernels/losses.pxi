@@ -20,13 +20,13 @@ cdef inline void squared_error(
     """h = f(z), loss = Σ_outputs (y - h)² / 2, dz = (h - y) f'(z)."""
     cdef long s, j
     cdef vec total, out, error
+    activate_rows(h, outputs, stride, lanes, activation)
     for s in range(0, lanes // LANES):
         total = ZERO
         for j in range(outputs):
-            out = activate_vector(load(h + j * stride + s * LANES), activation)
+            out = load(h + j * stride + s * LANES)
             error = out - load(y + j * stride + s * LANES)
             total += <real> 0.5 * error * error
-            store(h + j * stride + s * LANES, out)
             if dz != NULL:
                 store(dz + j * stride + s * LANES, error * slope_vector(out, activation))
         store(losses + s * LANES, total)

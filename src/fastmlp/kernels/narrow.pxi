@@ -43,17 +43,8 @@ cdef void narrow_forward(const Job* job, const real* x, long lanes) noexcept nog
         lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, chunk,
                       layer.outputs, layer.inputs, lanes)
         if number < job.n_layers - 1:
-            if lanes == chunk:
-                activate(h, layer.outputs * chunk, <int> layer.activation)
-            else:
-                activate_columns(h, layer.outputs, chunk, lanes, <int> layer.activation)
+            activate_rows(h, layer.outputs, chunk, lanes, <int> layer.activation)
         x = h
-
-
-cdef void activate_columns(real* h, long rows, long stride, long lanes, int activation) noexcept nogil:
-    cdef long i
-    for i in range(rows):
-        activate(h + i * stride, lanes, activation)
 
 
 cdef void narrow_backward(const Job* job, real* gradient, const real* x, long lanes, bint accumulate) noexcept nogil:

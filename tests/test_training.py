@@ -1,0 +1,408 @@
+"""The training loop: how it is cut, stopped, continued and interrupted, and that it learns."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import SGD, Adam, training
+
+NARROW, WIDE = (6,), (70,)  # wider than 64 lies along the lanes otherwise
+
+
+@pytest.fixture(params=[NARROW, WIDE], ids=["narrow", "wide"])
+def hidden(request):
+    return request.param
+
+
+def points(rows: int = 90, columns: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and labels of three classes."""
+    rng = np.random.default_rng(7)
+    return rng.standard_normal((rows, columns)), rng.integers(0, 3, rows)
+
+
+def assert_same(one: fastmlp.Network, other: fastmlp.Network) -> None:
+    """The same bits: parameters, and everything of the history that is no time."""
+    np.testing.assert_array_equal(one.params, other.params)
+    for name in ("loss", "accuracy", "learning_rate", "gradient_norm"):
+        np.testing.assert_array_equal(getattr(one.history, name), getattr(other.history, name), name)
+
+
+def cut(monkeypatch, steps: int) -> None:
+    """Make the first call `steps` long, and all later ones a single step."""
+    monkeypatch.setattr(training, "_FIRST_STEPS", steps)
+    monkeypatch.setattr(training, "SLICE_SECONDS", 0.0)
+
+
+# ---- cut into calls --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_how_the_steps_are_cut_into_calls_changes_nothing(monkeypatch, backend, hidden, n_threads):
+    X, y = points()
+    networks, calls = [], []
+    for first_steps in (1, 5, 10**9):  # nothing but single steps; calls that end within epochs; one call
+        cut(monkeypatch, first_steps)
+        seen = []
+        networks.append(
+            fastmlp.train(
+                X, y, hidden=hidden, batch_size=20, epochs=6, seed=3, l2=0.1, n_threads=n_threads, backend=backend,
+                progress=seen.append,
+            )
+        )
+        calls.append(len(seen))
+    assert calls == [30, 26, 1]  # 6 epochs of 5 batches
+    for other in networks[1:]:
+        assert_same(networks[0], other)
+
+
+def test_the_calls_grow_until_they_are_long_enough(monkeypatch):
+    X, y = points()
+    monkeypatch.setattr(training, "SLICE_SECONDS", 1e9)
+    seen = []
+    fastmlp.train(X, y, hidden=NARROW, batch_size="full", epochs=10_000, seed=0, progress=seen.append)
+    first, growth = training._FIRST_STEPS, training._MOST_GROWTH
+    expected = np.cumsum([first * growth**call for call in range(6)])
+    assert [progress.epoch for progress in seen] == [*expected[expected < 10_000], 10_000]
+
+
+# ---- going on --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), SGD(momentum=0.5, nesterov=True), Adam()], ids=repr)
+def test_going_on_gives_what_an_unbroken_training_gives(backend, dtype, hidden, optimizer):
+    X, y = points()
+    X = X.astype(dtype)
+    settings = {"optimizer": optimizer, "learning_rate": 0.01, "batch_size": 20}
+    whole = fastmlp.train(X, y, hidden=hidden, epochs=7, seed=3, backend=backend, **settings)
+    parts = fastmlp.train(X, y, hidden=hidden, epochs=2, seed=3, backend=backend, **settings)
+    parts.train(X, y, epochs=1, **settings).train(X, y, epochs=4, **settings)
+    assert len(parts.history) == len(parts.history.seconds) == 7
+    assert_same(whole, parts)
+
+
+def test_another_optimizer_begins_with_a_new_state(backend):
+    X, y = points()
+    net = fastmlp.train(X, y, hidden=NARROW, epochs=3, seed=3, batch_size="full", backend=backend)
+    fresh = fastmlp.Network(net.sizes, loss="cross_entropy", seed=3, backend=backend)
+    fresh.params[:] = net.params
+    momentum = SGD(momentum=0.9)
+    net.train(X, y, epochs=3, optimizer=momentum, batch_size="full")
+    fresh.train(X, y, epochs=3, optimizer=momentum, batch_size="full")
+    np.testing.assert_array_equal(net.params, fresh.params)
+    assert len(net.history) == 6
+
+
+def test_the_seed_of_a_later_training_decides_its_order():
+    X, y = points()
+    start = fastmlp.train(X, y, hidden=NARROW, epochs=2, seed=3, batch_size=20)
+    ends = []
+    for seed in (None, 3, 4):
+        net = fastmlp.train(X, y, hidden=NARROW, epochs=2, seed=3, batch_size=20)
+        np.testing.assert_array_equal(net.params, start.params)
+        ends.append(net.train(X, y, epochs=2, seed=seed, batch_size=20).params)
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert (ends[0] != ends[2]).any()
+
+
+# ---- batches ---------------------------------------------------------------------------------------------
+
+
+def test_more_rows_than_there_are_make_a_full_batch(backend, hidden):
+    X, y = points()
+    nets = [
+        fastmlp.train(X, y, hidden=hidden, batch_size=size, epochs=3, seed=3, backend=backend)
+        for size in ("full", 90, 91, 10**9, "auto")
+    ]
+    for other in nets[1:]:
+        assert_same(nets[0], other)
+
+
+def test_a_full_batch_has_no_order():
+    X, y = points()
+    nets = [
+        fastmlp.train(X, y, hidden=NARROW, batch_size="full", epochs=3, seed=3, shuffle=shuffle)
+        for shuffle in (True, False)
+    ]
+    assert_same(*nets)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 90])
+def test_batches_of_one_row(backend, hidden, rows):
+    X, _ = points(rows)
+    y = X[:, :2].copy()
+    net = fastmlp.train(X, y, hidden=hidden, batch_size=1, epochs=1, seed=3, shuffle=False, optimizer="sgd", backend=backend)
+    again = fastmlp.Network(net.sizes, seed=3, backend=backend)
+    losses = []
+    for row in range(rows):
+        one = slice(row, row + 1)
+        losses.append(again.loss(X[one], y[one]))
+        again.params[:] -= 0.01 * again.gradient(X[one], y[one])
+    # The same steps by other functions: they differ by roundings, a few of 1e-16 in each of at most 90 steps.
+    np.testing.assert_allclose(net.params, again.params, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(net.history.loss, [np.mean(losses)], rtol=1e-12)
+
+
+def test_without_shuffling_batches_come_in_the_order_of_the_rows(backend):
+    X, y = points(50)
+    y = X[:, :1] - X[:, 1:2]
+    net = fastmlp.train(X, y, hidden=NARROW, batch_size=20, epochs=1, seed=3, shuffle=False, optimizer="sgd", backend=backend)
+    again = fastmlp.Network(net.sizes, seed=3, backend=backend)
+    for first in (0, 20, 40):
+        batch = slice(first, first + 20)
+        again.params[:] -= 0.01 * again.gradient(X[batch], y[batch])
+    # Three steps, equal but for the order in which rows are summed.
+    np.testing.assert_allclose(net.params, again.params, rtol=1e-13, atol=1e-15)
+
+
+# ---- progress --------------------------------------------------------------------------------------------
+
+
+def test_progress_tells_where_the_training_stands(monkeypatch, backend):
+    X, y = points()
+    cut(monkeypatch, 1)
+    seen = []
+    net = fastmlp.train(X, y, hidden=NARROW, batch_size=45, epochs=4, seed=3, backend=backend, progress=seen.append)
+    assert [progress.epoch for progress in seen] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert {progress.epochs for progress in seen} == {4}
+    assert np.isnan([seen[0].loss, seen[0].accuracy]).all(), "no epoch has ended yet"
+    for progress in seen[1:]:
+        assert progress.loss == net.history.loss[progress.epoch - 1]
+        assert progress.accuracy == net.history.accuracy[progress.epoch - 1]
+
+
+def test_progress_of_a_later_training_counts_its_own_epochs():
+    X, y = points()
+    net = fastmlp.train(X, y, hidden=NARROW, epochs=5, seed=3)
+    seen = []
+    net.train(X, y, epochs=3, progress=seen.append)
+    assert (seen[-1].epoch, seen[-1].epochs, seen[-1].loss) == (3, 3, net.history.loss[-1])
+
+
+def test_progress_has_no_accuracy_in_regression():
+    X, _ = points()
+    seen = []
+    fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=3, seed=3, progress=seen.append)
+    assert seen[-1].accuracy is None
+    assert seen[-1].loss > 0
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_exception_in_progress_leaves_a_network_that_can_go_on(monkeypatch, backend, hidden, error, n_threads):
+    X, y = points()
+    cut(monkeypatch, 7)
+    threads = threading.active_count()
+    net = fastmlp.Network((3, *hidden, 3), loss="cross_entropy", seed=3, backend=backend)
+    before = net.params.copy()
+
+    def stop(progress):
+        raise error("stop here")
+
+    with pytest.raises(error, match="stop here"):
+        net.train(X, y, batch_size=20, epochs=10, n_threads=n_threads, progress=stop)
+    assert threading.active_count() == threads
+    assert np.isfinite(net.params).all()
+    assert (net.params != before).any(), "what was trained is kept"
+    net.train(X, y, batch_size=20, epochs=5, n_threads=n_threads)
+    assert np.isfinite(net.history.loss[-5:]).all()
+    assert net.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("name", ["reference", None])
+def test_an_interrupt_ends_a_training_between_two_calls(name):
+    X, y = points()
+    threads = threading.active_count()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3, backend=name)
+    begun = threading.Event()
+
+    def interrupt():
+        begun.wait()
+        _thread.interrupt_main()
+
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        net.train(X, y, batch_size=10, epochs=10**7, n_threads=2, progress=lambda progress: begun.set())
+    killer.join()
+    assert threading.active_count() == threads
+    assert np.isfinite(net.params).all()
+    assert np.isfinite(net.train(X, y, epochs=2).history.loss[-2:]).all()
+
+
+def test_an_exception_in_a_kernel_ends_all_threads(monkeypatch):
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
+    real = net._kernels
+
+    class Broken:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def train(self, *arguments):
+            if arguments[-1] == 0:
+                raise MemoryError("the first thread does not come")
+            real.train(*arguments)
+
+    net._kernels = Broken()
+    threads = threading.active_count()
+    with pytest.raises(MemoryError, match="does not come"):
+        net.train(X, y, epochs=2, n_threads=3)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_no_thread_outlives_a_training(backend, n_threads):
+    X, y = points()
+    threads = threading.active_count()
+    fastmlp.train(X, y, hidden=WIDE, epochs=2, n_threads=n_threads, backend=backend)
+    assert threading.active_count() == threads
+
+
+# ---- losses that are not finite --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [20, "full"])
+def test_a_loss_that_is_not_finite_stops_training_at_once(backend, dtype, hidden, batch):
+    X, _ = points()
+    X = X.astype(dtype)
+    y = X[:, 0].copy()
+    net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, dtype=dtype, backend=backend)
+    start = net.params.copy()
+    with pytest.warns(fastmlp.DivergenceWarning, match=r"stopped being finite in epoch \d+, and training was stopped"):
+        net.train(X, y, optimizer="sgd", learning_rate=1e6, epochs=50, batch_size=batch)
+    assert 1 <= len(net.history) < 50
+    assert np.isfinite(net.history.loss[:-1]).all()
+    assert not np.isfinite(net.history.loss[-1])
+    assert np.isnan(net.history.gradient_norm[-1]), "that step was not taken"
+    assert len(net.history.seconds) == len(net.history)
+    assert np.isfinite(net.params).all()
+
+    net.params[:] = start
+    epochs = len(net.history)
+    net.train(X, y, optimizer="sgd", learning_rate=0.01, epochs=20)
+    assert len(net.history) == epochs + 20
+    assert np.isfinite(net.history.loss[epochs:]).all()
+    assert net.history.loss[-1] < net.history.loss[epochs]
+
+
+def test_the_warning_names_the_epoch_of_all_trainings(backend):
+    X, _ = points()
+    net = fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=5, seed=0, optimizer="sgd", backend=backend)
+    net.params[:] *= 1e170
+    with pytest.warns(fastmlp.DivergenceWarning, match="in epoch 6,"):
+        net.train(X, X[:, 0], epochs=5, optimizer="sgd")
+    assert len(net.history) == 6
+
+
+def test_a_gradient_that_is_not_finite_is_not_followed(backend):
+    # The loss of about 1e299 is finite; its gradient, larger by the rows' 1e200, is not.
+    X, _ = points()
+    net = fastmlp.Network((3, 1), seed=0, backend=backend)
+    net.params[:] *= 1e-50
+    with pytest.warns(fastmlp.DivergenceWarning):
+        net.train(X * 1e200, X[:, 0], optimizer="sgd", epochs=3)
+    assert np.isfinite(net.params).all()
+
+
+def test_a_divergence_is_an_error_to_those_who_want_one():
+    X, _ = points()
+    net = fastmlp.Network((3, 6, 1), activation="identity", seed=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(fastmlp.DivergenceWarning):
+            net.train(X, X[:, 0], optimizer="sgd", learning_rate=1e6, epochs=50)
+    assert issubclass(fastmlp.DivergenceWarning, RuntimeWarning)
+    assert np.isfinite(net.params).all()
+
+
+# ---- history ---------------------------------------------------------------------------------------------
+
+
+def test_every_epoch_has_its_entry(monkeypatch, backend):
+    X, y = points()
+    cut(monkeypatch, 3)
+    net = fastmlp.train(X, y, hidden=NARROW, batch_size=20, epochs=5, seed=3, learning_rate=0.02, backend=backend)
+    history = net.history
+    for name in ("loss", "accuracy", "learning_rate", "gradient_norm", "seconds"):
+        assert getattr(history, name).shape == (5,), name
+    np.testing.assert_array_equal(history.learning_rate, 0.02)
+    assert (history.gradient_norm > 0).all()
+    assert (history.seconds >= 0).all()
+    assert history.seconds.sum() > 0
+    assert history.val_loss is None
+    assert history.val_accuracy is None
+    assert history.frames == []
+
+
+def test_the_loss_of_an_epoch_is_the_one_before_its_update(backend):
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3, l2=0.5, l1=0.1, backend=backend)
+    loss, score, norm = net.loss(X, y), net.score(X, y), np.linalg.norm(net.gradient(X, y))
+    net.train(X, y, epochs=1, batch_size="full")
+    # The same sums by another path: a few roundings.
+    np.testing.assert_allclose(net.history.loss[0], loss, rtol=1e-14)
+    np.testing.assert_allclose(net.history.gradient_norm[0], norm, rtol=1e-13)
+    assert net.history.accuracy[0] == score
+
+
+# ---- learning --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "hidden", "epochs"),
+    [("moons", (16,), 200), ("circles", (16,), 200), ("xor", (16,), 300), ("spirals", (32, 32), 600)],
+)
+def test_it_learns(backend, dtype, make, hidden, epochs):
+    X, y = getattr(fastmlp.datasets, make)(300, seed=1)
+    net = fastmlp.train(
+        X.astype(dtype), y, hidden=hidden, activation="tanh", learning_rate=0.02, batch_size=50, epochs=epochs, seed=1,
+        backend=backend,
+    )
+    assert net.history.loss[-1] < 0.3 * net.history.loss[0]
+    assert net.score(X, y) > 0.95
+
+
+def test_a_linear_model_reaches_the_least_squares_solution(backend):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 4))
+    y = X @ rng.standard_normal((4, 2)) + 0.3 * rng.standard_normal((200, 2)) + 1
+    net = fastmlp.train(
+        X, y, hidden=(), optimizer="sgd", learning_rate=0.5, batch_size="full", epochs=200, seed=1, backend=backend
+    )
+    solution, *_ = np.linalg.lstsq(np.hstack((X, np.ones((200, 1)))), y)
+    # The slowest direction shrinks by about 0.7 an epoch, 1e-31 in 200; what is left are roundings of numbers near 1.
+    np.testing.assert_allclose(net.weights[0], solution[:4], atol=1e-13)
+    np.testing.assert_allclose(net.biases[0], solution[4], atol=1e-13)
+
+
+def test_a_linear_model_reaches_the_ridge_solution(backend):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 4))
+    y = X @ rng.standard_normal((4, 2)) + 0.3 * rng.standard_normal((200, 2))
+    net = fastmlp.train(
+        X, y, hidden=(), optimizer="sgd", learning_rate=0.5, batch_size="full", epochs=200, seed=1, l2=30.0, bias=False,
+        backend=backend,
+    )
+    # (1/2N) |y - XW|^2 + (l2 / 2N) |W|^2 is least where (X'X + l2) W = X'y; roundings as above.
+    np.testing.assert_allclose(net.weights[0], np.linalg.solve(X.T @ X + 30.0 * np.eye(4), X.T @ y), atol=1e-13)
+
+
+def test_a_linear_model_reaches_the_logistic_solution(backend):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 3))
+    y = (X @ [1.0, -2.0, 0.5] + rng.standard_normal(200) > 0.2).astype(int)
+    net = fastmlp.train(
+        X, y, hidden=(), optimizer="sgd", learning_rate=2.0, batch_size="full", epochs=2000, seed=1, backend=backend
+    )
+    inputs, beta = np.hstack((X, np.ones((200, 1)))), np.zeros(4)
+    for _ in range(20):  # Newton's method
+        p = 1 / (1 + np.exp(-inputs @ beta))
+        beta += np.linalg.solve((inputs.T * (p * (1 - p))) @ inputs, inputs.T @ (y - p))
+    # At the minimum the gradient is all rounding, 1e-16; the inverse of its smallest curvature, about 0.02, scales it.
+    np.testing.assert_allclose(np.append(net.weights[0], net.biases[0]), beta, atol=1e-12)
