@@ -30,6 +30,13 @@ def build(request):
     return request.param
 
 
+@pytest.fixture(params=["narrow", "wide"])
+def layout(request, monkeypatch):
+    """Both layouts of a network, whichever the layout's rule would choose."""
+    monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
+    return request.param
+
+
 def public_functions(module):
     """Names of a module's own functions, in the order of their definition."""
     return [
@@ -81,13 +88,12 @@ def assert_near(result, expected, tolerance):
     """Equal within a tolerance, relative to the largest number."""
     result, expected = np.asarray(result, np.float64), np.asarray(expected, np.float64)
     assert result.shape == expected.shape
-    error = np.abs(result - expected).max(); open("/tmp/devs","a").write(f"{tolerance} {error/max(np.abs(expected).max(),1e-300)}\n")
+    error = np.abs(result - expected).max()
     assert error <= tolerance * np.abs(expected).max(), f"off by {error / np.abs(expected).max()} of the largest"
 
 
-def assert_same_training(net, twin, tolerance):
+def assert_same_training(net, twin, limit):
     """Parameters and histories agree."""
-    limit = tolerance("training", net.dtype)
     assert_near(net.params, twin.params, limit)
     for name in ("loss", "gradient_norm", "val_loss"):
         assert_near(getattr(net.history, name), getattr(twin.history, name), limit)
@@ -101,8 +107,8 @@ def assert_same_training(net, twin, tolerance):
     assert net._state.position["step"] == twin._state.position["step"]
 
 
-def compare(build, dtype, sizes, loss, output, normal, targets, tolerance, *, rows, batch, options=None, **fitting):
-    """Train on a build and on the reference, and compare."""
+def compare(build, dtype, sizes, loss, output, normal, targets, limit, *, rows, batch, options=None, **fitting):
+    """Train on a build and on the reference, and compare within `limit`."""
     X, X_val = normal(rows, sizes[0], dtype=dtype), normal(37, sizes[0], dtype=dtype, seed=1)
     y, y_val = (targets(loss, n, sizes[-1], dtype=dtype) for n in (rows, 37))
     net, twin = (make(sizes, loss, output, dtype, backend, **(options or {})) for backend in (build, "reference"))
@@ -110,59 +116,56 @@ def compare(build, dtype, sizes, loss, output, normal, targets, tolerance, *, ro
     fitting = {"optimizer": fastmlp.Adam(), "learning_rate": 0.01, "epochs": 3} | fitting
     for network in (net, twin):
         fit(network, X, y, X_val, y_val, batch=batch, **fitting)
-    assert_same_training(net, twin, tolerance)
-    return net
+    assert_same_training(net, twin, limit)
 
 
-NARROW, WIDE = (4, 16, 9, 3), (20, 70, 33, 3)
+SMALL, LARGE = (4, 16, 9, 3), (20, 70, 33, 3)
 
 
-def test_these_networks_are_narrow_and_wide():
-    for sizes, narrow in ((NARROW, True), (WIDE, False)):
-        assert _layout.is_narrow(_layout.network_layers(sizes, [0] * (len(sizes) - 1), True)) == narrow
-
-
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(("loss", "output"), LOSSES)
 @pytest.mark.parametrize("penalties", [{}, {"l2": 0.5}, {"l1": 0.2}, {"l1": 0.1, "l2": 0.3}])
 @pytest.mark.parametrize("bias", [True, False])
-def test_losses_and_penalties(build, dtype, sizes, loss, output, penalties, bias, normal, targets, tolerance):
+def test_losses_and_penalties(build, layout, dtype, sizes, loss, output, penalties, bias, normal, targets, tolerance):
     options = {"activation": ("tanh", "sigmoid"), "bias": bias, **penalties}
-    compare(build, dtype, sizes, loss, output, normal, targets, tolerance, rows=101, batch=30, options=options)
+    limit = tolerance("training", dtype)
+    compare(build, dtype, sizes, loss, output, normal, targets, limit, rows=101, batch=30, options=options)
 
 
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 @pytest.mark.parametrize("activation", ["relu", "identity"])
-def test_optimizers_and_activations(build, dtype, sizes, optimizer, activation, normal, targets, tolerance):
+def test_optimizers_and_activations(build, layout, dtype, sizes, optimizer, activation, normal, targets, tolerance):
+    limit = tolerance("training with kinks" if activation == "relu" else "training", dtype)
     compare(
-        build, dtype, sizes, "cross_entropy", None, normal, targets, tolerance, rows=90, batch=16,
+        build, dtype, sizes, "cross_entropy", None, normal, targets, limit, rows=90, batch=16,
         options={"activation": activation, "l2": 0.1}, optimizer=optimizer,
     )  # fmt: skip
 
 
-# (sizes, rows, batch): linear; one input, one output, one row; batches that do not divide the rows; in narrow networks
-# one chunk, several and more chunks than groups; in wide ones more rows than a chunk of 1024, and several slabs.
+# (sizes, rows, batch): linear; one input, one output, one row; batches that do not divide the rows; in the narrow
+# layout one chunk, several and more chunks than groups; in the wide one more rows than a chunk of 1024, and several
+# slabs.
 CUTS = [
     ((3, 2), 50, 7), ((1, 1), 20, 20), ((1, 1, 1), 5, 1), ((64, 64), 40, 13), ((65, 2), 40, 13), ((4, 16, 9, 3), 1, 1),
     ((4, 16, 9, 3), 700, 333), ((4, 16, 9, 3), 6000, 6000), ((2, 3, 2, 5, 2, 3), 300, 128), ((8, 300, 2), 100, 15),
-    ((20, 70, 3), 2500, 2500), ((20, 70, 3), 2300, 1100), ((600, 30, 4), 80, 33), ((10, 520, 270, 3), 70, 32),
+    ((20, 70, 3), 2500, 2500), ((20, 70, 3), 2300, 1100), ((600, 30, 4), 80, 33), ((10, 520, 270, 3), 40, 32),
     ((30, 5, 130), 100, 17),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("sizes", "rows", "batch"), CUTS)
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_sizes_and_batches(build, dtype, sizes, rows, batch, shuffle, normal, targets, tolerance):
+def test_sizes_and_batches(build, layout, dtype, sizes, rows, batch, shuffle, normal, targets, tolerance):
     compare(
-        build, dtype, sizes, "squared_error", None, normal, targets, tolerance, rows=rows, batch=batch,
-        options={"activation": "tanh", "l2": 0.01}, shuffle=shuffle,
+        build, dtype, sizes, "squared_error", None, normal, targets, tolerance("training", dtype),
+        rows=rows, batch=batch, options={"activation": "tanh", "l2": 0.01}, shuffle=shuffle,
         optimizer=fastmlp.SGD(momentum=0.9), learning_rate=0.002,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_the_published_ridge_term(build, sizes, normal, targets, tolerance):
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
+def test_the_published_ridge_term(build, layout, sizes, normal, targets, tolerance):
     X, y = normal(60, sizes[0]), targets("squared_error", 60, sizes[-1])
     nets = [make(sizes, "squared_error", "sigmoid", np.float64, name, l2=0.05) for name in (build, "reference")]
     schedule = training.Schedule(epochs=8, batch=60, shuffle=False, seed=0, learning_rate=0.05)
@@ -172,10 +175,10 @@ def test_the_published_ridge_term(build, sizes, normal, targets, tolerance):
     assert_near(nets[0].history.loss, nets[1].history.loss, tolerance("training", np.float64))
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), NARROW, (2, 64, 1), WIDE, (300, 40, 3), (5, 600, 2)], ids=str)
+@pytest.mark.parametrize("sizes", [(3, 2), SMALL, (2, 64, 1), LARGE, (300, 40, 3), (5, 600, 2)], ids=str)
 @pytest.mark.parametrize(("loss", "output"), LOSSES)
 @pytest.mark.parametrize("rows", [1, 17, 300, 1100])
-def test_forward_loss_and_gradient(build, dtype, sizes, loss, output, rows, normal, targets, tolerance):
+def test_forward_loss_and_gradient(build, layout, dtype, sizes, loss, output, rows, normal, targets, tolerance):
     if loss == "cross_entropy" and sizes[-1] == 1:
         pytest.skip("softmax of one output is always 1")
     X, y = normal(rows, sizes[0], dtype=dtype), targets(loss, rows, sizes[-1], dtype=dtype)
@@ -190,8 +193,8 @@ def test_forward_loss_and_gradient(build, dtype, sizes, loss, output, rows, norm
     assert_near(net.gradient(X, y), twin.gradient(X, y), tolerance("gradient", dtype))
 
 
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_loss_of_the_history_is_the_loss(backend, dtype, sizes, normal, targets, tolerance):
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
+def test_loss_of_the_history_is_the_loss(backend, layout, dtype, sizes, normal, targets, tolerance):
     # With one batch an epoch, the history's loss is that before the step, and the norm that of the gradient there.
     X, y = normal(80, sizes[0], dtype=dtype), targets("cross_entropy", 80, sizes[-1])
     net = make(sizes, "cross_entropy", None, dtype, backend, l1=0.1, l2=0.2)
@@ -207,15 +210,15 @@ def test_loss_of_the_history_is_the_loss(backend, dtype, sizes, normal, targets,
     assert net.history.val_loss[0] == pytest.approx(expected, rel=tolerance("loss", dtype))
 
 
-# narrow with many chunks, with fewer chunks than threads, wide, wide with batches of several chunks
+# many chunks in the narrow layout, fewer chunks than threads, batches of several chunks in the wide one
 THREADED = [
-    (NARROW, 1000, 1000), (NARROW, 900, 400), (NARROW, 100, 30), ((2, 3, 2), 20, 20), (WIDE, 300, 64), (WIDE, 10, 3),
+    (SMALL, 1000, 1000), (SMALL, 900, 400), (SMALL, 100, 30), ((2, 3, 2), 20, 20), (LARGE, 300, 64), (LARGE, 10, 3),
     ((20, 70, 3), 2600, 2500), ((20, 70, 33, 3), 2600, 1100), ((600, 40, 4), 100, 50),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("sizes", "rows", "batch"), THREADED)
-def test_the_same_bits_for_any_number_of_threads(build, dtype, sizes, rows, batch, normal, targets):
+def test_the_same_bits_for_any_number_of_threads(build, layout, dtype, sizes, rows, batch, normal, targets):
     X, y = normal(rows, sizes[0], dtype=dtype), targets("cross_entropy", rows, sizes[-1])
     X_val, y_val = X[: rows // 2 + 1], y[: rows // 2 + 1]
     trained = []
@@ -233,25 +236,25 @@ def test_the_same_bits_for_any_number_of_threads(build, dtype, sizes, rows, batc
             assert getattr(net.history, name).tobytes() == getattr(trained[0].history, name).tobytes(), name
 
 
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_twice_the_same_bits(backend, dtype, sizes, normal, targets):
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
+def test_twice_the_same_bits(backend, layout, dtype, sizes, normal, targets):
     X, y = normal(120, sizes[0], dtype=dtype), targets("cross_entropy", 120, sizes[-1])
     nets = [make(sizes, "cross_entropy", None, dtype, backend).train(X, y, batch_size=50, epochs=3) for _ in range(2)]
     assert nets[0].params.tobytes() == nets[1].params.tobytes()
 
 
-@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize("output", ["identity", "sigmoid"])
-def test_divergence_ends_alike(build, dtype, sizes, output, normal, targets):
+@pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=["small", "large"])
+def test_divergence_ends_alike(build, layout, dtype, sizes, normal, targets):
     X, y = normal(60, sizes[0], dtype=dtype), targets("squared_error", 60, sizes[-1], dtype=dtype)
     ends = []
     for name in (build, "reference"):
-        # A ridge that a step overshoots makes the weights grow by a factor each step, whatever the outputs do.
-        net = make(sizes, "squared_error", output, dtype, name, l2=60 * 30.0)
+        # A ridge that a step overshoots: each step multiplies the weights by 1 - 0.1 * 30, whatever the outputs do.
+        net = make(sizes, "squared_error", None, dtype, name, l2=60 * 30.0)
         with pytest.warns(fastmlp.DivergenceWarning):
             net.train(X, y, optimizer="sgd", learning_rate=0.1, batch_size=60, epochs=2000, n_threads=1)
         assert not np.isfinite(net.history.loss[-1])
         assert np.isfinite(net.history.loss[:-1]).all()
         ends.append(len(net.history))
-    # float32's sums of squares overflow in double nowhere, but the gradient's own may, a step apart.
+    # A sum whose last terms bring it back from the edge overflows in one order and not in another; a step later
+    # everything is larger by far.
     assert abs(ends[0] - ends[1]) <= 1

@@ -34,9 +34,12 @@ POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2
 CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
 
 _LINE = 64  # bytes of a cache line, and of the longest vector
-_NARROW_PARAMETERS = 4096  # above, a step leaves the first-level cache and outputs along the lanes are faster
-_NARROW_WIDTH = 64
-_NARROW_BYTES = 24 * 1024  # of a chunk's samples, activations and deltas together: three quarters of a usual L1
+_TINY = 512  # parameters up to which samples lie along the lanes, however few they are
+_SMALL = 1024  # the same from _NARROW_BATCH samples on: what a row costs by itself outweighs its products
+_NARROW = 8192  # the same where outputs would leave lanes empty; above, outputs fill them well enough
+_NARROW_BATCH = 16
+_POOR_FILL = 0.85
+_NARROW_BYTES = 192 * 1024  # of a chunk's samples, activations and deltas together: well inside a usual L2
 _RESIDENT_BYTES = 1 << 20  # of samples that are laid along the lanes once instead of every epoch
 _MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most threads that a narrow network feeds
 _WIDE_CHUNK = 1024  # rows that go through a wide network together
@@ -135,7 +138,7 @@ def plan(
     record["rows"], record["validation_rows"] = rows, validation_rows
     record["batch"], record["threads"] = batch, threads
     record["inputs"], record["outputs"], record["parameters"] = layers["inputs"][0], outputs, parameter_count(layers)
-    record["narrow"] = is_narrow(layers)
+    record["narrow"] = is_narrow(layers, int(build["lanes"]), batch)
     item = np.dtype(build["dtype"]).itemsize
     if record["narrow"][0]:
         workspace = _lay_out_narrow(layers, record, build, item, settled)
@@ -145,10 +148,18 @@ def plan(
     return Plan(layers, slabs, record, workspace, _lay_out_tallies(record, len(slabs), int(build["row_block"])))
 
 
-def is_narrow(layers: np.ndarray) -> bool:
-    """Tell whether samples lie along the lanes: a network so small that a step fits in the first-level cache."""
-    widest = max(int(layers["outputs"].max()), int(layers["inputs"].max()))
-    return parameter_count(layers) <= _NARROW_PARAMETERS and widest <= _NARROW_WIDTH
+def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
+    """Tell whether samples lie along the lanes, as they do where outputs would not fill them.
+
+    The bounds were measured, over widths 4 to 784 and batches of 8 to 512 in both dtypes: within them this layout is
+    up to 8 times faster than the other, and outside of them never by more than a fifth.
+    """
+    count = parameter_count(layers)
+    inputs, outputs = layers["inputs"], layers["outputs"]
+    fill = (inputs * outputs).sum() / (inputs * -(-outputs // lanes) * lanes).sum()
+    if batch < _NARROW_BATCH:
+        return count <= _TINY
+    return count <= _SMALL or (count <= _NARROW and bool(fill < _POOR_FILL))
 
 
 def _rounded_up(count: int, unit: int) -> int:

@@ -74,7 +74,8 @@ class Network:
     Notes
     -----
     Weights start uniform in ±sqrt(6 / (in + out)) (X. Glorot and Y. Bengio, Understanding the difficulty of training
-    deep feedforward neural networks, 2010), biases at 0.
+    deep feedforward neural networks, 2010). So do biases, as scikit-learn's: at 0 a network of tanh would be an odd
+    function, whose training often gets stuck where the classes are not odd.
 
     Examples
     --------
@@ -154,9 +155,11 @@ class Network:
 
     def _initialize(self) -> None:
         generator = np.random.default_rng(self.seed)
-        for weights in self.weights:
+        for number, weights in enumerate(self.weights):
             limit = np.sqrt(6 / sum(weights.shape))
             weights[:] = generator.uniform(-limit, limit, weights.shape)
+            if self._bias:
+                self.biases[number][:] = generator.uniform(-limit, limit, weights.shape[1])
 
     @property
     def classes_(self) -> np.ndarray | None:

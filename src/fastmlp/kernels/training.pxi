@@ -125,8 +125,9 @@ cdef Step step_of(const Job* job, const Position* now, long rows, double rate, b
     step.scale = <real> (1.0 / rows)
     step.rate = <real> rate
     step.momentum = <real> settings.momentum
-    step.beta1 = <real> settings.beta1
+    step.beta1_rest = <real> (1.0 - settings.beta1)
     step.beta2 = <real> settings.beta2
+    step.beta2_rest = <real> (1.0 - settings.beta2)
     step.epsilon = <real> settings.epsilon
     step.m_scale = <real> (1.0 / (1.0 - now.beta1_power * settings.beta1))
     step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))

@@ -12,8 +12,9 @@ ctypedef struct Step:
     real scale                  # 1 / rows in the batch
     real rate
     real momentum
-    real beta1
+    real beta1_rest             # 1 - beta1 and 1 - beta2, before either is rounded
     real beta2
+    real beta2_rest
     real epsilon
     real m_scale                # 1 / (1 - beta1^t)
     real v_scale                # 1 / sqrt(1 - beta2^t)
@@ -35,8 +36,8 @@ cdef inline vec step_vector(
         return w
     if optimizer == ADAM:       # D. P. Kingma and J. Ba, Adam (2015)
         first = load_lanes(m, lanes)
-        first = first + (g - first) * (<real> 1 - step.beta1)
-        second = load_lanes(v, lanes) * step.beta2 + g * g * (<real> 1 - step.beta2)
+        first = first + (g - first) * step.beta1_rest
+        second = load_lanes(v, lanes) * step.beta2 + g * g * step.beta2_rest
         store_lanes(m, first, lanes)
         store_lanes(v, second, lanes)
         return w - divide(first * (step.rate * step.m_scale), square_root(second) * step.v_scale + step.epsilon)

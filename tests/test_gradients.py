@@ -1,0 +1,119 @@
+"""The gradient against central differences of the loss, for every combination that is offered, in float64."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import article
+from fastmlp.activations import HIDDEN_ACTIVATIONS
+
+STEP = 2e-4
+LOSSES = [
+    ("squared_error", "identity"), ("squared_error", "sigmoid"), ("binary_cross_entropy", "sigmoid"),
+    ("cross_entropy", "softmax"),
+]  # fmt: skip
+ACTIVATE = {
+    "identity": lambda z: z, "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+}  # fmt: skip
+PENALTIES = [{}, {"l2": 0.7}, {"l1": 0.4}, {"l1": 0.3, "l2": 0.6}]
+
+
+def finite_differences(net, X, y):
+    """The gradient of `net.loss` by every parameter, central differences of fourth order."""
+    slopes = np.empty_like(net.params)
+    for i, value in enumerate(net.params.copy()):
+        losses = []
+        for shift in (-2, -1, 1, 2):
+            net.params[i] = value + shift * STEP
+            losses.append(net.loss(X, y))
+        net.params[i] = value
+        slopes[i] = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * STEP)
+    return slopes
+
+
+def assert_gradient(net, X, y, tolerance):
+    """The gradient is that of the loss."""
+    # |w| has a kink at 0 that no weight may step over, and relu one at z = 0.
+    assert net.l1 == 0 or all(np.abs(w).min() > 2 * STEP for w in net.weights)
+    assert_away_from_kinks(net, X)
+    gradient = net.gradient(X, y)
+    error = np.abs(gradient - finite_differences(net, X, y)).max()
+    assert error <= tolerance("finite differences", np.float64) * np.abs(gradient).max()
+
+
+def assert_away_from_kinks(net, X):
+    """No relu's input comes near zero when a parameter moves by two steps."""
+    below = X
+    for number, name in enumerate(net.activations[:-1]):
+        z = below @ net.weights[number] + (net.biases[number] if net.biases else 0)
+        if name == "relu":
+            # z moves by 2 steps times an input of at most 4, or, through a layer, times a weight as well. Where all
+            # inputs are 0 and there is no bias, it does not move.
+            moving = z[below.any(axis=1) | bool(net.biases)]
+            assert np.abs(moving).min() > 8 * STEP * 4
+        below = ACTIVATE[name](z)
+
+
+def small_network(activation, loss, output, bias, penalty, backend, sizes=(2, 3, 3, 2)):
+    """A network whose biases are not zero."""
+    net = fastmlp.Network(
+        sizes, activation=activation, loss=loss, output=output, bias=bias, seed=4, backend=backend, **penalty
+    )
+    for b in net.biases:
+        b[:] = np.random.default_rng(len(b)).normal(size=len(b)) / 2
+    return net
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_combination(backend, activation, loss, output, bias, normal, targets, tolerance):
+    X, y = normal(7, 2, seed=SEED), targets(loss, 7, 2)
+    for penalty in PENALTIES:
+        assert_gradient(small_network(activation, loss, output, bias, penalty, backend), X, y, tolerance)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (1, 1), (2, 3, 4, 3, 2), (3, 66, 2)], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy", "cross_entropy"])
+def test_depths_and_widths(backend, sizes, loss, normal, targets, tolerance):
+    outputs = sizes[-1]
+    if loss == "cross_entropy" and outputs == 1:
+        pytest.skip("softmax of one output is always 1")
+    X, y = normal(5, sizes[0]), targets(loss, 5, outputs)
+    net = small_network("tanh", loss, None, True, {"l2": 0.3}, backend, sizes)
+    assert_gradient(net, X, y, tolerance)
+
+
+def test_activations_of_their_own_for_each_layer(backend, normal, targets, tolerance):
+    X, y = normal(6, 2), targets("cross_entropy", 6, 3)
+    net = small_network(("tanh", "sigmoid", "identity"), "cross_entropy", None, True, {}, backend, (2, 3, 4, 2, 3))
+    assert_gradient(net, X, y, tolerance)
+
+
+@pytest.mark.parametrize("ridge", article.RIDGES)
+def test_the_articles_published_ridge_term_is_not_the_gradient_of_its_loss(backend, ridge, tolerance):
+    X, y = (values[:50] for values in article.data())
+    learning_rate, reg = 0.003, 0.5
+    net = article.train(
+        hidden=3, learning_rate=learning_rate, reg=reg, epochs=1, ridge=ridge, frames=2, backend=backend
+    )
+    (_, before), (_, after) = net.history.frames
+    followed = (before - after) / (learning_rate * 50)
+    net.params[:] = before
+    slopes = finite_differences(net, X, y)
+    # The step is the difference of two parameters of order 1, divided by 0.15: an error of 1e-15.
+    error = np.abs(followed - slopes).max() / np.abs(slopes).max()
+    if ridge == "true":
+        assert error <= tolerance("finite differences", np.float64)
+        return
+    # One number, λ ΣW² / N, stands for all of a layer where λ W / N belongs.
+    assert error > 0.1
+    weights = [w.copy() for w in net.weights]
+    published = np.concatenate([np.full(w.size, reg / 50 * (np.square(w).sum())) - reg / 50 * w.ravel() for w in weights])
+    np.testing.assert_allclose(followed - slopes, published, atol=1e-9)
+
+
+def test_without_penalty_both_ridges_follow_the_gradient(backend):
+    published, true = (article.train(epochs=20, ridge=ridge, backend=backend) for ridge in article.RIDGES)
+    assert published.params.tobytes() == true.params.tobytes()

@@ -1,0 +1,74 @@
+"""History: its lengths, its text, and how histories join."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fastmlp import History
+
+MEASURES = ("accuracy", "val_loss", "val_accuracy")
+ALWAYS = ("loss", "learning_rate", "gradient_norm", "seconds")
+
+
+def history(epochs: int, first: float = 0.0, **changes) -> History:
+    """A history of rising numbers, all measures in it unless changed."""
+    names = (*ALWAYS, *MEASURES)
+    fields = {name: first + number + np.arange(epochs) / 100 for number, name in enumerate(names)}
+    return History(**(fields | changes))
+
+
+def test_an_empty_history():
+    empty = History()
+    assert len(empty) == 0
+    assert repr(empty) == "History(0 epochs)"
+    assert [getattr(empty, name) for name in MEASURES] == [None] * 3
+    assert all(getattr(empty, name).shape == (0,) for name in ALWAYS)
+    assert empty.frames == []
+    assert empty.frames is not History().frames
+
+
+def test_the_text_shows_the_last_epoch():
+    assert repr(history(3, accuracy=np.array([0.1, 0.2, 0.98765]))) == "History(3 epochs, loss 0.02, accuracy 0.9877)"
+    assert repr(history(2, accuracy=None)) == "History(2 epochs, loss 0.01)"
+    assert repr(history(1, loss=np.array([np.nan]), accuracy=None)) == "History(1 epochs, loss nan)"
+
+
+@pytest.mark.parametrize(("epochs", "later"), [(1, 1), (3, 2), (2, 5)])
+def test_extended_joins_every_entry(epochs, later):
+    one, other = history(epochs, frames=[(0, np.zeros(2))]), history(later, first=10, frames=[(5, np.ones(2))])
+    joined = one.extended(other)
+    assert len(joined) == epochs + later
+    for name in (*ALWAYS, *MEASURES):
+        np.testing.assert_array_equal(getattr(joined, name), [*getattr(one, name), *getattr(other, name)], name)
+    assert [epoch for epoch, _ in joined.frames] == [0, 5]
+    assert (len(one), len(one.frames), len(other)) == (epochs, 1, later), "neither of the two is changed"
+
+
+def test_every_field_takes_part_in_joining():
+    assert {field.name for field in dataclasses.fields(History)} == {*ALWAYS, *MEASURES, "frames"}
+
+
+def test_extended_from_nothing():
+    later = history(2, accuracy=None)
+    joined = History().extended(later)
+    assert len(joined) == 2
+    assert joined.accuracy is None
+    np.testing.assert_array_equal(joined.loss, later.loss)
+
+
+def test_extended_by_nothing():
+    one = history(2)
+    joined = one.extended(history(0))
+    np.testing.assert_array_equal(joined.loss, one.loss)
+    np.testing.assert_array_equal(joined.val_loss, one.val_loss)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_that_only_one_has_is_nan_in_the_other(name):
+    with_it, without = history(2), history(3, **{name: None})
+    np.testing.assert_array_equal(getattr(with_it.extended(without), name), [*getattr(with_it, name), *[np.nan] * 3])
+    np.testing.assert_array_equal(getattr(without.extended(with_it), name), [*[np.nan] * 3, *getattr(with_it, name)])
+    assert getattr(without.extended(without), name) is None
