@@ -87,7 +87,7 @@ def arguments(function, dtype):
             *(edge + generator.uniform(-1, 1, 60) for edge in edges),
         ]
         most = int(half / np.log(2))
-        # Odd multiples of ln 2 / 2 are where the argument reduction goes over to the next power of two; tanh reduces 2x.
+        # At odd multiples of ln 2 / 2 the argument reduction goes over to the next power of two; tanh reduces 2x.
         multiples = np.unique(np.linspace(-2 * most, 2 * most, 80).astype(int))
         seams = [*edges, -1.0, 1.0, *(multiples * np.log(2) / 2), *((multiples // 2 * 2 + 1) * np.log(2) / 4)]
     x = np.concatenate([np.concatenate(parts).astype(dtype), neighbours(seams, dtype)])

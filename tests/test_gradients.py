@@ -69,18 +69,21 @@ def small_network(activation, loss, output, bias, penalty, backend, sizes=(2, 3,
 @pytest.mark.parametrize(("loss", "output"), LOSSES)
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_combination(backend, activation, loss, output, bias, normal, targets, tolerance):
-    X, y = normal(7, 2, seed=SEED), targets(loss, 7, 2)
+    X, y = normal(7, 2, seed=7), targets(loss, 7, 2)
     for penalty in PENALTIES:
         assert_gradient(small_network(activation, loss, output, bias, penalty, backend), X, y, tolerance)
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (1, 1), (2, 3, 4, 3, 2), (3, 66, 2)], ids=str)
-@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy", "cross_entropy"])
+@pytest.mark.parametrize(
+    ("sizes", "loss"),
+    [
+        ((1, 1), "squared_error"), ((1, 1), "binary_cross_entropy"), ((3, 2), "squared_error"),
+        ((3, 2), "cross_entropy"), ((2, 3, 4, 3, 2), "cross_entropy"), ((3, 66, 2), "cross_entropy"),
+        ((3, 4, 3, 1), "binary_cross_entropy"),
+    ],
+)  # fmt: skip
 def test_depths_and_widths(backend, sizes, loss, normal, targets, tolerance):
-    outputs = sizes[-1]
-    if loss == "cross_entropy" and outputs == 1:
-        pytest.skip("softmax of one output is always 1")
-    X, y = normal(5, sizes[0]), targets(loss, 5, outputs)
+    X, y = normal(5, sizes[0]), targets(loss, 5, sizes[-1])
     net = small_network("tanh", loss, None, True, {"l2": 0.3}, backend, sizes)
     assert_gradient(net, X, y, tolerance)
 
@@ -110,8 +113,9 @@ def test_the_articles_published_ridge_term_is_not_the_gradient_of_its_loss(backe
     # One number, λ ΣW² / N, stands for all of a layer where λ W / N belongs.
     assert error > 0.1
     weights = [w.copy() for w in net.weights]
-    published = np.concatenate([np.full(w.size, reg / 50 * (np.square(w).sum())) - reg / 50 * w.ravel() for w in weights])
-    np.testing.assert_allclose(followed - slopes, published, atol=1e-9)
+    added = np.concatenate([np.square(w).sum() - w.ravel() for w in weights]) * reg / 50
+    # What finite differences leave: 1e-12, and an error of 1e-15 in the step.
+    np.testing.assert_allclose(followed - slopes, added, atol=1e-9)
 
 
 def test_without_penalty_both_ridges_follow_the_gradient(backend):

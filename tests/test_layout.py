@@ -14,7 +14,7 @@ LINE = 64  # bytes of a cache line
 TOPOLOGIES = [
     (1, 1), (2, 1), (3, 2), (64, 1), (5, 64), (65, 1), (784, 10), (2, 3, 2), (2, 10, 2), (24, 8, 2), (4, 32, 16, 4),
     (7, 13, 11, 5, 3), (3, 1, 1, 1, 1, 2), (64, 60, 3), (64, 64, 64), (784, 128, 10), (28, 300, 300, 1),
-    (17, 257, 129, 65, 33, 9), (1024, 512, 1000),
+    (33, 65, 1), (17, 257, 129, 65, 33, 9), (1024, 512, 1000),
 ]
 # rows of a batch, of all samples and of the validation samples
 ROWS = [(1, 1, 0), (50, 50, 300), (200, 1797, 0), (997, 5000, 17), (2500, 2500, 3000)]
@@ -204,12 +204,21 @@ def test_chunks_reach_over_the_whole_batch(build):
                 assert 1 <= settings["groups"] <= -(-rows[0] // int(settings["chunk"]))
 
 
-def test_narrow_networks_are_the_small_ones():
-    assert _layout.is_narrow(layers_of((2, 10, 2)))
-    assert _layout.is_narrow(layers_of((64, 62, 1)))  # 64 * 62 + 62 + 62 + 1 = 4093 parameters
-    assert not _layout.is_narrow(layers_of((64, 63, 1))), "more than 4096 parameters"
-    assert not _layout.is_narrow(layers_of((65, 1))), "more inputs than 64"
-    assert not _layout.is_narrow(layers_of((1, 65, 1))), "a layer wider than 64"
+@pytest.mark.parametrize(
+    ("sizes", "lanes", "batch", "narrow"),
+    [
+        ((2, 10, 2), 8, 1, True), ((2, 10, 2), 2, 50, True), ((511, 1), 2, 1, True), ((512, 1), 2, 1, False),
+        ((512, 1), 2, 16, True), ((1024, 1), 1, 16, False), ((60, 64, 16), 16, 100, False),
+        ((60, 65, 9), 16, 100, True), ((90, 90, 1), 16, 100, False), ((200, 200, 10), 16, 500, False),
+    ],
+)
+def test_narrow_networks_are_the_small_ones_and_those_that_leave_lanes_empty(sizes, lanes, batch, narrow):
+    # Up to 512 parameters always; up to 1024 from 16 rows on; up to 8192 where lanes would be filled badly.
+    assert _layout.is_narrow(layers_of(sizes), lanes, batch) is narrow
+
+
+def test_both_layouts_are_among_the_topologies(build):
+    assert {bool(plan_of(sizes, ROWS[2], build).settings["narrow"][0]) for sizes in TOPOLOGIES} == {True, False}
 
 
 # ---- what the kernels write ------------------------------------------------------------------------------

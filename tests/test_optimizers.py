@@ -81,7 +81,8 @@ def test_formulas(backend, dtype, sizes, optimizer, penalties, normal, tolerance
     net.train(X, y, optimizer=optimizer, learning_rate=LEARNING_RATE, batch_size="full", epochs=STEPS)
     assert near(net.params, params, tolerance("steps", dtype))
     # m and v apart: v is smaller by far.
-    for slot, expected in zip(*(state.reshape(-1, len(params)) for state in (net._state.slots, plain.state())), strict=True):
+    slots, states = (state.reshape(-1, len(params)) for state in (net._state.slots, plain.state()))
+    for slot, expected in zip(slots, states, strict=True):
         assert near(slot, expected, tolerance("steps", dtype))
 
 

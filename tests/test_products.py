@@ -47,7 +47,7 @@ def long(array):
 
 
 def terms(depth, dtype):
-    """How many roundings a sum of `depth` products and a bias has, the true one's included where it has no more digits."""
+    """Roundings of a sum of `depth` products and a bias; twice that where the truth has no more digits itself."""
     longer = dtype == np.float32 or np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
     return (depth + 1) * (1 if longer else 2)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import SGD, Adam, training
+from fastmlp import SGD, Adam, _backend, _layout, training
 
-NARROW, WIDE = (6,), (70,)  # above 64 units the kernels take outputs, not samples, along the lanes
+NARROW, WIDE = (6,), (100, 100)  # samples and outputs along the lanes, whatever the build and the batch
 
 
 @pytest.fixture(params=[NARROW, WIDE], ids=["narrow", "wide"])
@@ -37,6 +37,13 @@ def cut(monkeypatch, steps: int) -> None:
     """Make the first call `steps` long, and all later ones a single step."""
     monkeypatch.setattr(training, "_FIRST_STEPS", steps)
     monkeypatch.setattr(training, "SLICE_SECONDS", 0.0)
+
+
+def test_the_two_sizes_are_laid_out_differently(backend, dtype):
+    lanes = _backend.kernels(dtype, backend).sizes()["lanes"]
+    for sizes, narrow in ((NARROW, True), (WIDE, False)):
+        layers = _layout.network_layers((1, *sizes, 1), [0] * (len(sizes) + 1), True)
+        assert [_layout.is_narrow(layers, lanes, batch) for batch in (1, 20, 1000)] == [narrow] * 3
 
 
 # ---- cut into calls --------------------------------------------------------------------------------------
@@ -304,14 +311,16 @@ def test_the_warning_names_the_epoch_of_all_trainings(backend):
     assert len(net.history) == 6
 
 
-def test_a_gradient_that_is_not_finite_is_not_followed(backend):
-    # The loss of about 1e299 is finite; its gradient, larger by the rows' 1e200, is not.
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_step_that_overflows_is_told(backend, epochs):
+    # The loss of about 1e299 is finite; its gradient, larger by the rows' 1e200, is not. Only the weights show it where
+    # that step is the last.
     X, _ = points()
     net = fastmlp.Network((3, 1), seed=0, backend=backend)
     net.params[:] *= 1e-50
-    with pytest.warns(fastmlp.DivergenceWarning):
-        net.train(X * 1e200, X[:, 0], optimizer="sgd", epochs=3)
-    assert np.isfinite(net.params).all()
+    with pytest.warns(fastmlp.DivergenceWarning, match="of the parameters .* are not finite"):
+        net.train(X * 1e200, X[:, 0], optimizer="sgd", epochs=epochs)
+    assert len(net.history) == min(epochs, 2)
 
 
 def test_a_divergence_is_an_error_to_those_who_want_one():

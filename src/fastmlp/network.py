@@ -276,6 +276,7 @@ class Network:
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields
         )
         self.history = self.history.extended(history)
+        training.warn_of_divergence(self._state, self.params)
         return self
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -658,7 +659,8 @@ def train(
     Warns
     -----
     DivergenceWarning
-        If the loss stops being finite. Training ends there; that step is not taken.
+        If the loss stops being finite: training ends there, and that step is not taken. The weights are those before
+        it; the message says if the step before has overflowed already.
 
     Examples
     --------

@@ -344,7 +344,13 @@ class Table:
         return _pandas().DataFrame(columns, index=frame.index)
 
     def to_json(self) -> str:
-        """Return the treatment as JSON, from which `from_json` makes it again."""
+        """Write the treatment down as JSON, from which `from_json` makes it again.
+
+        Returns
+        -------
+        str
+            The JSON text.
+        """
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod

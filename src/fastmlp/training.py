@@ -31,7 +31,7 @@ _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth sta
 
 
 class DivergenceWarning(RuntimeWarning):
-    """The loss stopped being finite, and training was stopped there."""
+    """The loss stopped being finite, and training was stopped there; or the last step overflowed."""
 
 
 @dataclass(frozen=True)
@@ -255,19 +255,32 @@ class _Clock:
 def _history(
     record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.void, diverged: bool
 ) -> History:
-    """Make a history of what the kernels wrote down; warn where it ends in a loss that is not finite."""
+    """Make a history of what the kernels wrote down."""
     epochs = len(record)
     if diverged:
         epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
-        warnings.warn(
-            f"the loss stopped being finite in epoch {clock.first + epochs}, and training was stopped there, before "
-            "that step; a smaller learning_rate, scaled inputs or a smaller penalty may help",
-            DivergenceWarning,
-            stacklevel=4,
-        )
     fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
     if not settings["metric"]:
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"]:
         fields["val_loss"] = fields["val_accuracy"] = None
     return History(**fields, seconds=clock.seconds[:epochs].copy(), frames=frames)
+
+
+def warn_of_divergence(state: OptimizerState, parameters: np.ndarray) -> None:
+    """Warn where a training ended in a loss or in parameters that are not finite."""
+    diverged, finite = bool(state.position["diverged"][0]), bool(np.isfinite(parameters).all())
+    if finite and not diverged:
+        return
+    epoch = int(state.position["epoch"][0])
+    what = []
+    if diverged:
+        what.append(f"the loss stopped being finite in epoch {epoch}, and training was stopped there, before that step")
+    if not finite:
+        share = np.mean(~np.isfinite(parameters))
+        what.append(f"the step before overflowed: of the parameters {share:.0%} are not finite")
+    warnings.warn(
+        "; ".join(what) + "; a smaller learning_rate, scaled inputs or a smaller penalty may help",
+        DivergenceWarning,
+        stacklevel=4,  # the line that called train
+    )

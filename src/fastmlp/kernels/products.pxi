@@ -244,16 +244,16 @@ cdef void pack_transposed(
 ) noexcept nogil:
     # packed (depth, width); w (columns, depth) with rows `stride` apart, columns <= width
     """packed = wᵀ, zero past its columns."""
-    cdef long k, n, block, end
+    cdef long k, n, whole_depth = depth // LANES * LANES, whole_columns = columns // LANES * LANES
+    for n in range(0, whole_columns // LANES):
+        for k in range(0, whole_depth // LANES):
+            transpose_square(packed + k * LANES * width + n * LANES, width, w + n * LANES * stride + k * LANES, stride)
+    for n in range(columns):
+        for k in range(whole_depth if n < whole_columns else 0, depth):
+            packed[k * width + n] = w[n * stride + k]
     for k in range(depth):
         for n in range(columns, width):
             packed[k * width + n] = 0
-    # Sixteen columns of w are one line of each row of w: short blocks of the depth keep the written lines in L1.
-    for block in range((depth + 15) // 16):
-        end = min((block + 1) * 16, depth)
-        for n in range(columns):
-            for k in range(block * 16, end):
-                packed[k * width + n] = w[n * stride + k]
 
 
 cdef inline Panel panel_at(real* c, long c_stride, long columns, bint padded) noexcept nogil:

@@ -147,20 +147,26 @@ static inline void store_first(real *p, vec x, long count)
     memcpy(p, &x, (size_t)count * sizeof(real));
 }
 
+/* Lanes of two vectors in any order: `order` counts through the first, then through the second. */
+#if defined(__clang__)
+static inline vec shuffle_two(vec a, vec b, ivec order)
+{
+    vec x;
+    for (int lane = 0; lane < LANES; lane++)
+        x[lane] = order[lane] < LANES ? a[order[lane]] : b[order[lane] - LANES];
+    return x;
+}
+#else
+#define shuffle_two(a, b, order) __builtin_shuffle((a), (b), (order))
+#endif
+
 /* Each lane plus the lane `distance` away: log2(LANES) of these leave the sum of all lanes in every lane. */
 static inline vec fold(vec x, integer distance)
 {
-#if defined(__clang__)
-    vec other;
-    for (int lane = 0; lane < LANES; lane++)
-        other[lane] = x[lane ^ distance];
-    return x + other;
-#else
     ivec lanes;
     for (int lane = 0; lane < LANES; lane++)
-        lanes[lane] = lane;
-    return x + __builtin_shuffle(x, lanes ^ distance);
-#endif
+        lanes[lane] = lane ^ distance;
+    return x + shuffle_two(x, x, lanes);
 }
 
 static inline real sum_of_lanes(vec x)
@@ -168,6 +174,32 @@ static inline real sum_of_lanes(vec x)
     for (int distance = LANES / 2; distance; distance /= 2)
         x = fold(x, distance);
     return x[0];
+}
+
+/* A square of LANES x LANES numbers, turned over: log2(LANES) rounds, each of which swaps the off-diagonal quarters
+ * of ever smaller squares (J. O. Eklundh, A fast computer method for matrix transposing, 1972). */
+static inline void transpose_square(real *out, long out_stride, const real *in, long in_stride)
+{
+    vec row[LANES];
+    for (int i = 0; i < LANES; i++)
+        row[i] = *(const vec *)(in + i * in_stride);
+#pragma GCC unroll 4
+    for (int distance = LANES / 2; distance; distance /= 2) {
+        ivec keep, cross;
+        for (int lane = 0; lane < LANES; lane++) {
+            keep[lane] = lane & distance ? (lane ^ distance) + LANES : lane;
+            cross[lane] = lane & distance ? lane + LANES : lane ^ distance;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            if (!(i & distance)) {
+                vec upper = row[i], lower = row[i + distance];
+                row[i] = shuffle_two(upper, lower, keep);
+                row[i + distance] = shuffle_two(upper, lower, cross);
+            }
+    }
+    for (int i = 0; i < LANES; i++)
+        *(vec *)(out + i * out_stride) = row[i];
 }
 
 /* Barriers between threads (train.pxi): acquire and release, as the C11 memory model means them. */

@@ -31,6 +31,7 @@ cdef extern from "kernels/vector.h" nogil:
     vec larger(vec a, vec b)
     vec square_root(vec x)
     real sum_of_lanes(vec x)
+    void transpose_square(real* out, long out_stride, const real* x, long x_stride)
     vec load_first(const real* p, long count)
     void store_first(real* p, vec x, long count)
     int64_t atomic_add(int64_t* p, int64_t n)
