@@ -209,7 +209,8 @@ def test_chunks_reach_over_the_whole_batch(build):
     [
         ((2, 10, 2), 8, 1, True), ((2, 10, 2), 2, 50, True), ((511, 1), 2, 1, True), ((512, 1), 2, 1, False),
         ((512, 1), 2, 16, True), ((1024, 1), 1, 16, False), ((60, 64, 16), 16, 100, False),
-        ((60, 65, 9), 16, 100, True), ((90, 90, 1), 16, 100, False), ((200, 200, 10), 16, 500, False),
+        ((60, 49, 9), 16, 100, True), ((60, 65, 9), 16, 100, False), ((90, 90, 1), 16, 100, False),
+        ((200, 200, 10), 16, 500, False),
     ],
 )
 def test_narrow_networks_are_the_small_ones_and_those_that_leave_lanes_empty(sizes, lanes, batch, narrow):

@@ -147,8 +147,16 @@ static inline void store_first(real *p, vec x, long count)
     memcpy(p, &x, (size_t)count * sizeof(real));
 }
 
-/* Lanes of two vectors in any order: `order` counts through the first, then through the second. */
+/* Lanes of a vector, or of two, in any constant order; of two, `order` counts through the first, then the second. */
 #if defined(__clang__)
+static inline vec shuffle_one(vec a, ivec order)
+{
+    vec x;
+    for (int lane = 0; lane < LANES; lane++)
+        x[lane] = a[order[lane]];
+    return x;
+}
+
 static inline vec shuffle_two(vec a, vec b, ivec order)
 {
     vec x;
@@ -157,6 +165,7 @@ static inline vec shuffle_two(vec a, vec b, ivec order)
     return x;
 }
 #else
+#define shuffle_one(a, order) __builtin_shuffle((a), (order))
 #define shuffle_two(a, b, order) __builtin_shuffle((a), (b), (order))
 #endif
 
@@ -165,12 +174,13 @@ static inline vec fold(vec x, integer distance)
 {
     ivec lanes;
     for (int lane = 0; lane < LANES; lane++)
-        lanes[lane] = lane ^ distance;
-    return x + shuffle_two(x, x, lanes);
+        lanes[lane] = lane;     /* a constant, as the order must be once the loop below is unrolled */
+    return x + shuffle_one(x, lanes ^ distance);
 }
 
 static inline real sum_of_lanes(vec x)
 {
+#pragma GCC unroll 4
     for (int distance = LANES / 2; distance; distance /= 2)
         x = fold(x, distance);
     return x[0];
