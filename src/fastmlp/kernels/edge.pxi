@@ -273,4 +273,4 @@ def abandon(control):
     # control (24,) int64
     """Let the threads of a call go whose partners will not come (an exception on the way to them)."""
     cdef int64_t* flags = <int64_t*> address(control, sizeof(int64_t))
-    atomic_store(&flags[ABANDONED], 1)
+    shared_store(&flags[ABANDONED], 1)

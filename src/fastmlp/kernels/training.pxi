@@ -16,13 +16,13 @@ cdef bint meet(Job* job) noexcept nogil:
     cdef long spins = 0
     if job.settings.threads == 1:
         return True
-    generation = atomic_load(&job.control[GENERATION])
-    if atomic_add(&job.control[ARRIVED], 1) == job.settings.threads:
-        atomic_store(&job.control[ARRIVED], 0)
-        atomic_store(&job.control[GENERATION], generation + 1)
+    generation = shared_load(&job.control[GENERATION])
+    if shared_add(&job.control[ARRIVED], 1) == job.settings.threads:
+        shared_store(&job.control[ARRIVED], 0)
+        shared_store(&job.control[GENERATION], generation + 1)
         return True
-    while atomic_load(&job.control[GENERATION]) == generation:
-        if atomic_load(&job.control[ABANDONED]):
+    while shared_load(&job.control[GENERATION]) == generation:
+        if shared_load(&job.control[ABANDONED]):
             return False
         spins += 1
         if spins < SPINS:

@@ -213,9 +213,9 @@ static inline void transpose_square(real *out, long out_stride, const real *in, 
 }
 
 /* Barriers between threads (train.pxi): acquire and release, as the C11 memory model means them. */
-#define atomic_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
-#define atomic_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define atomic_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
+#define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
+#define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
 #if defined(__x86_64__) || defined(__i386__)
 #define spin_pause() __builtin_ia32_pause()
 #elif defined(__aarch64__)

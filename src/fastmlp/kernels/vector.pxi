@@ -34,9 +34,9 @@ cdef extern from "kernels/vector.h" nogil:
     void transpose_square(real* out, long out_stride, const real* x, long x_stride)
     vec load_first(const real* p, long count)
     void store_first(real* p, vec x, long count)
-    int64_t atomic_add(int64_t* p, int64_t n)
-    int64_t atomic_load(int64_t* p)
-    void atomic_store(int64_t* p, int64_t n)
+    int64_t shared_add(int64_t* p, int64_t n)
+    int64_t shared_load(int64_t* p)
+    void shared_store(int64_t* p, int64_t n)
     void spin_pause()
     int sched_yield()
 
