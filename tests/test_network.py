@@ -542,3 +542,57 @@ def test_the_order_of_memory_does_not_matter(backend):
     ]
     for other in nets[1:]:
         np.testing.assert_array_equal(nets[0].params, other.params)
+
+
+# ---- backends and copies of a network ------------------------------------------------------------------------
+
+
+def test_a_file_is_read_for_any_backend_whichever_is_in_use(tmp_path, monkeypatch, backend):
+    # The plan of a forward pass is laid out for one build; another build's would be too small for it.
+    X = np.random.default_rng(0).normal(size=(500, 100))
+    path = tmp_path / "model.safetensors"
+    net = fastmlp.Network((100, 300, 10), seed=0)
+    net.save(path)
+    for in_use in _backend.available():
+        monkeypatch.setattr(_backend, "in_use", in_use)
+        read = fastmlp.load(path, backend=backend)
+        assert read.backend == backend
+        # Sums of 300 products in another order: some 300 roundings of 1e-16 of numbers around 1.
+        np.testing.assert_allclose(read.predict(X), net.predict(X), rtol=0, atol=1e-12)
+
+
+def test_assigned_parameters_are_copied_in():
+    net = fastmlp.Network((2, 3, 1), seed=0)
+    params, weights = net.params, net.weights[0]
+    net.params = params * 0.5
+    assert net.params is params
+    assert np.shares_memory(weights, net.params)
+    with pytest.raises(ValueError, match=r"params: got shape \(3,\)"):
+        net.params = np.zeros(3)
+
+
+def test_parameters_that_may_not_be_written_are_not(backend):
+    net = fastmlp.Network((2, 30, 1), seed=0, backend=backend)
+    before = net.params.copy()
+    net.params.flags.writeable = False
+    assert net.predict(np.ones((3, 2))).shape == (3,)
+    assert net.gradient(np.ones((3, 2)), np.ones(3)).shape == net.params.shape
+    with pytest.raises(ValueError, match="read-only"):
+        net.train(np.ones((3, 2)), np.ones(3), epochs=1)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_spare_lanes_do_not_overflow_where_no_sample_does(backend):
+    # f(0) overflows in float32, f(1), which is all the samples there are, does not.
+    net = fastmlp.Network((1, 1, 1, 1), activation="relu", dtype=np.float32, backend=backend)
+    net.params = [-1e20, 1e20, 1e20, 0.5, 1.0, 0.0]
+    gradient = net.gradient(np.ones((3, 1)), np.zeros(3))
+    np.testing.assert_array_equal(gradient, np.float32([0, 0, 0, 0.5, 0.25, 0.5]))
+
+
+def test_a_pickle_takes_the_build_of_the_machine_that_reads_it(monkeypatch):
+    net = fastmlp.Network((3, 40, 2), seed=0)
+    stored = pickle.dumps(net)
+    monkeypatch.setattr(_backend, "in_use", "reference")
+    assert pickle.loads(stored).backend == "reference"
+    assert pickle.loads(pickle.dumps(fastmlp.Network((3, 2), backend="baseline"))).backend == "baseline"

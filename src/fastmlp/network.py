@@ -109,6 +109,8 @@ class Network:
         self, inputs: int, hidden: Any, task: _validate.Task, activation: Any, bias: Any, l1: Any, l2: Any,
         seed: Any, dtype: Any, backend: Any,
     ) -> None:
+        if backend is not None:
+            _backend.resolve(backend)
         hidden = _validate.hidden_sizes(hidden)
         self.sizes: tuple[int, ...] = (inputs, *hidden, task.outputs)
         self.activations: tuple[str, ...] = (*_validate.activations(activation, len(hidden)), task.output)
@@ -117,34 +119,52 @@ class Network:
         self.l1, self.l2 = _validate.number(l1, "l1"), _validate.number(l2, "l2")
         self.dtype = _validate.floating(dtype) or np.dtype(np.float64)
         self.seed = _validate.seed(seed)
-        self._kernels = _backend.kernels(self.dtype, backend)
-        self.backend = backend or _backend.in_use
-        self._layers = _layout.network_layers(self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias)
-        self._own()
+        self._lay_out()
+        self._use(backend)
         self.history = History()
         self.metadata: dict[str, str] = {}
         self._optimizer: SGD | Adam | None = None
         self._state: training.OptimizerState | None = None
-        self._forward_plan = self._plan(_FORWARD_ROWS)
         self._initialize()
 
+    def _use(self, backend: str | None) -> None:
+        """Compute with a backend: its kernels, and a plan that is laid out for them."""
+        self._asked_backend = backend
+        self._kernels = _backend.kernels(self.dtype, backend)
+        self.backend = backend or _backend.in_use
+        self._forward_plan = self._plan(_FORWARD_ROWS)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the kernels, which are a module, and the views, which would come back as copies."""
-        return {name: value for name, value in vars(self).items() if name not in ("_kernels", "weights", "biases")}
+        """Leave out what belongs to this machine's build, and views, which would come back as copies."""
+        own = ("_kernels", "_forward_plan", "_layers", "backend", "weights", "biases")
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the kernels of this machine, and parameters of one's own."""
+        """Take parameters of one's own, and the kernels of this machine."""
         vars(self).update(state)
-        self._kernels = _backend.kernels(self.dtype, self.backend)
-        self._own(self.params)
+        self._lay_out(self._params)
+        self._use(self._asked_backend)
 
-    def _own(self, values: np.ndarray | None = None) -> None:
+    def _lay_out(self, values: np.ndarray | None = None) -> None:
         """Allocate the parameter vector and make the views of it."""
-        self.params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
+        self._layers = _layout.network_layers(self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias)
+        self._params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
         if values is not None:
-            self.params[:] = values
+            self._params[:] = values
         self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
         self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters in one vector: W then b, layer by layer. What is assigned is copied into it."""
+        return self._params
+
+    @params.setter
+    def params(self, values: Any) -> None:
+        values = np.asarray(values)
+        if values.shape != self._params.shape:
+            raise ValueError(f"params: got shape {values.shape}; {self._params.shape} is accepted")
+        self._params[:] = values
 
     def _weights_of(self, layer: np.void) -> np.ndarray:
         begin, inputs, outputs = (int(layer[name]) for name in ("weights", "inputs", "outputs"))
@@ -241,6 +261,8 @@ class Network:
     ) -> tuple[SGD | Adam, training.Schedule]:
         """Check what a training is to do."""
         optimizer = _validate.optimizer(optimizer)
+        if rows >= 2**31:
+            raise ValueError(f"X: got {rows} rows; fewer than {2**31} are accepted; train on parts of them in turn")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress is accepted")
         return optimizer, training.Schedule(
@@ -572,9 +594,8 @@ def load(path: Any, *, backend: str | None = None) -> Network:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"path: {os.fspath(path)} is no model file of fastmlp: {error}") from error
-    if backend is not None:
-        network._kernels, network.backend = _backend.kernels(network.dtype, backend), backend
-    network.params[:] = parameters
+    network._use(backend)
+    network.params = parameters
     network.metadata = known["metadata"]
     return network
 

@@ -2,12 +2,12 @@
 # The functions that Python calls, and _reference.py repeats: outputs first, sizes last. Arrays are C-contiguous and
 # of this build's dtype; everything else was refused at the door (_validate.py). Nothing above knows of Python.
 
-cdef void* address(object array, size_t item) except? NULL:
+cdef void* address(object array, size_t item, bint writable) except? NULL:
     """Where an array's data lies, NULL for None. The caller's reference keeps it alive and in place for the call."""
     cdef Py_buffer view
     if array is None:
         return NULL
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    PyObject_GetBuffer(array, &view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
     cdef void* data = view.buf
     cdef Py_ssize_t size = view.itemsize
     PyBuffer_Release(&view)
@@ -17,36 +17,41 @@ cdef void* address(object array, size_t item) except? NULL:
 
 
 cdef real* reals(object array) except? NULL:
-    return <real*> address(array, sizeof(real))
+    return <real*> address(array, sizeof(real), True)
 
 
-cdef Samples samples_of(object x, object y, object order, const Settings* settings, long rows) except *:
+cdef const real* given_reals(object array) except? NULL:
+    return <const real*> address(array, sizeof(real), False)
+
+
+cdef Samples samples_of(object x, object y, object order, const Settings* settings, Index rows) except *:
     cdef Samples samples
-    samples.x = reals(x)
+    samples.x = given_reals(x)
     samples.y = NULL
     samples.labels = NULL
     if settings.loss == CROSS_ENTROPY:
-        samples.labels = <const int32_t*> address(y, sizeof(int32_t))
+        samples.labels = <const int32_t*> address(y, sizeof(int32_t), False)
     else:
-        samples.y = reals(y)
-    samples.order = <const int32_t*> address(order, sizeof(int32_t))
+        samples.y = given_reals(y)
+    samples.order = <const int32_t*> address(order, sizeof(int32_t), True)
     samples.rows = rows
     return samples
 
 
 cdef Job job_of(
     object parameters, object state, object gradient, object tallies, object workspace,
-    object layers, object slabs, object settings, long thread,
+    object layers, object slabs, object settings, Index thread,
 ) except *:
     cdef Job job
-    job.parameters = reals(parameters)
+    # Written by train() only, which asks for them once more; the others take parameters as they are.
+    job.parameters = <real*> given_reals(parameters)
     job.state = reals(state)
     job.gradient = reals(gradient)
-    job.tallies = <double*> address(tallies, sizeof(double))
+    job.tallies = <double*> address(tallies, sizeof(double), True)
     job.workspace = reals(workspace)
-    job.layers = <const Layer*> address(layers, sizeof(Layer))
-    job.slabs = <const Slab*> address(slabs, sizeof(Slab))
-    job.settings = <const Settings*> address(settings, sizeof(Settings))
+    job.layers = <const Layer*> address(layers, sizeof(Layer), False)
+    job.slabs = <const Slab*> address(slabs, sizeof(Slab), False)
+    job.settings = <const Settings*> address(settings, sizeof(Settings), False)
     job.n_layers = len(layers)
     job.n_slabs = len(slabs) if slabs is not None else 0
     job.thread = thread
@@ -71,8 +76,8 @@ def exp_forward(y, x, Py_ssize_t size):
     # y, x (size,)
     """y = exp(x)."""
     cdef real* out = reals(y)
-    cdef const real* given = reals(x)
-    cdef long i = 0, count
+    cdef const real* given = given_reals(x)
+    cdef Index i = 0, count
     with nogil:
         while i < size:
             count = min(LANES, size - i)
@@ -84,8 +89,8 @@ def log_forward(y, x, Py_ssize_t size):
     # y, x (size,)
     """y = log(x)."""
     cdef real* out = reals(y)
-    cdef const real* given = reals(x)
-    cdef long i = 0, count
+    cdef const real* given = given_reals(x)
+    cdef Index i = 0, count
     with nogil:
         while i < size:
             count = min(LANES, size - i)
@@ -97,7 +102,7 @@ def activation_forward(h, z, int activation, Py_ssize_t size):
     # h, z (size,)
     """h = f(z), f one of identity, sigmoid, tanh, relu."""
     cdef real* out = reals(h)
-    memmove(out, reals(z), size * sizeof(real))
+    memmove(out, given_reals(z), size * sizeof(real))
     with nogil:
         activate(out, size, activation)
 
@@ -106,8 +111,8 @@ def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
     # dz, dh, h (size,)
     """dz = dh f'(z), f' from h = f(z): h(1 - h), 1 - h², [h > 0], 1."""
     cdef real* out = reals(dz)
-    cdef const real* given = reals(h)
-    memmove(out, reals(dh), size * sizeof(real))
+    cdef const real* given = given_reals(h)
+    memmove(out, given_reals(dh), size * sizeof(real))
     with nogil:
         multiply_by_slope(out, given, size, activation)
 
@@ -116,9 +121,9 @@ def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs
     # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or None
     """y = f(x w + b)."""
     cdef real* out = reals(y)
-    cdef const real* given = reals(x)
-    cdef const real* weights = reals(w)
-    cdef const real* bias = reals(b)
+    cdef const real* given = given_reals(x)
+    cdef const real* weights = given_reals(w)
+    cdef const real* bias = given_reals(b)
     cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
     if packed == NULL:
         raise MemoryError()
@@ -131,9 +136,9 @@ def dense_backward_inputs(dx, dy, w, x, int activation, Py_ssize_t rows, Py_ssiz
     # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs)
     """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
     cdef real* out = reals(dx)
-    cdef const real* given = reals(dy)
-    cdef const real* weights = reals(w)
-    cdef const real* h = reals(x)
+    cdef const real* given = given_reals(dy)
+    cdef const real* weights = given_reals(w)
+    cdef const real* h = given_reals(x)
     cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
     if packed == NULL:
         raise MemoryError()
@@ -148,8 +153,8 @@ def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py
     """dw = xᵀ dy, db = Σ_rows dy."""
     cdef real* out = reals(dw)
     cdef real* bias = reals(db)
-    cdef const real* given = reals(x)
-    cdef const real* delta = reals(dy)
+    cdef const real* given = given_reals(x)
+    cdef const real* delta = given_reals(dy)
     cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
     if packed == NULL:
         raise MemoryError()
@@ -167,11 +172,11 @@ def output_forward_backward(
     settings.loss = loss
     settings.metric = metric
     cdef Samples samples = samples_of(None, y, None, &settings, rows)
-    cdef long stride = rounded_up(rows, 16), hits
+    cdef Index stride = rounded_up(rows, 16), hits
     cdef real* h_out = reals(h)
     cdef real* dz_out = reals(dz)
     cdef real* losses_out = reals(losses)
-    cdef const real* given = reals(z)
+    cdef const real* given = given_reals(z)
     cdef real* scratch = <real*> PyMem_Calloc(stride * (3 * outputs + 3), sizeof(real))
     if scratch == NULL:
         raise MemoryError()
@@ -182,8 +187,8 @@ def output_forward_backward(
         transpose(block, stride, given, outputs, rows, outputs)
         if samples.y != NULL:
             transpose(block_y, stride, samples.y, outputs, rows, outputs)
-        hits = <long> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, activation,
-                                   stride, rows, outputs).hits
+        hits = <Index> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, activation,
+                                    stride, rows, outputs).hits
         transpose(h_out, outputs, block, stride, outputs, rows)
         transpose(dz_out, outputs, block_dz, stride, outputs, rows)
         memcpy(losses_out, scratch, rows * sizeof(real))
@@ -194,7 +199,7 @@ def output_forward_backward(
 def shuffle(order, int64_t seed, int64_t epoch, Py_ssize_t size):
     # order (size,) int32
     """order = the permutation of 0 ... size - 1 that seed and epoch name."""
-    cdef int32_t* out = <int32_t*> address(order, sizeof(int32_t))
+    cdef int32_t* out = <int32_t*> address(order, sizeof(int32_t), True)
     with nogil:
         shuffle_rows(out, seed, epoch, size)
 
@@ -229,14 +234,14 @@ def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, Py_s
 def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> float:
     # gradient, parameters (parameters,), x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
-    cdef Job job = job_of(parameters, parameters, gradient, tallies, workspace, layers, slabs, settings, 0)
+    cdef Job job = job_of(parameters, None, gradient, tallies, workspace, layers, slabs, settings, 0)
     cdef Samples samples = samples_of(x, y, None, job.settings, rows)
     cdef Settings frozen = job.settings[0]
     cdef Position start
     cdef Step step
     cdef Tally total
     cdef double objective
-    cdef long last_chunk = (rows - 1) // frozen.chunk * frozen.chunk
+    cdef Index last_chunk = (rows - 1) // frozen.chunk * frozen.chunk
     frozen.optimizer = FROZEN
     frozen.threads = 1
     job.settings = &frozen
@@ -261,9 +266,10 @@ def train(
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
     cdef Samples samples = samples_of(x, y, order, job.settings, job.settings.rows)
     cdef Samples validation = samples_of(x_validation, y_validation, None, job.settings, job.settings.validation_rows)
-    job.record = <Epoch*> address(record, sizeof(Epoch))
-    job.position = <Position*> address(position, sizeof(Position))
-    job.control = <int64_t*> address(control, sizeof(int64_t))
+    job.parameters = reals(parameters)
+    job.record = <Epoch*> address(record, sizeof(Epoch), True)
+    job.position = <Position*> address(position, sizeof(Position), True)
+    job.control = <int64_t*> address(control, sizeof(int64_t), True)
     job.order = <int32_t*> samples.order
     with nogil:
         run(&job, &samples, &validation, steps)
@@ -272,5 +278,5 @@ def train(
 def abandon(control):
     # control (24,) int64
     """Let the threads of a call go whose partners will not come (an exception on the way to them)."""
-    cdef int64_t* flags = <int64_t*> address(control, sizeof(int64_t))
+    cdef int64_t* flags = <int64_t*> address(control, sizeof(int64_t), True)
     shared_store(&flags[ABANDONED], 1)

@@ -84,11 +84,11 @@ cdef inline vec exp_near_vector(vec x) noexcept nogil:
     return from_bits(bits(u) + (n << MANTISSA_BITS))
 
 
-cdef inline bint all_near(const real* x, long size) noexcept nogil:
+cdef inline bint all_near(const real* x, Index size) noexcept nogil:
     """Whether all of x lies in [NEAR, -NEAR]; NaN does not."""
     cdef ivec near = ~bits(ZERO)
     cdef real flags[64]
-    cdef long v, lane
+    cdef Index v, lane
     cdef bint every = True
     for v in range(size // LANES):
         near = near & is_less(magnitude(load(x + v * LANES)), splat(-NEAR))
@@ -162,15 +162,15 @@ cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
     return splat(1)
 
 
-cdef inline void activate_as(real* h, long size, const int activation) noexcept nogil:
-    cdef long v, i = size // LANES * LANES
+cdef inline void activate_as(real* h, Index size, const int activation) noexcept nogil:
+    cdef Index v, i = size // LANES * LANES
     for v in range(0, i // LANES):
         store(h + v * LANES, activate_vector(load(h + v * LANES), activation))
     if i < size:
         store_first(h + i, activate_vector(load_first(h + i, size - i), activation), size - i)
 
 
-cdef void activate(real* h, long size, int activation) noexcept nogil:
+cdef void activate(real* h, Index size, int activation) noexcept nogil:
     # h (size,), in place
     """h = f(h)."""
     if activation == SIGMOID:
@@ -184,10 +184,10 @@ cdef void activate(real* h, long size, int activation) noexcept nogil:
         activate_as(h, size, RELU)
 
 
-cdef void activate_rows(real* h, long rows, long stride, long size, int activation) noexcept nogil:
+cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activation) noexcept nogil:
     # h (rows, stride), in place
     """h = f(h), the first `size` of each row."""
-    cdef long i
+    cdef Index i
     if size == stride:
         activate(h, rows * stride, activation)
     else:
@@ -195,8 +195,8 @@ cdef void activate_rows(real* h, long rows, long stride, long size, int activati
             activate(h + i * stride, size, activation)
 
 
-cdef inline void multiply_by_slope_as(real* dz, const real* h, long size, const int activation) noexcept nogil:
-    cdef long v, i = size // LANES * LANES
+cdef inline void multiply_by_slope_as(real* dz, const real* h, Index size, const int activation) noexcept nogil:
+    cdef Index v, i = size // LANES * LANES
     for v in range(0, i // LANES):
         store(dz + v * LANES, load(dz + v * LANES) * slope_vector(load(h + v * LANES), activation))
     if i < size:
@@ -204,7 +204,7 @@ cdef inline void multiply_by_slope_as(real* dz, const real* h, long size, const 
                     size - i)
 
 
-cdef void multiply_by_slope(real* dz, const real* h, long size, int activation) noexcept nogil:
+cdef void multiply_by_slope(real* dz, const real* h, Index size, int activation) noexcept nogil:
     # dz (size,), in place; h (size,)
     """dz = dz f'(z), with f' from h = f(z)."""
     if activation == SIGMOID:
@@ -219,9 +219,9 @@ cdef inline double term(real x, const int power) noexcept nogil:
     return fabs(x) if power == 1 else <double> x * x if power == 2 else x
 
 
-cdef inline double sum_as(const real* x, long size, const int power) noexcept nogil:
+cdef inline double sum_as(const real* x, Index size, const int power) noexcept nogil:
     cdef double a = 0, b = 0, c = 0, d = 0
-    cdef long i, whole = size // 4 * 4
+    cdef Index i, whole = size // 4 * 4
     for i in range(0, whole, 4):
         a += term(x[i], power)
         b += term(x[i + 1], power)
@@ -232,16 +232,16 @@ cdef inline double sum_as(const real* x, long size, const int power) noexcept no
     return (a + b) + (c + d)
 
 
-cdef double sum_of(const real* x, long size) noexcept nogil:
+cdef double sum_of(const real* x, Index size) noexcept nogil:
     """Σ x, in four interleaved chains of double."""
     return sum_as(x, size, 0)
 
 
-cdef double sum_of_magnitudes(const real* x, long size) noexcept nogil:
+cdef double sum_of_magnitudes(const real* x, Index size) noexcept nogil:
     """Σ |x|, in four interleaved chains of double."""
     return sum_as(x, size, 1)
 
 
-cdef double sum_of_squares(const real* x, long size) noexcept nogil:
+cdef double sum_of_squares(const real* x, Index size) noexcept nogil:
     """Σ x², in four interleaved chains of double."""
     return sum_as(x, size, 2)

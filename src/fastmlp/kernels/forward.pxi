@@ -2,7 +2,7 @@
 # Forward only, and no targets: the outputs of both kinds of networks, row by row.
 
 
-cdef void finish_outputs(real* h, int activation, long stride, long lanes, long outputs) noexcept nogil:
+cdef void finish_outputs(real* h, int activation, Index stride, Index lanes, Index outputs) noexcept nogil:
     # h (outputs, stride), z on entry
     """h = f(z) of the output layer, samples along the lanes."""
     if activation == SOFTMAX:
@@ -14,7 +14,7 @@ cdef void finish_outputs(real* h, int activation, long stride, long lanes, long 
 cdef void narrow_outputs(Job* job, real* out, const Samples* samples) noexcept nogil:
     # out (rows, outputs)
     cdef const Layer* last = &job.layers[job.n_layers - 1]
-    cdef long chunk = job.settings.chunk, begin = 0, count
+    cdef Index chunk = job.settings.chunk, begin = 0, count
     cdef real* x = job.own + job.settings.inputs_at
     cdef real* h = job.own + last.activations
     while begin < samples.rows:
@@ -29,7 +29,7 @@ cdef void narrow_outputs(Job* job, real* out, const Samples* samples) noexcept n
 cdef void wide_outputs(Job* job, real* out, const Samples* samples) noexcept nogil:
     # out (rows, outputs)
     cdef const Layer* last = &job.layers[job.n_layers - 1]
-    cdef long chunk = job.settings.chunk, begin = 0, count, row, rows
+    cdef Index chunk = job.settings.chunk, begin = 0, count, row, rows
     cdef real* h = job.own + job.settings.outputs_at
     cdef const real* z
     while begin < samples.rows:

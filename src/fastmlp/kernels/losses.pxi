@@ -1,7 +1,7 @@
 # ---- losses ---------------------------------------------------------------------------------------------------
 # The output layer of a block of samples, samples along the lanes: from z in place to h = f(z), each sample's loss,
 # the delta dL/dz, and how many samples were classified rightly. Both layouts of a network end here, so that a loss
-# stands once. Lanes past the samples hold what comes of zeros; their deltas are set to zero.
+# stands once. Lanes past the samples hold no sample of the batch; their deltas are set to zero.
 
 cdef enum:
     SQUARED_ERROR = 0
@@ -14,11 +14,11 @@ cdef enum:
 
 
 cdef inline void squared_error(
-    real* losses, real* dz, real* h, const real* y, long stride, long lanes, long outputs, const int activation,
+    real* losses, real* dz, real* h, const real* y, Index stride, Index lanes, Index outputs, const int activation,
 ) noexcept nogil:
     # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
     """h = f(z), loss = Σ_outputs (y - h)² / 2, dz = (h - y) f'(z)."""
-    cdef long s, j
+    cdef Index s, j
     cdef vec total, out, error
     activate_rows(h, outputs, stride, lanes, activation)
     for s in range(0, lanes // LANES):
@@ -33,11 +33,11 @@ cdef inline void squared_error(
 
 
 cdef void binary_cross_entropy(
-    real* losses, real* dz, real* h, const real* y, long stride, long lanes, long outputs,
+    real* losses, real* dz, real* h, const real* y, Index stride, Index lanes, Index outputs,
 ) noexcept nogil:
     # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
     """h = sigmoid(z), loss = Σ_outputs max(z, 0) - y z + log(1 + exp(-|z|)), dz = h - y."""
-    cdef long s, j
+    cdef Index s, j
     cdef vec total, z, out, target
     for s in range(0, lanes // LANES):
         total = ZERO
@@ -53,10 +53,10 @@ cdef void binary_cross_entropy(
         store(losses + s * LANES, total)
 
 
-cdef void softmax(real* h, real* top, real* log_total, long stride, long lanes, long outputs) noexcept nogil:
+cdef void softmax(real* h, real* top, real* log_total, Index stride, Index lanes, Index outputs) noexcept nogil:
     # h (outputs, stride), z on entry; top (stride,) and log_total (stride,), or both NULL
     """h = exp(z) / Σ exp(z); top = max z, log_total = log Σ exp(z - top)."""
-    cdef long s, j
+    cdef Index s, j
     cdef vec largest, total, e
     cdef real* column
     for s in range(0, lanes // LANES):
@@ -78,12 +78,12 @@ cdef void softmax(real* h, real* top, real* log_total, long stride, long lanes, 
 
 
 cdef void cross_entropy(
-    real* losses, real* dz, real* h, const int32_t* labels, long stride, long lanes, long samples, long outputs,
+    real* losses, real* dz, real* h, const int32_t* labels, Index stride, Index lanes, Index samples, Index outputs,
 ) noexcept nogil:
     # losses (3, stride), its first row the result; dz (outputs, stride) or NULL; h (outputs, stride), z on entry;
     # labels (samples,)
     """h = softmax(z), loss = log Σ exp(z) - z_label, dz = h - onehot(label)."""
-    cdef long s, j, v
+    cdef Index s, j, v
     cdef real* top = losses + stride
     cdef real* labelled = losses + 2 * stride
     for s in range(samples):
@@ -100,12 +100,12 @@ cdef void cross_entropy(
         dz[labels[s] * stride + s] -= 1
 
 
-cdef vec largest_output(const real* h, long stride, long outputs) noexcept nogil:
+cdef vec largest_output(const real* h, Index stride, Index outputs) noexcept nogil:
     # h (outputs, LANES)
     """argmax over outputs, the first of equals, as a number in each lane."""
     cdef vec top = load(h), index = ZERO
     cdef ivec above
-    cdef long j
+    cdef Index j
     for j in range(1, outputs):
         above = is_less(top, load(h + j * stride))
         top = select(above, load(h + j * stride), top)
@@ -113,21 +113,21 @@ cdef vec largest_output(const real* h, long stride, long outputs) noexcept nogil
     return index
 
 
-cdef inline long count_true(ivec mask, long lanes) noexcept nogil:
+cdef inline Index count_true(ivec mask, Index lanes) noexcept nogil:
     cdef real flags[64]
-    cdef long lane, total = 0
+    cdef Index lane, total = 0
     store(flags, select(mask, splat(1), ZERO))
     for lane in range(lanes):
         total += flags[lane] != 0
     return total
 
 
-cdef long count_hits(
-    const real* h, const real* y, const int32_t* labels, int metric, long stride, long samples, long outputs,
+cdef Index count_hits(
+    const real* h, const real* y, const int32_t* labels, int metric, Index stride, Index samples, Index outputs,
 ) noexcept nogil:
     # h (outputs, stride); y (outputs, stride) or labels (samples,)
     """How many samples are classified as their targets say."""
-    cdef long s = 0, j, lane, hits = 0
+    cdef Index s = 0, j, lane, hits = 0
     cdef ivec right
     cdef real index[64]
     while s < samples:
@@ -155,12 +155,12 @@ ctypedef struct Tally:
 
 cdef Tally output_layer(
     real* losses, real* dz, real* h, const real* y, const int32_t* labels, const Settings* settings, int activation,
-    long stride, long samples, long outputs,
+    Index stride, Index samples, Index outputs,
 ) noexcept nogil:
     # losses (3, stride), scratch; dz (outputs, stride) or NULL; h (outputs, stride), z on entry;
     # y (outputs, stride) or labels (samples,)
     """h = f(z), dz = dL/dz of each sample, Σ loss and hits over the samples."""
-    cdef long lanes = rounded_up(samples, LANES), s, j
+    cdef Index lanes = rounded_up(samples, LANES), s, j
     cdef Tally tally
     if settings.loss == CROSS_ENTROPY:
         cross_entropy(losses, dz, h, labels, stride, lanes, samples, outputs)

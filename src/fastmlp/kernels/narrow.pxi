@@ -6,12 +6,12 @@
 
 
 cdef void gather(
-    real* x, real* y, int32_t* labels, const Samples* samples, long first, long count, long stride,
-    long inputs, long outputs,
+    real* x, real* y, int32_t* labels, const Samples* samples, Index first, Index count, Index stride,
+    Index inputs, Index outputs,
 ) noexcept nogil:
     # x (inputs, stride), y (outputs, stride) or labels (stride,): of samples first ... first + count
-    """Samples' rows become columns; lanes past the last sample are zero."""
-    cdef long s, i, row, lanes = rounded_up(count, LANES)
+    """Samples' rows become columns; lanes past the last sample repeat it, so that nothing overflows there alone."""
+    cdef Index s, i, row, lanes = rounded_up(count, LANES)
     for s in range(count):
         row = samples.order[first + s] if samples.order != NULL else first + s
         for i in range(inputs):
@@ -23,16 +23,16 @@ cdef void gather(
                 y[i * stride + s] = samples.y[row * outputs + i]
     for s in range(count, lanes):
         for i in range(inputs):
-            x[i * stride + s] = 0
+            x[i * stride + s] = x[i * stride + count - 1]
         if samples.y != NULL:
             for i in range(outputs):
-                y[i * stride + s] = 0
+                y[i * stride + s] = y[i * stride + count - 1]
 
 
-cdef void narrow_forward(const Job* job, const real* x, long lanes) noexcept nogil:
+cdef void narrow_forward(const Job* job, const real* x, Index lanes) noexcept nogil:
     # x (inputs, chunk)
     """z of every layer becomes h = f(z), but for the last, which stays z."""
-    cdef long number, chunk = job.settings.chunk
+    cdef Index number, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const real* bias
     cdef real* h
@@ -47,10 +47,10 @@ cdef void narrow_forward(const Job* job, const real* x, long lanes) noexcept nog
         x = h
 
 
-cdef void narrow_backward(const Job* job, real* gradient, const real* x, long lanes, bint accumulate) noexcept nogil:
+cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index lanes, bint accumulate) noexcept nogil:
     # gradient (parameters,), x (inputs, chunk)
     """gradient = or += Σ_samples dL/dW and dL/db of every layer, from the last layer's dL/dz."""
-    cdef long number, i, chunk = job.settings.chunk
+    cdef Index number, i, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const Layer* below
     cdef const real* h
@@ -73,7 +73,7 @@ cdef void narrow_backward(const Job* job, real* gradient, const real* x, long la
                 multiply_by_slope(dh + i * chunk, h + i * chunk, lanes, <int> below.activation)
 
 
-cdef real* resident_place(const Job* job, int64_t at, long index) noexcept nogil:
+cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogil:
     """Where chunk `index` of samples that stay laid out lies; NULL where samples pass through the thread's own."""
     cdef const Settings* settings = job.settings
     if at < 0:
@@ -82,14 +82,14 @@ cdef real* resident_place(const Job* job, int64_t at, long index) noexcept nogil
 
 
 cdef Tally narrow_chunk(
-    const Job* job, const Samples* samples, long first, long count, real* place, bint gathered,
+    const Job* job, const Samples* samples, Index first, Index count, real* place, bint gathered,
     real* gradient, bint accumulate,
 ) noexcept nogil:
     # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,) one behind the other; NULL: the thread's own
     """One chunk of samples through all layers, and back if there is a gradient to fill."""
     cdef const Settings* settings = job.settings
     cdef const Layer* last = &job.layers[job.n_layers - 1]
-    cdef long chunk = settings.chunk, lanes = rounded_up(count, LANES)
+    cdef Index chunk = settings.chunk, lanes = rounded_up(count, LANES)
     cdef real* x = place if place != NULL else job.own + settings.inputs_at
     cdef real* y = x + settings.inputs * chunk
     cdef int32_t* labels = <int32_t*> (y + settings.outputs * chunk)
@@ -105,16 +105,16 @@ cdef Tally narrow_chunk(
     return tally
 
 
-cdef long groups_of(const Job* job, long rows) noexcept nogil:
+cdef Index groups_of(const Job* job, Index rows) noexcept nogil:
     """How many groups of chunks a batch of `rows` has."""
     return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
 
 
-cdef void narrow_gradient(Job* job, const Samples* samples, long first, long rows, bint gathered) noexcept nogil:
+cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
     """This thread's groups of a batch: their gradients and tallies."""
-    cdef long chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
-    cdef long groups = groups_of(job, rows), group, c, begin
-    cdef long threads = job.settings.threads
+    cdef Index chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
+    cdef Index groups = groups_of(job, rows), group, c, begin
+    cdef Index threads = job.settings.threads
     cdef Tally part
     cdef Tally* tally
     cdef real* gradient
@@ -132,9 +132,9 @@ cdef void narrow_gradient(Job* job, const Samples* samples, long first, long row
             tally.hits += part.hits
 
 
-cdef void add_groups(Job* job, const Slab* slab, long groups) noexcept nogil:
+cdef void add_groups(Job* job, const Slab* slab, Index groups) noexcept nogil:
     """gradient = Σ_groups, in order, over a slab."""
-    cdef long group, i, size = slab.end - slab.begin
+    cdef Index group, i, size = slab.end - slab.begin
     cdef real* total = job.gradient + slab.begin
     cdef const real* part
     for group in range(groups):
@@ -148,8 +148,8 @@ cdef void add_groups(Job* job, const Slab* slab, long groups) noexcept nogil:
 
 cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint gathered) noexcept nogil:
     """Loss and hits of this thread's chunks of `samples`, forward only."""
-    cdef long chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
-    cdef long threads = job.settings.threads
+    cdef Index chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
+    cdef Index threads = job.settings.threads
     for c in range(job.thread * chunks // threads, (job.thread + 1) * chunks // threads):
         tallies[c] = narrow_chunk(job, samples, c * chunk, min(chunk, samples.rows - c * chunk),
                                   resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False)

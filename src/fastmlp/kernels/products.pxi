@@ -23,11 +23,11 @@ ctypedef struct TileRow:
 ctypedef struct Panel:
     # c (rows, vectors * LANES): where it is, how it starts, how many lanes of its last vector are its own
     real* c
-    long c_stride
+    Index c_stride
     const real* bias
     int start
     int vectors
-    long last
+    Index last
 
 
 cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const int width) noexcept nogil:
@@ -38,18 +38,18 @@ cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const
         row.c2 += a * b2
 
 
-cdef inline vec load_lanes(const real* p, long lanes) noexcept nogil:
+cdef inline vec load_lanes(const real* p, Index lanes) noexcept nogil:
     return load(p) if lanes == LANES else load_first(p, lanes)
 
 
-cdef inline void store_lanes(real* p, vec x, long lanes) noexcept nogil:
+cdef inline void store_lanes(real* p, vec x, Index lanes) noexcept nogil:
     if lanes == LANES:
         store(p, x)
     else:
         store_first(p, x, lanes)
 
 
-cdef inline void load_row(TileRow* row, const real* p, long last, const int width) noexcept nogil:
+cdef inline void load_row(TileRow* row, const real* p, Index last, const int width) noexcept nogil:
     row.c0 = load_lanes(p, last) if width == 1 else load(p)
     if width == 2:
         row.c1 = load_lanes(p + LANES, last)
@@ -58,7 +58,7 @@ cdef inline void load_row(TileRow* row, const real* p, long last, const int widt
         row.c2 = load_lanes(p + 2 * LANES, last)
 
 
-cdef inline void store_row(TileRow* row, real* p, long last, const int width) noexcept nogil:
+cdef inline void store_row(TileRow* row, real* p, Index last, const int width) noexcept nogil:
     if width == 1:
         store_lanes(p, row.c0, last)
     else:
@@ -70,7 +70,7 @@ cdef inline void store_row(TileRow* row, real* p, long last, const int width) no
         store_lanes(p + 2 * LANES, row.c2, last)
 
 
-cdef inline void start_row(TileRow* row, Panel* panel, long m, const int width) noexcept nogil:
+cdef inline void start_row(TileRow* row, Panel* panel, Index m, const int width) noexcept nogil:
     if panel.start == FROM_C:
         load_row(row, panel.c + m * panel.c_stride, panel.last, width)
     elif panel.start == FROM_COLUMN_BIAS:
@@ -82,14 +82,14 @@ cdef inline void start_row(TileRow* row, Panel* panel, long m, const int width) 
 
 
 cdef inline void outer_tile(
-    Panel* panel, long m, const real* a, long a_row, long a_depth, const real* b, long b_depth, long depth,
+    Panel* panel, Index m, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index depth,
     const int height, const int width,
 ) noexcept nogil:
     # c (height, width * LANES) of panel rows m...; a(row, k) = a[row * a_row + k * a_depth]; b (depth, width * LANES)
     """c = start + a b, one tile."""
     cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
     cdef vec b0, b1 = ZERO, b2 = ZERO
-    cdef long k
+    cdef Index k
     start_row(&r0, panel, m, width)
     if height > 1: start_row(&r1, panel, m + 1, width)
     if height > 2: start_row(&r2, panel, m + 2, width)
@@ -130,14 +130,14 @@ cdef inline void fold_row(TileRow* row, real* c, bint accumulate, const int widt
 
 
 cdef inline void inner_tile(
-    real* c, long c_stride, const real* a, long a_row, const real* b, long b_row, long depth, bint accumulate,
+    real* c, Index c_stride, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
     const int height, const int width,
 ) noexcept nogil:
     # c (height, width); a (height, depth) and b (width, depth), depth along the lanes and a whole number of vectors
     """c = a bᵀ, or c += a bᵀ, one tile."""
     cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
     cdef vec b0, b1 = ZERO, b2 = ZERO
-    cdef long k
+    cdef Index k
     r0.c0 = r0.c1 = r0.c2 = ZERO
     r1 = r2 = r3 = r4 = r5 = r6 = r7 = r0
     for k in range(depth // LANES):
@@ -165,7 +165,7 @@ cdef inline void inner_tile(
 
 
 cdef inline void outer_tile_of(
-    Panel* panel, long m, const real* a, long a_row, long a_depth, const real* b, long b_depth, long depth,
+    Panel* panel, Index m, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index depth,
     int height, const int width,
 ) noexcept nogil:
     """outer_tile with the height made a constant."""
@@ -180,7 +180,7 @@ cdef inline void outer_tile_of(
 
 
 cdef inline void inner_tile_of(
-    real* c, long c_stride, const real* a, long a_row, const real* b, long b_row, long depth, bint accumulate,
+    real* c, Index c_stride, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
     int height, const int width,
 ) noexcept nogil:
     """inner_tile with the height made a constant."""
@@ -194,17 +194,17 @@ cdef inline void inner_tile_of(
     else: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 1, width)
 
 
-cdef inline long fair_share(long remaining, long largest) noexcept nogil:
+cdef inline Index fair_share(Index remaining, Index largest) noexcept nogil:
     """The next piece when `remaining` is cut into the fewest pieces of at most `largest`, all about as long."""
-    cdef long pieces = (remaining + largest - 1) // largest
+    cdef Index pieces = (remaining + largest - 1) // largest
     return (remaining + pieces - 1) // pieces
 
 
 cdef inline void panel_as(
-    Panel* panel, const real* a, long a_row, long a_depth, const real* b, long b_depth, long rows, long depth,
+    Panel* panel, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index rows, Index depth,
     const int width,
 ) noexcept nogil:
-    cdef long m = 0
+    cdef Index m = 0
     cdef int height
     while m < rows:
         height = <int> fair_share(rows - m, TILE_ROWS)
@@ -213,7 +213,7 @@ cdef inline void panel_as(
 
 
 cdef void panel_product(
-    Panel* panel, const real* a, long a_row, long a_depth, const real* b, long b_depth, long rows, long depth,
+    Panel* panel, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index rows, Index depth,
 ) noexcept nogil:
     # panel.c (rows, panel.vectors * LANES); a (rows, depth) with any strides; b (depth, panel.vectors * LANES)
     """c = start + a b, a few columns."""
@@ -225,10 +225,10 @@ cdef void panel_product(
         panel_as(panel, a, a_row, a_depth, b, b_depth, rows, depth, 1)
 
 
-cdef void pack(real* packed, const real* w, long stride, long depth, long columns, long width) noexcept nogil:
+cdef void pack(real* packed, const real* w, Index stride, Index depth, Index columns, Index width) noexcept nogil:
     # packed (depth, width); w (depth, columns) with rows `stride` apart, columns <= width
     """packed = w, zero past its columns."""
-    cdef long k, v
+    cdef Index k, v
     for k in range(depth):
         for v in range(columns // LANES):
             store(packed + v * LANES, load(w + v * LANES))
@@ -240,11 +240,11 @@ cdef void pack(real* packed, const real* w, long stride, long depth, long column
 
 
 cdef void pack_transposed(
-    real* packed, const real* w, long stride, long depth, long columns, long width,
+    real* packed, const real* w, Index stride, Index depth, Index columns, Index width,
 ) noexcept nogil:
     # packed (depth, width); w (columns, depth) with rows `stride` apart, columns <= width
     """packed = wᵀ, zero past its columns."""
-    cdef long k, n, whole_depth = depth // LANES * LANES, whole_columns = columns // LANES * LANES
+    cdef Index k, n, whole_depth = depth // LANES * LANES, whole_columns = columns // LANES * LANES
     for n in range(0, whole_columns // LANES):
         for k in range(0, whole_depth // LANES):
             transpose_square(packed + k * LANES * width + n * LANES, width, w + n * LANES * stride + k * LANES, stride)
@@ -256,7 +256,7 @@ cdef void pack_transposed(
             packed[k * width + n] = 0
 
 
-cdef inline Panel panel_at(real* c, long c_stride, long columns, bint padded) noexcept nogil:
+cdef inline Panel panel_at(real* c, Index c_stride, Index columns, bint padded) noexcept nogil:
     """A panel that begins at c; in a padded matrix all lanes of its last vector may be written."""
     cdef Panel panel
     panel.c = c
@@ -268,18 +268,18 @@ cdef inline Panel panel_at(real* c, long c_stride, long columns, bint padded) no
     return panel
 
 
-cdef inline long panel_columns(long remaining) noexcept nogil:
+cdef inline Index panel_columns(Index remaining) noexcept nogil:
     """Columns of the next panel: whole vectors, at most TILE_VECTORS, evenly shared out."""
     return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, TILE_VECTORS) * LANES)
 
 
 cdef void forward_panel(
-    real* y, long y_stride, const real* x, long x_stride, const real* w, const real* b, int activation, real* packed,
-    long rows, long depth, long columns, long outputs, bint first, bint last, bint padded,
+    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation, real* packed,
+    Index rows, Index depth, Index columns, Index outputs, bint first, bint last, bint padded,
 ) noexcept nogil:
     # y (rows, columns), x (rows, depth), w (depth, columns) of rows `outputs` long, b (columns,) or NULL
     """y = x w + b, or added to y where this block of the depth is not the first; y = f(y) where it is the last."""
-    cdef long width = rounded_up(columns, LANES), m
+    cdef Index width = rounded_up(columns, LANES), m
     cdef Panel panel = panel_at(y, y_stride, columns, padded)
     pack(packed, w, outputs, depth, columns, width)
     if not first:
@@ -295,12 +295,12 @@ cdef void forward_panel(
 
 
 cdef void product_forward(
-    real* y, long y_stride, const real* x, long x_stride, const real* w, const real* b, int activation,
-    real* packed, long rows, long inputs, long outputs, bint padded,
+    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation,
+    real* packed, Index rows, Index inputs, Index outputs, bint padded,
 ) noexcept nogil:
     # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,)
     """y = f(x w + b), outputs along the lanes."""
-    cdef long k, n, m = 0, count, depth, columns
+    cdef Index k, n, m = 0, count, depth, columns
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)
         k = 0
@@ -319,12 +319,13 @@ cdef void product_forward(
 
 
 cdef void backward_inputs_panel(
-    real* dx, long dx_stride, const real* dy, long dy_stride, const real* w, const real* x, long x_stride,
-    int activation, real* packed, long rows, long depth, long columns, long outputs, bint first, bint last, bint padded,
+    real* dx, Index dx_stride, const real* dy, Index dy_stride, const real* w, const real* x, Index x_stride,
+    int activation, real* packed, Index rows, Index depth, Index columns, Index outputs,
+    bint first, bint last, bint padded,
 ) noexcept nogil:
     # dx (rows, columns), dy (rows, depth), w (columns, depth) of rows `outputs` long, x (rows, columns)
     """dx = dy wᵀ, or added to dx; dx = dx f'(z) where this block of the depth is the last."""
-    cdef long width = rounded_up(columns, LANES), m
+    cdef Index width = rounded_up(columns, LANES), m
     cdef Panel panel = panel_at(dx, dx_stride, columns, padded)
     panel.start = FROM_ZERO if first else FROM_C
     pack_transposed(packed, w, outputs, depth, columns, width)
@@ -335,12 +336,12 @@ cdef void backward_inputs_panel(
 
 
 cdef void product_backward_inputs(
-    real* dx, long dx_stride, const real* dy, long dy_stride, const real* w, const real* x, long x_stride,
-    int activation, real* packed, long rows, long inputs, long outputs, bint padded,
+    real* dx, Index dx_stride, const real* dy, Index dy_stride, const real* w, const real* x, Index x_stride,
+    int activation, real* packed, Index rows, Index inputs, Index outputs, bint padded,
 ) noexcept nogil:
     # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,)
     """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs."""
-    cdef long k, n, m = 0, count, depth, columns
+    cdef Index k, n, m = 0, count, depth, columns
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)
         k = 0
@@ -359,13 +360,13 @@ cdef void product_backward_inputs(
 
 
 cdef void product_backward_weights(
-    real* dw, real* db, const real* x, long x_stride, const real* dy, long dy_stride,
-    long rows, long inputs, long outputs, bint accumulate, real* packed,
+    real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride,
+    Index rows, Index inputs, Index outputs, bint accumulate, real* packed,
 ) noexcept nogil:
     # dw (inputs, outputs), db (outputs,) or NULL, x (rows, inputs), dy (rows, outputs); packed (PACK_REALS,), or
     # NULL where dy is padded to whole vectors and is read where it lies
     """dw = xᵀ dy, db = Σ_rows dy, or added to both; outputs along the lanes."""
-    cdef long k, n = 0, depth, columns, width, b_depth
+    cdef Index k, n = 0, depth, columns, width, b_depth
     cdef const real* b
     cdef Panel panel
     while n < outputs:
@@ -394,10 +395,10 @@ cdef real ONE = 1
 
 
 cdef inline void lanes_weights_as(
-    real* dw, const real* x, const real* dy, long stride, long j, long inputs, long outputs, long lanes,
+    real* dw, const real* x, const real* dy, Index stride, Index j, Index inputs, Index outputs, Index lanes,
     bint accumulate, const int width,
 ) noexcept nogil:
-    cdef long i = 0
+    cdef Index i = 0
     cdef int height
     while i < inputs:
         height = <int> fair_share(inputs - i, TILE_ROWS)
@@ -407,12 +408,12 @@ cdef inline void lanes_weights_as(
 
 
 cdef void lanes_backward_weights(
-    real* dw, real* db, const real* x, const real* dy, long stride, long inputs, long outputs, long lanes,
+    real* dw, real* db, const real* x, const real* dy, Index stride, Index inputs, Index outputs, Index lanes,
     bint accumulate,
 ) noexcept nogil:
     # dw (inputs, outputs), db (outputs,) or NULL, x (inputs, stride), dy (outputs, stride); lanes <= stride in use
     """dw = x dyᵀ, db = Σ_lanes dy, or added to both; samples along the lanes."""
-    cdef long j = 0, v
+    cdef Index j = 0, v
     cdef int width
     cdef vec total
     while j < outputs:
@@ -433,12 +434,12 @@ cdef void lanes_backward_weights(
 
 
 cdef void lanes_product(
-    real* c, const real* a, long a_row, long a_depth, const real* b, const real* bias, long stride,
-    long rows, long depth, long lanes,
+    real* c, const real* a, Index a_row, Index a_depth, const real* b, const real* bias, Index stride,
+    Index rows, Index depth, Index lanes,
 ) noexcept nogil:
     # c (rows, stride), a (rows, depth) with any strides, b (depth, stride), bias (rows,) or NULL; lanes in use
     """c = a b + bias, samples along the lanes: z = wᵀ h + b forward, dh = w dz backward."""
-    cdef long n = 0, columns
+    cdef Index n = 0, columns
     cdef Panel panel
     while n < lanes:
         columns = panel_columns(lanes - n)

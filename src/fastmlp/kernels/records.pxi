@@ -95,9 +95,9 @@ ctypedef struct Job:
     const Layer* layers
     const Slab* slabs
     const Settings* settings
-    long n_layers
-    long n_slabs
-    long thread
+    Index n_layers
+    Index n_slabs
+    Index thread
     real* own                   # this thread's part of the workspace
 
 ctypedef struct Samples:
@@ -105,4 +105,4 @@ ctypedef struct Samples:
     const real* y               # (rows, outputs), or NULL
     const int32_t* labels       # (rows,), or NULL
     const int32_t* order        # row s of a batch is order[s]; NULL: s itself
-    long rows
+    Index rows

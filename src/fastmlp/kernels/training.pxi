@@ -13,7 +13,7 @@ cdef enum:
 cdef bint meet(Job* job) noexcept nogil:
     """Wait until every thread is here; False where the call was abandoned and nobody will come any more."""
     cdef int64_t generation
-    cdef long spins = 0
+    cdef Index spins = 0
     if job.settings.threads == 1:
         return True
     generation = shared_load(&job.control[GENERATION])
@@ -39,32 +39,32 @@ cdef uint64_t mix(uint64_t z) noexcept nogil:
     return z ^ (z >> 31)
 
 
-cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, long size) noexcept nogil:
+cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, Index size) noexcept nogil:
     # order (size,)
     """order = the permutation that seed and epoch name (R. A. Fisher and F. Yates; R. Durstenfeld, 1964)."""
     cdef uint64_t golden = 0x9E3779B97F4A7C15
     cdef uint64_t key = mix(<uint64_t> seed + golden * <uint64_t> (epoch + 1))
-    cdef long i, j
+    cdef Index i, j
     cdef int32_t kept
     for i in range(size):
         order[i] = <int32_t> i
     for i in range(size - 1, 0, -1):
         # 32 random bits times (i + 1), shifted down: D. Lemire (2019), its bias below size / 2^32
-        j = <long> (((mix(key + golden * <uint64_t> i) >> 32) * <uint64_t> (i + 1)) >> 32)
+        j = <Index> (((mix(key + golden * <uint64_t> i) >> 32) * <uint64_t> (i + 1)) >> 32)
         kept = order[i]
         order[i] = order[j]
         order[j] = kept
 
 
-cdef void slabs_of_thread(const Job* job, long* first, long* end) noexcept nogil:
+cdef void slabs_of_thread(const Job* job, Index* first, Index* end) noexcept nogil:
     """This thread's slabs: neighbours whose cost is its share of the whole."""
     cdef int64_t total = 0, passed = 0
-    cdef long s, owner
+    cdef Index s, owner
     for s in range(job.n_slabs):
         total += job.slabs[s].cost
     first[0] = end[0] = 0
     for s in range(job.n_slabs):
-        owner = <long> ((2 * passed + job.slabs[s].cost) * job.settings.threads // (2 * total))
+        owner = <Index> ((2 * passed + job.slabs[s].cost) * job.settings.threads // (2 * total))
         if owner < job.thread:
             first[0] = s + 1
         if owner <= job.thread:
@@ -93,7 +93,7 @@ cdef inline double* penalties(const Job* job, int64_t step) noexcept nogil:
 
 
 cdef void find_penalties(const Job* job, int64_t step) noexcept nogil:
-    cdef long s
+    cdef Index s
     if penalized(job):
         for s in range(job.n_slabs):
             penalties(job, step)[s] = penalty_of(job, &job.slabs[s])
@@ -101,17 +101,17 @@ cdef void find_penalties(const Job* job, int64_t step) noexcept nogil:
 
 cdef double total_penalty(const Job* job, int64_t step) noexcept nogil:
     cdef double total = 0
-    cdef long s
+    cdef Index s
     if penalized(job):
         for s in range(job.n_slabs):
             total += penalties(job, step)[s]
     return total
 
 
-cdef double published_shift(const Job* job, int64_t step, long layer) noexcept nogil:
+cdef double published_shift(const Job* job, int64_t step, Index layer) noexcept nogil:
     """λ ΣW² of a layer: what the article adds to every weight where λ W belongs, here over N like the rest."""
     cdef double total = 0
-    cdef long s
+    cdef Index s
     if job.settings.published_ridge:
         for s in range(job.n_slabs):
             if job.slabs[s].layer == layer:
@@ -119,7 +119,7 @@ cdef double published_shift(const Job* job, int64_t step, long layer) noexcept n
     return total
 
 
-cdef Step step_of(const Job* job, const Position* now, long rows, double rate, bint keep_gradient) noexcept nogil:
+cdef Step step_of(const Job* job, const Position* now, Index rows, double rate, bint keep_gradient) noexcept nogil:
     cdef const Settings* settings = job.settings
     cdef Step step
     step.scale = <real> (1.0 / rows)
@@ -144,7 +144,7 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
     cdef real* g = job.gradient + slab.begin
     cdef real* m = job.state + slab.begin
     cdef real* v = job.state + settings.parameters + slab.begin
-    cdef long weights = slab.penalized if penalized(job) else 0, size = slab.end - slab.begin
+    cdef Index weights = slab.penalized if penalized(job) else 0, size = slab.end - slab.begin
     if weights > 0:
         penalty.l1 = <real> settings.l1
         penalty.l2 = <real> (0 if settings.published_ridge else settings.l2)
@@ -154,10 +154,10 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
 
 
 cdef void update_parameters(
-    Job* job, const Position* now, const Step* step, long rows, long chunk_rows, bint more,
+    Job* job, const Position* now, const Step* step, Index rows, Index chunk_rows, bint more,
 ) noexcept nogil:
     """This thread's slabs: gradient over all samples of a chunk (wide) or of the batch, then the update."""
-    cdef long first, end, s
+    cdef Index first, end, s
     cdef const Slab* slab
     slabs_of_thread(job, &first, &end)
     for s in range(first, end):
@@ -175,9 +175,9 @@ cdef void update_parameters(
             job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
 
 
-cdef bint batch_gradient(Job* job, const Samples* samples, long first, long rows, bint gathered) noexcept nogil:
+cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
     """The batch's deltas and tallies and, but for the last chunk of a wide network, its gradient; False: abandoned."""
-    cdef long begin = 0, chunk = job.settings.chunk
+    cdef Index begin = 0, chunk = job.settings.chunk
     if job.settings.narrow:
         narrow_gradient(job, samples, first, rows, gathered)
         return meet(job)
@@ -194,9 +194,9 @@ cdef bint batch_gradient(Job* job, const Samples* samples, long first, long rows
         begin += chunk
 
 
-cdef Tally sum_of_tallies(const Tally* tallies, long count) noexcept nogil:
+cdef Tally sum_of_tallies(const Tally* tallies, Index count) noexcept nogil:
     cdef Tally total
-    cdef long i
+    cdef Index i
     total.loss = total.hits = 0
     for i in range(count):
         total.loss += tallies[i].loss
@@ -204,7 +204,7 @@ cdef Tally sum_of_tallies(const Tally* tallies, long count) noexcept nogil:
     return total
 
 
-cdef long tallies_of(const Job* job, long rows) noexcept nogil:
+cdef Index tallies_of(const Job* job, Index rows) noexcept nogil:
     """How many tallies a batch of `rows` leaves."""
     return groups_of(job, rows) if job.settings.narrow else (rows + ROW_BLOCK - 1) // ROW_BLOCK
 
@@ -212,7 +212,7 @@ cdef long tallies_of(const Job* job, long rows) noexcept nogil:
 cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered) noexcept nogil:
     """Loss and hits of all `samples`, forward only; False where the call was abandoned."""
     cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
-    cdef long begin = 0, chunk = job.settings.chunk, count
+    cdef Index begin = 0, chunk = job.settings.chunk, count
     if job.settings.narrow:
         count = (samples.rows + chunk - 1) // chunk
         narrow_tallies(job, samples, tallies, gathered)
@@ -232,8 +232,8 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
 cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gathered) noexcept nogil:
     """One batch: gradient and update, or no update where the loss is not finite. False: abandoned."""
     cdef const Settings* settings = job.settings
-    cdef long first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
-    cdef long last_chunk = (rows - 1) // settings.chunk * settings.chunk
+    cdef Index first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
+    cdef Index last_chunk = (rows - 1) // settings.chunk * settings.chunk
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
     cdef Step step
@@ -261,7 +261,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     cdef Epoch* record = &job.record[now.epoch - settings.first_epoch]
     cdef Tally tally
     cdef double norm = 0
-    cdef long s
+    cdef Index s
     if job.thread == 0:
         record.loss = now.loss_sum / settings.rows
         record.accuracy = now.hits / settings.rows
@@ -283,7 +283,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     return True
 
 
-cdef void run(Job* job, const Samples* samples, const Samples* validation, long steps) noexcept nogil:
+cdef void run(Job* job, const Samples* samples, const Samples* validation, Index steps) noexcept nogil:
     """At most `steps` steps from where job.position stands; threads meet, or leave when the call is abandoned."""
     cdef const Settings* settings = job.settings
     cdef Position now = job.position[0]

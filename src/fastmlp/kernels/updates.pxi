@@ -28,12 +28,10 @@ ctypedef struct Penalty:
 
 
 cdef inline vec step_vector(
-    vec w, vec g, real* m, real* v, long lanes, const Step* step, const int optimizer, const bint momentum,
+    vec w, vec g, real* m, real* v, Index lanes, const Step* step, const int optimizer, const bint momentum,
 ) noexcept nogil:
     """w after one step of the optimizer along g; m and v are the optimizer's state, updated in place."""
     cdef vec first, second
-    if optimizer == FROZEN:
-        return w
     if optimizer == ADAM:       # D. P. Kingma and J. Ba, Adam (2015)
         first = load_lanes(m, lanes)
         first = first + (g - first) * step.beta1_rest
@@ -51,7 +49,7 @@ cdef inline vec step_vector(
 
 
 cdef inline void update_vector(
-    real* w, real* g, real* m, real* v, long lanes, const Step* step, const Penalty* penalty,
+    real* w, real* g, real* m, real* v, Index lanes, const Step* step, const Penalty* penalty,
     const int optimizer, const bint momentum,
 ) noexcept nogil:
     cdef vec weight = load_lanes(w, lanes)
@@ -62,14 +60,15 @@ cdef inline void update_vector(
         slope = slope + weight * penalty.l2 + sign * penalty.l1 + penalty.shift
     if step.keep_gradient:
         store_lanes(g, slope, lanes)
-    store_lanes(w, step_vector(weight, slope, m, v, lanes, step, optimizer, momentum), lanes)
+    if optimizer != FROZEN:
+        store_lanes(w, step_vector(weight, slope, m, v, lanes, step, optimizer, momentum), lanes)
 
 
 cdef inline void update_as(
-    real* w, real* g, real* m, real* v, long size, const Step* step, const Penalty* penalty,
+    real* w, real* g, real* m, real* v, Index size, const Step* step, const Penalty* penalty,
     const int optimizer, const bint momentum,
 ) noexcept nogil:
-    cdef long i, whole = size // LANES
+    cdef Index i, whole = size // LANES
     for i in range(whole):
         update_vector(w + i * LANES, g + i * LANES, m + i * LANES, v + i * LANES, LANES, step, penalty,
                       optimizer, momentum)
@@ -79,7 +78,7 @@ cdef inline void update_as(
 
 
 cdef void update(
-    real* w, real* g, real* m, real* v, long size, const Step* step, const Penalty* penalty, int optimizer,
+    real* w, real* g, real* m, real* v, Index size, const Step* step, const Penalty* penalty, int optimizer,
 ) noexcept nogil:
     # w, g, and m, v where the optimizer has them: (size,)
     """g = g / rows + l2 w + l1 sign(w) + shift; w, m, v = the optimizer's step along g. penalty may be NULL."""

@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -86,7 +87,7 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #endif
 
 /* How deep a packed block of a product is: a tile's rows of that depth fill half of a first-level cache of 32 KB. */
-#define DEPTH_BLOCK ((long)(2048 / sizeof(real)))
+#define DEPTH_BLOCK ((ptrdiff_t)(2048 / sizeof(real)))
 
 #define splat(x) ((real)(x) - (vec){0})       /* minus zero keeps the sign of -0, so it costs nothing */
 #define ZERO ((vec){0})
@@ -135,14 +136,14 @@ static inline vec square_root(vec x)
 
 /* The last, partial vector of a row: the same arithmetic as a full one, so that a value never depends on where a
  * row or a thread's share happens to end. Lanes past `count` are zero and are not touched in memory. */
-static inline vec load_first(const real *p, long count)
+static inline vec load_first(const real *p, ptrdiff_t count)
 {
     vec x = {0};
     memcpy(&x, p, (size_t)count * sizeof(real));
     return x;
 }
 
-static inline void store_first(real *p, vec x, long count)
+static inline void store_first(real *p, vec x, ptrdiff_t count)
 {
     memcpy(p, &x, (size_t)count * sizeof(real));
 }
@@ -188,7 +189,7 @@ static inline real sum_of_lanes(vec x)
 
 /* A square of LANES x LANES numbers, turned over: log2(LANES) rounds, each of which swaps the off-diagonal quarters
  * of ever smaller squares (J. O. Eklundh, A fast computer method for matrix transposing, 1972). */
-static inline void transpose_square(real *out, long out_stride, const real *in, long in_stride)
+static inline void transpose_square(real *out, ptrdiff_t out_stride, const real *in, ptrdiff_t in_stride)
 {
     vec row[LANES];
     for (int i = 0; i < LANES; i++)

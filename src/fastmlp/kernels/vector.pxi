@@ -3,6 +3,8 @@
 # number: `a * b + c` goes through to the compiler as it stands, and a real beside a vec stands in every lane.
 # `ivec` is the same vector seen as integers: what a comparison gives, and the bits of a floating point number.
 
+ctypedef Py_ssize_t Index       # a size, a count or an offset: as wide as a pointer, which C's long is not everywhere
+
 cdef extern from "kernels/vector.h" nogil:
     ctypedef double real
     ctypedef double vec
@@ -10,7 +12,7 @@ cdef extern from "kernels/vector.h" nogil:
     ctypedef long ivec
     const int REAL_BITS, LANES, TILE_ROWS, TILE_VECTORS
     const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, NORMAL_SHIFT
-    const long DEPTH_BLOCK
+    const Index DEPTH_BLOCK
     const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
     const real EXP_COEFFICIENTS[]
     const real LOG_COEFFICIENTS[]
@@ -31,9 +33,9 @@ cdef extern from "kernels/vector.h" nogil:
     vec larger(vec a, vec b)
     vec square_root(vec x)
     real sum_of_lanes(vec x)
-    void transpose_square(real* out, long out_stride, const real* x, long x_stride)
-    vec load_first(const real* p, long count)
-    void store_first(real* p, vec x, long count)
+    void transpose_square(real* out, Index out_stride, const real* x, Index x_stride)
+    vec load_first(const real* p, Index count)
+    void store_first(real* p, vec x, Index count)
     int64_t shared_add(int64_t* p, int64_t n)
     int64_t shared_load(int64_t* p)
     void shared_store(int64_t* p, int64_t n)
@@ -48,5 +50,5 @@ cdef inline void store(real* p, vec x) noexcept nogil:
     (<vec*> p)[0] = x
 
 
-cdef inline long rounded_up(long count, long unit) noexcept nogil:
+cdef inline Index rounded_up(Index count, Index unit) noexcept nogil:
     return (count + unit - 1) // unit * unit

@@ -7,21 +7,23 @@ cdef enum:
     ROW_BLOCK = 16          # rows are shared out, and losses are added up, in blocks of this many
 
 
-cdef void gather_rows(real* h, long stride, const Samples* samples, long first, long count, long inputs) noexcept nogil:
+cdef void gather_rows(
+    real* h, Index stride, const Samples* samples, Index first, Index count, Index inputs,
+) noexcept nogil:
     # h (count, stride)
     """Rows first ... first + count of a batch, one under the other."""
-    cdef long s, row
+    cdef Index s, row
     for s in range(count):
         row = samples.order[first + s] if samples.order != NULL else first + s
         memcpy(h + s * stride, samples.x + row * inputs, inputs * sizeof(real))
 
 
 cdef void wide_forward(
-    const Job* job, const real* x, long x_stride, long begin, long end,
+    const Job* job, const real* x, Index x_stride, Index begin, Index end,
 ) noexcept nogil:
     # x (rows, inputs), rows `x_stride` apart; the layers' h (chunk, stride) in the workspace, rows begin ... end
     """z of every layer becomes h = f(z), but for the last, which stays z."""
-    cdef long number
+    cdef Index number
     cdef const Layer* layer
     cdef real* h
     x = x + begin * x_stride
@@ -37,17 +39,19 @@ cdef void wide_forward(
         x_stride = layer.stride
 
 
-cdef void transpose(real* out, long out_stride, const real* x, long x_stride, long rows, long columns) noexcept nogil:
+cdef void transpose(
+    real* out, Index out_stride, const real* x, Index x_stride, Index rows, Index columns,
+) noexcept nogil:
     # out (columns, out_stride), x (rows, x_stride)
     """out = xᵀ."""
-    cdef long i, j
+    cdef Index i, j
     for i in range(rows):
         for j in range(columns):
             out[j * out_stride + i] = x[i * x_stride + j]
 
 
 cdef Tally wide_output_block(
-    const Job* job, const Samples* samples, long first, long row, long count, bint backward,
+    const Job* job, const Samples* samples, Index first, Index row, Index count, bint backward,
 ) noexcept nogil:
     """The output layer of rows row ... row + count of the chunk that begins at sample `first`: h, loss and delta."""
     cdef const Settings* settings = job.settings
@@ -69,9 +73,9 @@ cdef Tally wide_output_block(
     return tally
 
 
-cdef void wide_backward(const Job* job, long begin, long end) noexcept nogil:
+cdef void wide_backward(const Job* job, Index begin, Index end) noexcept nogil:
     """dL/dz of every layer but the last from the one above it, rows begin ... end."""
-    cdef long number
+    cdef Index number
     cdef const Layer* layer
     cdef const Layer* below
     for number in range(job.n_layers - 1, 0, -1):
@@ -86,16 +90,16 @@ cdef void wide_backward(const Job* job, long begin, long end) noexcept nogil:
 
 
 cdef void wide_rows(
-    Job* job, const Samples* samples, long first, long rows, Tally* tallies, bint backward,
+    Job* job, const Samples* samples, Index first, Index rows, Tally* tallies, bint backward,
 ) noexcept nogil:
     """This thread's rows of a chunk: forward, loss, and back to every layer's delta if `backward`."""
     cdef const Settings* settings = job.settings
-    cdef long blocks = (rows + ROW_BLOCK - 1) // ROW_BLOCK, block
-    cdef long first_block = job.thread * blocks // settings.threads
-    cdef long last_block = (job.thread + 1) * blocks // settings.threads
-    cdef long begin = first_block * ROW_BLOCK, end = min(last_block * ROW_BLOCK, rows)
+    cdef Index blocks = (rows + ROW_BLOCK - 1) // ROW_BLOCK, block
+    cdef Index first_block = job.thread * blocks // settings.threads
+    cdef Index last_block = (job.thread + 1) * blocks // settings.threads
+    cdef Index begin = first_block * ROW_BLOCK, end = min(last_block * ROW_BLOCK, rows)
     cdef const real* x = samples.x + first * settings.inputs
-    cdef long x_stride = settings.inputs
+    cdef Index x_stride = settings.inputs
     cdef real* gathered = job.workspace + settings.inputs_at
     if begin >= end:
         return
@@ -111,11 +115,11 @@ cdef void wide_rows(
         wide_backward(job, begin, end)
 
 
-cdef void wide_slab_gradient(Job* job, const Slab* slab, long rows, bint accumulate) noexcept nogil:
+cdef void wide_slab_gradient(Job* job, const Slab* slab, Index rows, bint accumulate) noexcept nogil:
     """gradient = or += Σ_rows dL/dW, dL/db over a slab of one layer's weights."""
     cdef const Layer* layer = &job.layers[slab.layer]
     cdef const real* x = job.workspace + job.settings.inputs_at
-    cdef long x_stride = job.settings.inputs_stride
+    cdef Index x_stride = job.settings.inputs_stride
     cdef real* db = NULL
     # A slab of many rows pays for packing dz; few rows read it where it lies.
     cdef real* packed = job.own + job.settings.packed_at if slab.rows > 4 * TILE_ROWS else NULL
