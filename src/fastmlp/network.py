@@ -132,7 +132,7 @@ class Network:
         self._asked_backend = backend
         self._kernels = _backend.kernels(self.dtype, backend)
         self.backend = backend or _backend.in_use
-        self._forward_plan = self._plan(_FORWARD_ROWS)
+        self._forward_plan = self._plan(_FORWARD_ROWS, _FORWARD_ROWS)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this machine's build, and views, which would come back as copies."""
@@ -209,10 +209,13 @@ class Network:
             "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / rows, "l2": self.l2 / rows,
         }
 
-    def _plan(self, rows: int) -> _layout.Plan:
-        return _layout.plan(
-            self._layers, self._kernels.sizes(), batch=min(rows, _FORWARD_ROWS), rows=rows, **self._settings(rows)
-        )
+    def _plan(self, rows: int, batch: int) -> _layout.Plan:
+        return _layout.plan(self._layers, self._kernels.sizes(), batch=batch, rows=rows, **self._settings(rows))
+
+    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Check rows and targets, and code the targets as the network knows them."""
+        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        return X, _validate.encode(y, len(X), self.dtype, self._task)
 
     def train(
         self, X: Any, y: Any, *, optimizer: str | SGD | Adam = "adam", learning_rate: float | None = None,
@@ -246,8 +249,7 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used; nothing has been changed then.
         """
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        values = _validate.encode(y, len(X), self.dtype, self._task)
+        X, values = self._checked(X, y)
         optimizer, schedule = self._schedule(
             len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress,
             self.seed if seed is None else seed, n_threads,
@@ -282,13 +284,11 @@ class Network:
         schedule: training.Schedule, **settings: float,
     ) -> Network:
         """Train on checked arrays; `settings` override fields of SETTINGS."""
-        if self._state is None:
+        if self._state is None or optimizer != self._optimizer:
+            before, self._optimizer = self._state, optimizer
             self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype))
-        elif optimizer != self._optimizer:
-            position = training.start_position()
-            position["epoch"] = self._state.position["epoch"]
-            self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype), position)
-        self._optimizer = optimizer
+            if before is not None:
+                self._state.position["epoch"] = before.position["epoch"]
         # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
         for name in ("diverged", "batch", "loss_sum", "hits"):
             self._state.position[name] = 0
@@ -418,9 +418,8 @@ class Network:
 
     def _evaluate(self, X: Any, y: Any) -> tuple[float, float]:
         """Compute the objective and the fraction classified rightly."""
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        values = _validate.encode(y, len(X), self.dtype, self._task)
-        plan = self._plan(len(X))
+        X, values = self._checked(X, y)
+        plan = self._plan(len(X), min(len(X), _FORWARD_ROWS))
         return self._kernels.evaluate(
             self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
             plan.layers, plan.slabs, plan.settings, X, values, len(X),
@@ -446,11 +445,8 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used.
         """
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        values = _validate.encode(y, len(X), self.dtype, self._task)
-        plan = _layout.plan(
-            self._layers, self._kernels.sizes(), batch=len(X), rows=len(X), **self._settings(len(X))
-        )
+        X, values = self._checked(X, y)
+        plan = self._plan(len(X), len(X))
         gradient = np.empty_like(self.params)
         self._kernels.gradient(
             gradient, self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
