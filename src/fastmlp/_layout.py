@@ -25,7 +25,7 @@ SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
     "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
     "optimizer nesterov published_ridge threads chunk groups private_at private_size inputs_at inputs_stride "
-    "targets_at losses_at labels_at packed_at outputs_at output_deltas_at groups_at resident_at "
+    "slab_inputs_at targets_at losses_at labels_at packed_at outputs_at output_deltas_at groups_at resident_at "
     "validation_resident_at penalties_at norms_at validation_at",
     "momentum beta1 beta2 epsilon l1 l2",
 )
@@ -44,6 +44,7 @@ _RESIDENT_BYTES = 1 << 20  # of samples that are laid along the lanes once inste
 _MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most threads that a narrow network feeds
 _WIDE_CHUNK = 1024  # rows that go through a wide network together
 _SLABS_PER_LAYER = 16
+_MOST_SLAB_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,6 @@ def _lay_out_wide(layers: np.ndarray, record: np.ndarray, build: Mapping[str, An
     settings["chunk"], settings["groups"] = chunk, 1
 
     shared = _Cursor()
-    settings["inputs_stride"] = _stride(int(settings["inputs"]), line)
-    settings["inputs_at"] = shared.take(int(settings["inputs_stride"]) * chunk)
     for layer in layers:
         layer["stride"] = _stride(int(layer["outputs"]), line)
         layer["activations"] = shared.take(int(layer["stride"]) * chunk)
@@ -218,6 +217,13 @@ def _lay_out_wide(layers: np.ndarray, record: np.ndarray, build: Mapping[str, An
     settings["targets_at"] = private.take(block)
     settings["losses_at"] = private.take(3 * int(build["row_block"]))
     settings["labels_at"] = private.take(int(build["row_block"]))
+    if settings["shuffle"]:
+        threads, inputs = int(settings["threads"]), int(settings["inputs"])
+        settings["inputs_stride"] = _stride(inputs, line)
+        blocks = -(-(chunk // int(build["row_block"])) // threads)
+        settings["inputs_at"] = private.take(int(settings["inputs_stride"]) * blocks * int(build["row_block"]))
+        slab_rows = _slab_rows(inputs, int(build["tile_rows"]))
+        settings["slab_inputs_at"] = private.take(slab_rows * chunk if threads > 1 else 0)
     settings["resident_at"] = settings["validation_resident_at"] = -1
     return _private_parts(settings, shared, private, line)
 
@@ -252,7 +258,7 @@ def _slabs(layers: np.ndarray, narrow: bool, tile_rows: int) -> np.ndarray:
     slabs: list[tuple[int, ...]] = []
     for number, layer in enumerate(layers):
         inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
-        rows = inputs if narrow else min(256, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
+        rows = inputs if narrow else _slab_rows(inputs, tile_rows)
         for first in range(0, inputs, rows):
             count = min(rows, inputs - first)
             begin = int(layer["weights"]) + first * outputs
@@ -261,6 +267,11 @@ def _slabs(layers: np.ndarray, narrow: bool, tile_rows: int) -> np.ndarray:
                 end += outputs
             slabs.append((number, first, count, begin, end, count * outputs, count * outputs))
     return np.array(slabs, SLAB)
+
+
+def _slab_rows(inputs: int, tile_rows: int) -> int:
+    """Say how many rows of a wide layer's weights a slab has."""
+    return min(_MOST_SLAB_ROWS, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
 
 
 def _lay_out_tallies(record: np.ndarray, slabs: int, row_block: int) -> int:

@@ -104,7 +104,7 @@ def activation_forward(h, z, int activation, Py_ssize_t size):
     cdef real* out = reals(h)
     memmove(out, given_reals(z), size * sizeof(real))
     with nogil:
-        activate(out, size, activation)
+        activate_rows(out, 1, size, size, activation)
 
 
 def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
@@ -114,7 +114,7 @@ def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
     cdef const real* given = given_reals(h)
     memmove(out, given_reals(dh), size * sizeof(real))
     with nogil:
-        multiply_by_slope(out, given, size, activation)
+        multiply_by_slope(out, size, given, size, 1, size, activation)
 
 
 def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
@@ -159,7 +159,7 @@ def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py
     if packed == NULL:
         raise MemoryError()
     with nogil:
-        product_backward_weights(out, bias, given, inputs, delta, outputs, rows, inputs, outputs, False, packed)
+        product_backward_weights(out, bias, given, inputs, delta, outputs, rows, inputs, outputs, False, packed, NULL)
     PyMem_Free(packed)
 
 
@@ -252,7 +252,7 @@ def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, 
         total = sum_of_tallies(<Tally*> job.tallies, tallies_of(&job, rows))
         objective = total.loss / rows + total_penalty(&job, 0)
         step = step_of(&job, &start, rows, 0, True)
-        update_parameters(&job, &start, &step, rows, rows - last_chunk, last_chunk > 0)
+        update_parameters(&job, &samples, &start, &step, rows, last_chunk, rows - last_chunk, last_chunk > 0)
     return objective
 
 

@@ -74,44 +74,37 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
     return <real> 1.457 - x * <real> 0.5
 
 
-cdef inline vec exp_near_vector(vec x) noexcept nogil:
-    """exp(x) for x in [NEAR, 0], where it is a normal number: n goes right into the exponent."""
+cdef inline bint all_near(const real* x, Index rows, Index stride, Index size) noexcept nogil:
+    # x (rows, stride)
+    """Whether the first `size` of each row lie in [NEAR, -NEAR]; NaN does not."""
+    cdef ivec near = ~bits(ZERO)
+    cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
+    for _ in range(rows):
+        for v in range(whole):
+            near = near & is_less(magnitude(load(x + v * LANES)), splat(-NEAR))
+        if rest:
+            near = near & is_less(magnitude(load_first(x + whole * LANES, rest)), splat(-NEAR))
+        x += stride
+    return sum_of_lanes(select(near, ZERO, splat(1))) == 0
+
+
+cdef inline vec sigmoid_near_vector(vec x) noexcept nogil:
+    """1 / (1 + exp(-x)) for x in [NEAR, -NEAR], where exp(-x) is a normal number."""
     cdef ivec n
     cdef vec tail
-    cdef vec r = reduced_exp(x, &n, &tail)
-    cdef vec u = r + <real> 1
-    u = u + (((<real> 1 - u) + r) + tail)
-    return from_bits(bits(u) + (n << MANTISSA_BITS))
+    cdef vec part = reduced_exp(-x, &n, &tail) + tail
+    cdef vec scale = power_of_two(n), whole = scale + <real> 1
+    # 1 + exp(-x) in one rounding, and what that lost, which the inverse then makes good to first order
+    cdef vec below = whole + scale * part
+    cdef vec lost = ((whole - below) + scale * part) + (<real> 1 - (whole - scale))
+    cdef vec inverse = divide(splat(1), below)
+    return inverse - inverse * (inverse * lost)
 
 
-cdef inline bint all_near(const real* x, Index size) noexcept nogil:
-    """Whether all of x lies in [NEAR, -NEAR]; NaN does not."""
-    cdef ivec near = ~bits(ZERO)
-    cdef real flags[64]
-    cdef Index v, lane
-    cdef bint every = True
-    for v in range(size // LANES):
-        near = near & is_less(magnitude(load(x + v * LANES)), splat(-NEAR))
-    store(flags, select(near, splat(1), ZERO))
-    for lane in range(LANES):
-        every = every and flags[lane] != 0
-    for v in range(size // LANES * LANES, size):
-        every = every and fabs(x[v]) < -NEAR
-    return every
-
-
-cdef inline vec sigmoid_vector(vec x, const bint near) noexcept nogil:
-    """1 / (1 + exp(-x)), as exp(x) / (1 + exp(x)) for negative x: exact down to the denormals."""
-    cdef vec minus = from_bits(bits(x) | SIGN_BIT)
-    cdef vec e
-    if near:
-        e = exp_near_vector(minus)
-    else:
-        e = exp_below_vector(minus)
-    cdef vec below = e + <real> 1
-    cdef vec quotient = divide(select(is_less(x, ZERO), e, splat(1)), below)
-    # What 1 + e lost in rounding, to first order.
-    return quotient - quotient * (e - (below - <real> 1)) * nearly_inverse(below)
+cdef inline vec sigmoid_vector(vec x) noexcept nogil:
+    """1 / (1 + exp(-x)): exp(x) where 1 makes no difference beside exp(-x), exact down to the denormals."""
+    cdef vec near = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)))
+    return select(is_less(x, splat(NEAR)), exp_below_vector(x), near)
 
 
 cdef inline vec tanh_vector(vec x) noexcept nogil:
@@ -119,15 +112,14 @@ cdef inline vec tanh_vector(vec x) noexcept nogil:
     cdef ivec n
     cdef vec tail
     cdef vec r = reduced_exp(larger(splat(TANH_ONE * 2), magnitude(x) * <real> -2), &n, &tail)
-    cdef vec scale = power_of_two(n)
-    cdef vec part = scale * (r + tail), whole = scale - <real> 1
-    cdef vec t = whole + part
-    cdef vec t_error = part - (t - whole)
-    cdef vec below = t + <real> 2
-    cdef vec below_error = (t - (below - <real> 2)) + t_error
+    cdef vec part = r + tail, scale = power_of_two(n)
+    cdef vec less = scale - <real> 1, more = scale + <real> 1
+    # t and 2 + t in one rounding each; what those, r + tail and the division lost is made good to first order.
+    cdef vec t = less + scale * part, t_lost = ((less - t) + scale * part) + scale * ((r - part) + tail)
+    cdef vec below = more + scale * part, below_lost = (more - below) + scale * part
     cdef vec quotient = divide(t, below)
-    # What t and 2 + t lost in rounding, to first order.
-    quotient = quotient + (t_error - quotient * below_error) * nearly_inverse(below)
+    cdef vec rest = (t - quotient * below) + (t_lost - quotient * below_lost)
+    quotient = quotient + rest * nearly_inverse(below)
     return with_sign(magnitude(quotient), sign_of(x))
 
 
@@ -141,9 +133,9 @@ cdef inline vec log1p_exp_vector(vec x) noexcept nogil:
 cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
     if activation == SIGMOID:
-        return sigmoid_vector(z, False)
+        return sigmoid_vector(z)
     if activation == NEAR_SIGMOID:
-        return sigmoid_vector(z, True)
+        return sigmoid_near_vector(z)
     if activation == TANH:
         return tanh_vector(z)
     if activation == RELU:
@@ -162,57 +154,58 @@ cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
     return splat(1)
 
 
-cdef inline void activate_as(real* h, Index size, const int activation) noexcept nogil:
-    cdef Index v, i = size // LANES * LANES
-    for v in range(0, i // LANES):
-        store(h + v * LANES, activate_vector(load(h + v * LANES), activation))
-    if i < size:
-        store_first(h + i, activate_vector(load_first(h + i, size - i), activation), size - i)
-
-
-cdef void activate(real* h, Index size, int activation) noexcept nogil:
-    # h (size,), in place
-    """h = f(h)."""
-    if activation == SIGMOID:
-        if all_near(h, size):
-            activate_as(h, size, NEAR_SIGMOID)
-        else:
-            activate_as(h, size, SIGMOID)
-    elif activation == TANH:
-        activate_as(h, size, TANH)
-    elif activation == RELU:
-        activate_as(h, size, RELU)
+cdef inline void activate_as(real* h, Index rows, Index stride, Index size, const int activation) noexcept nogil:
+    cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
+    for _ in range(rows):
+        for v in range(whole):
+            store(h + v * LANES, activate_vector(load(h + v * LANES), activation))
+        if rest:
+            store_first(h + whole * LANES, activate_vector(load_first(h + whole * LANES, rest), activation), rest)
+        h += stride
 
 
 cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activation) noexcept nogil:
     # h (rows, stride), in place
     """h = f(h), the first `size` of each row."""
-    cdef Index i
-    if size == stride:
-        activate(h, rows * stride, activation)
-    else:
-        for i in range(rows):
-            activate(h + i * stride, size, activation)
-
-
-cdef inline void multiply_by_slope_as(real* dz, const real* h, Index size, const int activation) noexcept nogil:
-    cdef Index v, i = size // LANES * LANES
-    for v in range(0, i // LANES):
-        store(dz + v * LANES, load(dz + v * LANES) * slope_vector(load(h + v * LANES), activation))
-    if i < size:
-        store_first(dz + i, load_first(dz + i, size - i) * slope_vector(load_first(h + i, size - i), activation),
-                    size - i)
-
-
-cdef void multiply_by_slope(real* dz, const real* h, Index size, int activation) noexcept nogil:
-    # dz (size,), in place; h (size,)
-    """dz = dz f'(z), with f' from h = f(z)."""
+    if size == stride:      # one long row
+        size = stride = rows * size
+        rows = 1
     if activation == SIGMOID:
-        multiply_by_slope_as(dz, h, size, SIGMOID)
+        if all_near(h, rows, stride, size):
+            activate_as(h, rows, stride, size, NEAR_SIGMOID)
+        else:
+            activate_as(h, rows, stride, size, SIGMOID)
     elif activation == TANH:
-        multiply_by_slope_as(dz, h, size, TANH)
+        activate_as(h, rows, stride, size, TANH)
     elif activation == RELU:
-        multiply_by_slope_as(dz, h, size, RELU)
+        activate_as(h, rows, stride, size, RELU)
+
+
+cdef inline void multiply_by_slope_as(
+    real* dz, Index dz_stride, const real* h, Index stride, Index rows, Index size, const int activation,
+) noexcept nogil:
+    cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
+    for _ in range(rows):
+        for v in range(whole):
+            store(dz + v * LANES, load(dz + v * LANES) * slope_vector(load(h + v * LANES), activation))
+        if rest:
+            v = whole * LANES
+            store_first(dz + v, load_first(dz + v, rest) * slope_vector(load_first(h + v, rest), activation), rest)
+        dz += dz_stride
+        h += stride
+
+
+cdef void multiply_by_slope(
+    real* dz, Index dz_stride, const real* h, Index stride, Index rows, Index size, int activation,
+) noexcept nogil:
+    # dz (rows, dz_stride), in place; h (rows, stride)
+    """dz = dz f'(z), with f' from h = f(z), the first `size` of each row."""
+    if activation == SIGMOID:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SIGMOID)
+    elif activation == TANH:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, TANH)
+    elif activation == RELU:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, RELU)
 
 
 cdef inline double term(real x, const int power) noexcept nogil:

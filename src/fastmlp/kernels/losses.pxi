@@ -44,7 +44,7 @@ cdef void binary_cross_entropy(
         for j in range(outputs):
             z = load(h + j * stride + s * LANES)
             target = load(y + j * stride + s * LANES)
-            out = sigmoid_vector(z, False)
+            out = sigmoid_vector(z)
             # max(z, 0) - y z, written so that a label of 0 or 1 that is met leaves an exact zero
             total += (larger(ZERO, z) - target * z) + log1p_exp_vector(z)
             store(h + j * stride + s * LANES, out)

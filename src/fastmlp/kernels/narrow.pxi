@@ -50,7 +50,7 @@ cdef void narrow_forward(const Job* job, const real* x, Index lanes) noexcept no
 cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index lanes, bint accumulate) noexcept nogil:
     # gradient (parameters,), x (inputs, chunk)
     """gradient = or += Σ_samples dL/dW and dL/db of every layer, from the last layer's dL/dz."""
-    cdef Index number, i, chunk = job.settings.chunk
+    cdef Index number, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const Layer* below
     cdef const real* h
@@ -69,8 +69,7 @@ cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index l
             dh = job.own + below.deltas
             lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, chunk,
                           layer.inputs, layer.outputs, lanes)
-            for i in range(layer.inputs):
-                multiply_by_slope(dh + i * chunk, h + i * chunk, lanes, <int> below.activation)
+            multiply_by_slope(dh, chunk, h, chunk, layer.inputs, lanes, <int> below.activation)
 
 
 cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogil:

@@ -14,11 +14,17 @@ cdef enum:
     FROM_ROW_BIAS = 3       # c = a b + bias, one bias a row: samples along the lanes
     ROW_CHUNK = 256         # rows whose operand, DEPTH_BLOCK deep, half fills a second-level cache of 1 MB
     PACK_REALS = 520 * 64   # holds the largest packed block of all builds, and its biases
+    MOST_CLAIMS = 3
 
 ctypedef struct TileRow:
     vec c0
     vec c1
     vec c2
+
+ctypedef struct Claims:
+    # where lies what is written once a tile of c is done: in matrices as large as c, at the tile's own place
+    int count
+    const real* at[MOST_CLAIMS]
 
 ctypedef struct Panel:
     # c (rows, vectors * LANES): where it is, how it starts, how many lanes of its last vector are its own
@@ -28,6 +34,7 @@ ctypedef struct Panel:
     int start
     int vectors
     Index last
+    Claims claims
 
 
 cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const int width) noexcept nogil:
@@ -200,6 +207,19 @@ cdef inline Index fair_share(Index remaining, Index largest) noexcept nogil:
     return (remaining + pieces - 1) // pieces
 
 
+cdef inline void claim_tile(Panel* panel, Index m, int height, const int width) noexcept nogil:
+    """Ask for the lines that are written once the tile is done, while it is computed."""
+    cdef const real* p
+    cdef int row, claim
+    for claim in range(panel.claims.count):
+        p = panel.claims.at[claim] + m * panel.c_stride
+        for row in range(height):
+            claim_ahead(p)
+            if width > 1: claim_ahead(p + LANES)
+            if width > 2: claim_ahead(p + 2 * LANES)
+            p += panel.c_stride
+
+
 cdef inline void panel_as(
     Panel* panel, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index rows, Index depth,
     const int width,
@@ -208,6 +228,7 @@ cdef inline void panel_as(
     cdef int height
     while m < rows:
         height = <int> fair_share(rows - m, TILE_ROWS)
+        claim_tile(panel, m, height, width)
         outer_tile_of(panel, m, a + m * a_row, a_row, a_depth, b, b_depth, depth, height, width)
         m += height
 
@@ -259,9 +280,9 @@ cdef void pack_transposed(
 cdef inline Panel panel_at(real* c, Index c_stride, Index columns, bint padded) noexcept nogil:
     """A panel that begins at c; in a padded matrix all lanes of its last vector may be written."""
     cdef Panel panel
+    memset(&panel, 0, sizeof(Panel))
     panel.c = c
     panel.c_stride = c_stride
-    panel.bias = NULL
     panel.start = FROM_ZERO
     panel.vectors = <int> (rounded_up(columns, LANES) // LANES)
     panel.last = LANES if padded else columns - (panel.vectors - 1) * LANES
@@ -279,7 +300,7 @@ cdef void forward_panel(
 ) noexcept nogil:
     # y (rows, columns), x (rows, depth), w (depth, columns) of rows `outputs` long, b (columns,) or NULL
     """y = x w + b, or added to y where this block of the depth is not the first; y = f(y) where it is the last."""
-    cdef Index width = rounded_up(columns, LANES), m
+    cdef Index width = rounded_up(columns, LANES)
     cdef Panel panel = panel_at(y, y_stride, columns, padded)
     pack(packed, w, outputs, depth, columns, width)
     if not first:
@@ -289,9 +310,8 @@ cdef void forward_panel(
         panel.bias = packed + depth * width
         pack(packed + depth * width, b, 0, 1, columns, width)
     panel_product(&panel, x, x_stride, 1, packed, width, rows, depth)
-    if last and activation != IDENTITY:
-        for m in range(rows):
-            activate(y + m * y_stride, width if padded else columns, activation)
+    if last:
+        activate_rows(y, rows, y_stride, width if padded else columns, activation)
 
 
 cdef void product_forward(
@@ -325,14 +345,13 @@ cdef void backward_inputs_panel(
 ) noexcept nogil:
     # dx (rows, columns), dy (rows, depth), w (columns, depth) of rows `outputs` long, x (rows, columns)
     """dx = dy wᵀ, or added to dx; dx = dx f'(z) where this block of the depth is the last."""
-    cdef Index width = rounded_up(columns, LANES), m
+    cdef Index width = rounded_up(columns, LANES)
     cdef Panel panel = panel_at(dx, dx_stride, columns, padded)
     panel.start = FROM_ZERO if first else FROM_C
     pack_transposed(packed, w, outputs, depth, columns, width)
     panel_product(&panel, dy, dy_stride, 1, packed, width, rows, depth)
-    if last and activation != IDENTITY:
-        for m in range(rows):
-            multiply_by_slope(dx + m * dx_stride, x + m * x_stride, columns, activation)
+    if last:
+        multiply_by_slope(dx, dx_stride, x, x_stride, rows, columns, activation)
 
 
 cdef void product_backward_inputs(
@@ -361,14 +380,15 @@ cdef void product_backward_inputs(
 
 cdef void product_backward_weights(
     real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride,
-    Index rows, Index inputs, Index outputs, bint accumulate, real* packed,
+    Index rows, Index inputs, Index outputs, bint accumulate, real* packed, const Claims* claims,
 ) noexcept nogil:
     # dw (inputs, outputs), db (outputs,) or NULL, x (rows, inputs), dy (rows, outputs); packed (PACK_REALS,), or
-    # NULL where dy is padded to whole vectors and is read where it lies
+    # NULL where dy is padded to whole vectors and is read where it lies; claims of dw, or NULL
     """dw = xᵀ dy, db = Σ_rows dy, or added to both; outputs along the lanes."""
     cdef Index k, n = 0, depth, columns, width, b_depth
     cdef const real* b
     cdef Panel panel
+    cdef int claim
     while n < outputs:
         columns = panel_columns(outputs - n)
         width = rounded_up(columns, LANES)
@@ -383,9 +403,14 @@ cdef void product_backward_weights(
                 b_depth = width
             panel = panel_at(dw + n, outputs, columns, False)
             panel.start = FROM_C if k > 0 or accumulate else FROM_ZERO
+            if claims != NULL and k + depth == rows:
+                panel.claims.count = claims.count
+                for claim in range(claims.count):
+                    panel.claims.at[claim] = claims.at[claim] + n
             panel_product(&panel, x + k * x_stride, 1, x_stride, b, b_depth, inputs, depth)
             if db != NULL:
                 panel.c = db + n
+                panel.claims.count = 0
                 panel_product(&panel, &ONE, 0, 0, b, b_depth, 1, depth)
             k += depth
         n += columns

@@ -43,9 +43,10 @@ ctypedef struct Settings:
     int64_t groups              # narrow: gradients summed apart, then in order
     int64_t private_at          # the threads' own parts of the workspace: where they begin, and how long each is
     int64_t private_size
-    int64_t inputs_at           # offsets into a thread's part (narrow) or the shared one (wide)
-    int64_t inputs_stride       # from one row of x to the next (wide)
-    int64_t targets_at          # offsets into a thread's part
+    int64_t inputs_at           # offsets into a thread's part
+    int64_t inputs_stride       # from one gathered row of x to the next (wide)
+    int64_t slab_inputs_at
+    int64_t targets_at
     int64_t losses_at
     int64_t labels_at
     int64_t packed_at

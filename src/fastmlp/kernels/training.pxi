@@ -154,16 +154,20 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
 
 
 cdef void update_parameters(
-    Job* job, const Position* now, const Step* step, Index rows, Index chunk_rows, bint more,
+    Job* job, const Samples* samples, const Position* now, const Step* step, Index rows, Index first,
+    Index chunk_rows, bint more,
 ) noexcept nogil:
-    """This thread's slabs: gradient over all samples of a chunk (wide) or of the batch, then the update."""
-    cdef Index first, end, s
+    """This thread's slabs: gradient over the batch (narrow) or a chunk of it, from sample `first` on, then the update.
+
+    Of a wide network's chunks the last one brings the step; before it, step is NULL.
+    """
+    cdef Index begin, end, s
     cdef const Slab* slab
-    slabs_of_thread(job, &first, &end)
-    for s in range(first, end):
+    slabs_of_thread(job, &begin, &end)
+    for s in range(begin, end):
         slab = &job.slabs[s]
         if not job.settings.narrow:
-            wide_slab_gradient(job, slab, chunk_rows, more)
+            wide_slab_gradient(job, samples, slab, first, chunk_rows, more, step != NULL)
         elif groups_of(job, rows) > 1:
             add_groups(job, slab, groups_of(job, rows))
         if step == NULL:
@@ -188,7 +192,7 @@ cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index ro
             return False
         if begin + chunk >= rows:
             return True
-        update_parameters(job, job.position, NULL, rows, chunk, begin > 0)
+        update_parameters(job, samples, job.position, NULL, rows, first + begin, chunk, begin > 0)
         if not meet(job):
             return False
         begin += chunk
@@ -248,7 +252,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gather
         now.diverged = 1
         return True
     step = step_of(job, now, rows, job.record[now.epoch - settings.first_epoch].learning_rate, ends_epoch)
-    update_parameters(job, now, &step, rows, rows - last_chunk, last_chunk > 0)
+    update_parameters(job, samples, now, &step, rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
     now.step += 1
     now.beta1_power *= settings.beta1
     now.beta2_power *= settings.beta2

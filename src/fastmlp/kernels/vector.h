@@ -17,6 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if REAL_BITS == 32
 typedef float real;
@@ -136,17 +139,47 @@ static inline vec square_root(vec x)
 
 /* The last, partial vector of a row: the same arithmetic as a full one, so that a value never depends on where a
  * row or a thread's share happens to end. Lanes past `count` are zero and are not touched in memory. */
+#if defined(__AVX512VL__) && VECTOR_BYTES == 64
+#define first_lanes(count) ((1u << (count)) - 1)
+#if REAL_BITS == 32
+#define load_first(p, count) ((vec)_mm512_maskz_loadu_ps(first_lanes(count), (p)))
+#define store_first(p, x, count) _mm512_mask_storeu_ps((p), first_lanes(count), (__m512)(x))
+#else
+#define load_first(p, count) ((vec)_mm512_maskz_loadu_pd(first_lanes(count), (p)))
+#define store_first(p, x, count) _mm512_mask_storeu_pd((p), first_lanes(count), (__m512d)(x))
+#endif
+#elif defined(__AVX2__) && VECTOR_BYTES == 32
+static inline __m256i first_lanes(ptrdiff_t count)
+{
+    ivec number;
+    for (int lane = 0; lane < LANES; lane++)
+        number[lane] = lane;
+    return (__m256i)(number < (integer)count - (ivec){0});
+}
+#if REAL_BITS == 32
+#define load_first(p, count) ((vec)_mm256_maskload_ps((p), first_lanes(count)))
+#define store_first(p, x, count) _mm256_maskstore_ps((p), first_lanes(count), (__m256)(x))
+#else
+#define load_first(p, count) ((vec)_mm256_maskload_pd((p), first_lanes(count)))
+#define store_first(p, x, count) _mm256_maskstore_pd((p), first_lanes(count), (__m256d)(x))
+#endif
+#else
 static inline vec load_first(const real *p, ptrdiff_t count)
 {
     vec x = {0};
-    memcpy(&x, p, (size_t)count * sizeof(real));
+    for (int lane = 0; lane < LANES; lane++)
+        if (lane < count)
+            x[lane] = p[lane];
     return x;
 }
 
 static inline void store_first(real *p, vec x, ptrdiff_t count)
 {
-    memcpy(p, &x, (size_t)count * sizeof(real));
+    for (int lane = 0; lane < LANES; lane++)
+        if (lane < count)
+            p[lane] = x[lane];
 }
+#endif
 
 /* Lanes of a vector, or of two, in any constant order; of two, `order` counts through the first, then the second. */
 #if defined(__clang__)
@@ -213,7 +246,13 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
         *(vec *)(out + i * out_stride) = row[i];
 }
 
-/* Barriers between threads (train.pxi): acquire and release, as the C11 memory model means them. */
+/* Ask for a cache line, to read or to own it, and go on: hints, which touch nothing. A store to a line that another
+ * core has read waits some 10 to 40 ns for that core to give it up, and stores wait one behind the other; asked for
+ * while a product is computed, the lines are there when the product is done. */
+#define fetch_ahead(p) __builtin_prefetch(p)
+#define claim_ahead(p) __builtin_prefetch((p), 1)
+
+/* Barriers between threads (training.pxi): acquire and release, as the C11 memory model means them. */
 #define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
 #define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)

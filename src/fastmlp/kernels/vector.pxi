@@ -39,6 +39,8 @@ cdef extern from "kernels/vector.h" nogil:
     int64_t shared_add(int64_t* p, int64_t n)
     int64_t shared_load(int64_t* p)
     void shared_store(int64_t* p, int64_t n)
+    void fetch_ahead(const void* p)
+    void claim_ahead(const void* p)
     void spin_pause()
     int sched_yield()
 

@@ -5,28 +5,42 @@
 
 cdef enum:
     ROW_BLOCK = 16          # rows are shared out, and losses are added up, in blocks of this many
+    ROWS_AHEAD = 4          # shuffled rows lie anywhere: that many are asked for before they are copied
+
+
+cdef inline const real* row_of(const Samples* samples, Index sample, Index inputs) noexcept nogil:
+    return samples.x + (samples.order[sample] if samples.order != NULL else sample) * inputs
 
 
 cdef void gather_rows(
-    real* h, Index stride, const Samples* samples, Index first, Index count, Index inputs,
+    real* out, Index stride, const Samples* samples, Index first, Index count, Index inputs, Index column, Index size,
 ) noexcept nogil:
-    # h (count, stride)
-    """Rows first ... first + count of a batch, one under the other."""
-    cdef Index s, row
+    # out (count, stride)
+    """`size` columns from `column` on of samples first ... first + count, one under the other."""
+    cdef Index s, v, whole = size // LANES, rest = size - size // LANES * LANES
+    cdef const real* row
+    cdef const real* ahead
     for s in range(count):
-        row = samples.order[first + s] if samples.order != NULL else first + s
-        memcpy(h + s * stride, samples.x + row * inputs, inputs * sizeof(real))
+        row = row_of(samples, first + s, inputs) + column
+        ahead = row_of(samples, first + min(s + ROWS_AHEAD, count - 1), inputs) + column
+        for v in range(whole):
+            fetch_ahead(ahead + v * LANES)
+            store(out + v * LANES, load(row + v * LANES))
+        if rest:
+            v = whole * LANES
+            fetch_ahead(ahead + v)
+            store_first(out + v, load_first(row + v, rest), rest)
+        out += stride
 
 
 cdef void wide_forward(
     const Job* job, const real* x, Index x_stride, Index begin, Index end,
 ) noexcept nogil:
-    # x (rows, inputs), rows `x_stride` apart; the layers' h (chunk, stride) in the workspace, rows begin ... end
+    # x (end - begin, x_stride); the layers' h (chunk, stride) in the workspace, rows begin ... end
     """z of every layer becomes h = f(z), but for the last, which stays z."""
     cdef Index number
     cdef const Layer* layer
     cdef real* h
-    x = x + begin * x_stride
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.workspace + layer.activations + begin * layer.stride
@@ -98,15 +112,14 @@ cdef void wide_rows(
     cdef Index first_block = job.thread * blocks // settings.threads
     cdef Index last_block = (job.thread + 1) * blocks // settings.threads
     cdef Index begin = first_block * ROW_BLOCK, end = min(last_block * ROW_BLOCK, rows)
-    cdef const real* x = samples.x + first * settings.inputs
+    cdef const real* x = samples.x + (first + begin) * settings.inputs
     cdef Index x_stride = settings.inputs
-    cdef real* gathered = job.workspace + settings.inputs_at
     if begin >= end:
         return
-    if backward or samples.order != NULL:
+    if samples.order != NULL:
         x_stride = settings.inputs_stride
-        gather_rows(gathered + begin * x_stride, x_stride, samples, first + begin, end - begin, settings.inputs)
-        x = gathered
+        x = job.own + settings.inputs_at
+        gather_rows(<real*> x, x_stride, samples, first + begin, end - begin, settings.inputs, 0, settings.inputs)
     wide_forward(job, x, x_stride, begin, end)
     for block in range(first_block, last_block):
         tallies[block] = wide_output_block(job, samples, first, block * ROW_BLOCK,
@@ -115,19 +128,56 @@ cdef void wide_rows(
         wide_backward(job, begin, end)
 
 
-cdef void wide_slab_gradient(Job* job, const Slab* slab, Index rows, bint accumulate) noexcept nogil:
-    """gradient = or += Σ_rows dL/dW, dL/db over a slab of one layer's weights."""
+cdef const real* slab_inputs(
+    const Job* job, const Samples* samples, const Slab* slab, Index first, Index rows, Index* stride,
+) noexcept nogil:
+    # returns (rows, stride), the columns that meet the slab's rows of W
+    """What a slab's weights are multiplied with: h of the layer below, or the samples' own columns."""
+    cdef const Settings* settings = job.settings
+    cdef real* gathered
+    if slab.layer > 0:
+        stride[0] = job.layers[slab.layer - 1].stride
+        return job.workspace + job.layers[slab.layer - 1].activations + slab.first_row
+    if samples.order == NULL:
+        stride[0] = settings.inputs
+        return samples.x + first * settings.inputs + slab.first_row
+    if settings.threads == 1:
+        stride[0] = settings.inputs_stride
+        return job.own + settings.inputs_at + slab.first_row
+    # What other threads gathered would have to be taken from their caches, and back for the next batch: it is
+    # cheaper to gather the few columns once more.
+    stride[0] = slab.rows
+    gathered = job.own + settings.slab_inputs_at
+    gather_rows(gathered, slab.rows, samples, first, rows, settings.inputs, slab.first_row, slab.rows)
+    return gathered
+
+
+cdef Claims slab_claims(const Job* job, const Slab* slab) noexcept nogil:
+    """What the optimizer's step writes once a slab's gradient is known."""
+    cdef Claims claims
+    claims.at[0] = job.parameters + slab.begin
+    claims.at[1] = job.state + slab.begin
+    claims.at[2] = job.state + job.settings.parameters + slab.begin
+    claims.count = 1
+    if job.settings.optimizer == ADAM:
+        claims.count = 3
+    elif job.settings.momentum > 0:
+        claims.count = 2
+    return claims
+
+
+cdef void wide_slab_gradient(
+    Job* job, const Samples* samples, const Slab* slab, Index first, Index rows, bint accumulate, bint last,
+) noexcept nogil:
+    """gradient = or += Σ_rows dL/dW, dL/db over a slab of one layer's weights; last: its update follows."""
     cdef const Layer* layer = &job.layers[slab.layer]
-    cdef const real* x = job.workspace + job.settings.inputs_at
-    cdef Index x_stride = job.settings.inputs_stride
+    cdef Index x_stride
+    cdef const real* x = slab_inputs(job, samples, slab, first, rows, &x_stride)
+    cdef Claims claims = slab_claims(job, slab)
     cdef real* db = NULL
     # A slab of many rows pays for packing dz; few rows read it where it lies.
     cdef real* packed = job.own + job.settings.packed_at if slab.rows > 4 * TILE_ROWS else NULL
-    if slab.layer > 0:
-        x = job.workspace + job.layers[slab.layer - 1].activations
-        x_stride = job.layers[slab.layer - 1].stride
     if layer.bias >= 0 and slab.first_row + slab.rows == layer.inputs:
         db = job.gradient + layer.bias
-    product_backward_weights(job.gradient + slab.begin, db, x + slab.first_row, x_stride,
-                             job.workspace + layer.deltas, layer.stride,
-                             rows, slab.rows, layer.outputs, accumulate, packed)
+    product_backward_weights(job.gradient + slab.begin, db, x, x_stride, job.workspace + layer.deltas, layer.stride,
+                             rows, slab.rows, layer.outputs, accumulate, packed, &claims if last else NULL)
