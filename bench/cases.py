@@ -1,7 +1,7 @@
 """The benchmark's cases: named shapes of networks and data, each of which asks one question.
 
-Data is made here from fixed seeds, so nothing is downloaded. Imports NumPy only; imported by rivals.py,
-run.py, readme.py and the tests.
+Data is made here from fixed seeds, so nothing is downloaded. Imports NumPy only; imported by the
+other scripts and the tests.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ class Case:
         return -(-self.rows // self.batch_rows)
 
     @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of a step's products; the first layer's inputs need no delta."""
+        products = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
+        return self.batch_rows * (3 * sum(products) - products[0])
+
+    @property
     def labelled(self) -> bool:
         """Whether the targets are class labels, one a row."""
         return self.loss in ("cross_entropy", "binary_cross_entropy")
@@ -144,11 +150,12 @@ def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     X = random.standard_normal((rows, case.sizes[0]), dtype=case.dtype)
     if case.name == "xor":
         return X, np.eye(2, dtype=case.dtype)[np.logical_xor(*(X > 0).T).astype(int)]
-    outputs = max(2, case.sizes[-1])
+    outputs = max(2, case.sizes[-1]) if case.labelled else case.sizes[-1]
     hidden = random.standard_normal((case.sizes[0], 16), dtype=case.dtype) / np.sqrt(case.sizes[0])
     taught = np.tanh(X @ hidden.astype(case.dtype)) @ random.standard_normal((16, outputs), dtype=case.dtype)
     if not case.labelled:
-        return X, (taught - taught.mean(axis=0)) / taught.std(axis=0)
+        deviation = taught.std(axis=0)
+        return X, (taught - taught.mean(axis=0)) / np.where(deviation > 0, deviation, 1)  # one row has none
     labels = taught.argmax(axis=1)
     # Libraries count the classes in the labels: each must occur for the output layer to have its full width.
     present = min(rows, outputs)

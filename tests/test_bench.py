@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 BENCH = Path(__file__).parents[1] / "bench"
-MODULES = ("cases", "rivals", "run", "readme")
+MODULES = (
+    "cases", "growth", "memory", "options", "overheads", "plot", "products", "readme", "records", "rivals", "run",
+    "sweep", "timing",
+)
 NAMES = ("xor", "chains", "expm", "digits-float32", "digits-float64", "mnist", "higgs", "wide")
 RIVALS = ("numpy", "scikit-learn", "pytorch", "jax")
 
@@ -29,24 +32,20 @@ def bench_on_path():
         sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def cases() -> ModuleType:
-    return importlib.import_module("cases")
+def fixture_of(name: str):
+    """A fixture that imports one of bench's scripts."""
+
+    @pytest.fixture(name=name)
+    def script() -> ModuleType:
+        return importlib.import_module(name)
+
+    return script
 
 
-@pytest.fixture
-def rivals() -> ModuleType:
-    return importlib.import_module("rivals")
-
-
-@pytest.fixture
-def run() -> ModuleType:
-    return importlib.import_module("run")
-
-
-@pytest.fixture
-def readme() -> ModuleType:
-    return importlib.import_module("readme")
+cases, options, readme, records, rivals, run, timing = map(
+    fixture_of, ("cases", "options", "readme", "records", "rivals", "run", "timing")
+)
+growth, overheads, plot, products, sweep = map(fixture_of, ("growth", "overheads", "plot", "products", "sweep"))
 
 
 def flat(layers) -> np.ndarray:
@@ -208,6 +207,7 @@ def test_verification_catches_one_bit_that_depends_on_threads(cases, run, monkey
 HEADER = """\
 # date: {date}
 # machine: Abacus, 2 cores
+# build: x86-64-v4
 # versions: Python 3.14, fastmlp 1.0
 # command: python bench/run.py
 # timing: median of 5 timings
@@ -216,10 +216,12 @@ case,rival,build,dtype,threads,steps,median_us,minimum_us,ratio_to_fastmlp,note
 ROWS = """\
 xor,fastmlp,x86-64-v4,float64,1,1000,1.25,1.2,1,
 xor,fastmlp,x86-64-v4,float64,2,1000,2.5,2.4,2,
+xor,fastmlp,baseline,float64,1,1000,1,0.9,0.8,
 xor,numpy,numpy 2,float64,1,1000,40,39,32,
 xor,scikit-learn,scikit-learn 1,float64,1,1000,125,120,100,identity output
 xor,pytorch,,float64,,,,,,not installed
 wide,fastmlp,x86-64-v4,float32,2,8,400000,390000,1,
+wide,fastmlp,baseline,float32,2,8,900000,900000,2.25,
 wide,numpy,numpy 2,float32,1,8,500000,490000,1.25,
 wide,numpy,numpy 2,float32,2,8,300000,290000,0.75,
 wide,pytorch,,float32,,,,,,not installed
@@ -231,7 +233,10 @@ def place(readme, tmp_path, monkeypatch) -> Path:
     """Make a folder with a README and records, to be used instead of the project's own."""
     (tmp_path / "record").mkdir()
     new, old = ROWS, ROWS.replace("1.25,1.2", "9.75,9.7")
-    for name, date, rows in (("a.csv", "2031-01-02 10:00", new), ("b.csv", "2031-01-01 10:00", old)):
+    for name, date, rows in (
+        ("cases-a.csv", "2031-01-02 10:00", new), ("cases-b.csv", "2031-01-01 10:00", old),
+        ("sweep-c.csv", "2031-01-03 10:00", "not of the cases"),
+    ):
         (tmp_path / "record" / name).write_text(HEADER.format(date=date) + rows, encoding="utf-8")
     text = f"before\n{readme.BEGIN}\n{readme.END}\nafter\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
@@ -246,12 +251,18 @@ def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert all(word in text for word in ("python bench/run.py", "Abacus, 2 cores", "2031-01-02 10:00"))
-    xor, wide = (line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide")))
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide"))]
+    xor, wide = lines[:2]
     # The best of both numbers of threads, of the newest record; ratios are to fastmlp's best.
     assert xor[1:5] == ["50×2→10→2", "1.25", "40.0 (32.0×)", "125 (100×) <sup>1</sup>"]
     assert wide[2:4] == ["400,000", "**300,000 (0.75×, slower)**"]
     assert xor[5] == wide[5] == "— <sup>2</sup>"
     assert xor[6] == "— <sup>3</sup> |"
+    # The forced build has a table of its own, in which the ratios are NumPy's times to the builds'.
+    assert lines[2:] == [
+        ["| xor", "1.25 (32.0×)", "1.00 (40.0×)", "40.0 |"],
+        ["| wide", "**400,000 (0.75×)**", "**900,000 (0.33×)**", "300,000 |"],
+    ]
     notes = [line.rstrip() for line in text.splitlines() if line.startswith("<sup>")]
     texts = ["identity output", "not installed", "not measured"]
     assert notes == [f"<sup>{number}</sup> {text}" for number, text in enumerate(texts, start=1)]
@@ -272,13 +283,27 @@ def test_a_readme_without_marks_is_refused(readme, place):
         readme.main([])
 
 
-def test_a_record_that_is_written_is_read_again(run, readme, tmp_path):
-    about = {"date": "2031-01-01 10:00", "machine": "Abacus: 2 cores"}
-    rows = [dict.fromkeys(run.COLUMNS, "") | {"case": "xor", "note": "with, a comma"}]
-    run.write(tmp_path / "new" / "record.csv", about, rows)
-    record = readme.newest(tmp_path / "new")
+def test_the_figure_is_included_where_it_has_been_drawn(readme, place):
+    readme.main([])
+    assert "![" not in (place / "README.md").read_text(encoding="utf-8")
+    (place / readme.FIGURE).parent.mkdir(parents=True)
+    (place / readme.FIGURE).write_bytes(b"a picture")
+    assert readme.main(["--check"]) == 1
+    readme.main([])
+    assert "(bench/figures/ratios.png)\n<!-- bench:end -->" in (place / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_record_that_is_written_is_read_again(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORD", tmp_path / "new")
+    about = records.header("python bench/run.py", "median of 5", ["Abacus 1: of wood"])
+    rows = [{"case": "xor", "rival": "", "note": "with, a comma"}]
+    path = records.write("cases", about, rows)
+    assert path.name.startswith(f"cases-{about['date'][:10]}-")
+    record = records.newest("cases", tmp_path / "new")
     assert record.about == about
     assert record.rows == rows
+    with pytest.raises(FileNotFoundError, match="run python bench/sweep.py first"):
+        records.newest("sweep", tmp_path / "new")
 
 
 # ----------------------------------------------------------------------------------------- the command line
@@ -290,6 +315,7 @@ def test_unknown_names_on_the_command_line_are_refused(run, capsys):
         (["--rivals", "abacus"], "abacus; known are numpy"),
         (["--threads", "0"], "expected whole numbers"),
         (["--threads", "some"], "expected whole numbers"),
+        (["--builds", "abacus"], "abacus; known are baseline"),
         (["--repeats", "0"], "expected a positive number"),
         (["--seconds", "nan"], "expected a positive number"),
     ):
@@ -298,17 +324,17 @@ def test_unknown_names_on_the_command_line_are_refused(run, capsys):
         assert word in capsys.readouterr().err
 
 
-def test_the_command_that_is_recorded_leaves_out_where_it_writes(run):
+def test_the_command_that_is_recorded_leaves_out_where_it_writes(options):
     given = ["--cases", "xor", "--out", "somewhere.csv", "--repeats", "3", "--out=elsewhere.csv"]
-    assert run.command(given) == "python bench/run.py --cases xor --repeats 3"
+    assert options.command("run.py", given) == "python bench/run.py --cases xor --repeats 3"
 
 
-def test_a_rival_that_is_missing_or_fails_has_a_row_that_says_so(cases, run):
+def test_a_rival_that_is_missing_or_fails_has_a_row_that_says_so(cases, run, timing):
     class Failing:
         rival_name, threads = "numpy", 1
 
         def ask(self, task, value):
-            raise run.RivalError("Traceback …\nMemoryError: too wide")
+            raise timing.RivalError("Traceback …\nMemoryError: too wide")
 
     rows = run.time_case(cases.CASES["xor"], [Failing()], ["jax"], repeats=2, seconds=0.1)
     assert [(row["rival"], row["median_us"], row["note"]) for row in rows] == [
