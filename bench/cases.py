@@ -118,6 +118,37 @@ CASES: dict[str, Case] = {
 }
 
 
+def regression(
+    sizes: tuple[int, ...], batch: int, rows: int, activation: str = "tanh", optimizer: str = "adam",
+    dtype: str = "float32",
+) -> Case:
+    """Make a case without a name: a regression of any shape, to see how cost depends on it.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Columns of X, neurons of each hidden layer, outputs.
+    batch, rows : int
+        Rows of a batch, drawn anew every epoch, and of all data.
+    activation : str, default "tanh"
+        Of every hidden layer.
+    optimizer : str, default "adam"
+        "sgd" or "adam".
+    dtype : str, default "float32"
+        "float32" or "float64".
+
+    Returns
+    -------
+    Case
+    """
+    # A learning rate so small that the network stays what it is: neither diverged nor, where slopes vanish, full of
+    # numbers too small for the dtype, with which CPUs are slow.
+    return Case(
+        f"{rows}×{'→'.join(map(str, sizes))}, batch {batch}", "How does cost depend on the shape?", rows, sizes,
+        activation, "identity", "squared_error", optimizer, batch, dtype, 1e-6, 1,
+    )
+
+
 def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Make a case's training data from a fixed seed.
 

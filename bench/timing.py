@@ -108,13 +108,15 @@ def seconds_of(action: Callable[[], Any], calls: int) -> float:
     return time.perf_counter() - begun
 
 
-def calls_to_fill(action: Callable[[], Any], seconds: float) -> int:
-    """Find how many calls of a function take that many seconds.
+def enough(seconds_for: Callable[[int], float], first: int, seconds: float) -> int:
+    """Find how many calls, or epochs, take that many seconds.
 
     Parameters
     ----------
-    action : callable
-        The function; it is called for some time.
+    seconds_for : callable
+        Takes a number of calls, makes them and returns their seconds.
+    first : int
+        The number to begin with.
     seconds : float
         How long.
 
@@ -123,11 +125,13 @@ def calls_to_fill(action: Callable[[], Any], seconds: float) -> int:
     int
         At least 1.
     """
-    action()  # What is loaded and allocated late is paid for here.
-    calls = 1
-    while (taken := seconds_of(action, calls)) < seconds / 4:
-        calls *= 4
-    return max(1, round(calls * seconds / taken))
+    count, taken = first, seconds_for(first)
+    if taken < seconds:  # The first calls paid for what is loaded and allocated late.
+        taken = min(taken, seconds_for(first))
+    while taken < seconds / 4:  # Of a short run, what is paid once a run would be a part too large.
+        count *= 4
+        taken = seconds_for(count)
+    return max(1, round(count * seconds / taken))
 
 
 def take_turns(actions: Mapping[str, Callable[[], Any]], repeats: int, seconds: float) -> dict[str, list[float]]:
@@ -147,7 +151,8 @@ def take_turns(actions: Mapping[str, Callable[[], Any]], repeats: int, seconds: 
     dict
         For each name the seconds of one call, one entry a timing.
     """
-    calls = {name: calls_to_fill(action, seconds) for name, action in actions.items()}
+    calls = {name: enough(lambda count, action=action: seconds_of(action, count), 1, seconds)
+             for name, action in actions.items()}
     found: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(repeats):
         for name, action in actions.items():
@@ -283,11 +288,8 @@ class Entry:
     def make_ready(self, seconds: float) -> None:
         """Prepare, warm up and find how many epochs fill that many seconds."""
         self.worker.ask("prepare", self.case)
-        epochs = -(-self.case.steps // self.case.steps_per_epoch)
-        taken = self.worker.ask("run", epochs)
-        if taken < seconds:  # The first run paid for what is loaded and allocated late.
-            taken = min(taken, self.worker.ask("run", epochs))
-        self.epochs = max(1, math.ceil(epochs * seconds / taken))
+        first = -(-self.case.steps // self.case.steps_per_epoch)
+        self.epochs = enough(lambda epochs: self.worker.ask("run", epochs), first, seconds)
 
     def time(self) -> None:
         """Take one timing."""
