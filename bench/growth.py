@@ -4,7 +4,7 @@
 
 The exponent is the slope of a straight line through log cost over log size. Small sizes, where fixed costs are most
 of it, don't belong to the growth: the line takes as many of the largest sizes as it meets within `TOLERANCE`. The
-record says which. Imported by the tests and plot.py.
+record says which. Imported by the tests only.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 A shape is rows×inputs×outputs. The kernels and np.matmul get the same operands and take turns in one process whose
 BLAS has one thread. What a machine can do is the rate of np.dot on 2048×2048×2048 in the same run. The kernels'
-functions of the edge check and allocate a little on every call, as np.matmul does. Imported by the tests and plot.py.
+functions of the edge check and allocate a little on every call, as np.matmul does. Imported by the tests only.
 """
 
 from __future__ import annotations
