@@ -101,7 +101,7 @@ def fit(curve: Curve) -> tuple[float, int]:
     --------
     >>> exponent, first = fit([(size, 5 + size**2) for size in (1, 2, 4, 8, 16, 32, 64)])
     >>> round(exponent, 1), first
-    (2.0, 3)
+    (1.9, 2)
     """
     if len(curve) < 2:
         return float("nan"), 0

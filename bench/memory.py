@@ -44,6 +44,8 @@ ROOM = 48 * MIB
 FLAT = 512 * KIB
 TRAININGS = (100, 1000)
 
+HIGH_WATER = Path("/proc/self/clear_refs")  # "5" written into it sets the high-water mark back
+
 Row = dict[str, Any]
 
 
@@ -88,7 +90,7 @@ def peak_over(action: Callable[[], Any]) -> int:
     if trim is not None:
         trim(0)
     # The system's own high-water mark, set back to now: sampling could miss the peak.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    HIGH_WATER.write_text("5", encoding="ascii")
     before = status("VmRSS")
     action()
     return status("VmHWM") - before
@@ -118,15 +120,17 @@ def traced_peak(action: Callable[[], Any]) -> int:
 # ----------------------------------------------------------------------------------------------- the questions
 
 
-def train_on_file(path: Path, rows: int, columns: int) -> dict[str, int]:
+def train_on_file(path: Path, rows: int, columns: int, dtype: str = "float32") -> dict[str, int]:
     """Train on a mapped, read-only file where there is no room for a copy of it.
 
     Parameters
     ----------
     path : Path
-        float32 numbers, `rows` · `columns` of them.
+        Numbers, `rows` · `columns` of them.
     rows, columns : int
         X's shape.
+    dtype : str, default "float32"
+        X's dtype; the network's is float32.
 
     Returns
     -------
@@ -139,7 +143,7 @@ def train_on_file(path: Path, rows: int, columns: int) -> dict[str, int]:
         If there wasn't room enough.
     """
     case = regression((columns, 16, 1), 256, rows)
-    X = np.memmap(path, np.float32, "r", shape=(rows, columns))
+    X = np.memmap(path, dtype, "r", shape=(rows, columns))
     y = np.random.default_rng(0).standard_normal((rows, 1), dtype=np.float32)
     net = network(case, start(case))
     train(net, case, X[:1000], y[:1000], 1, 2)  # Threads and code are there before it is counted.
@@ -458,9 +462,12 @@ def main(arguments: Sequence[str]) -> int:
     Returns
     -------
     int
-        0, or 1 if a bound is broken.
+        0, or 1 if a bound is broken or nothing can be measured.
     """
     options = parse(arguments)
+    if not HIGH_WATER.exists():
+        print(f"memory.py needs {HIGH_WATER}, which only Linux has", file=sys.stderr)
+        return 1
     rows: list[Row] = []
 
     def keep(row: Row) -> None:
