@@ -20,6 +20,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from cases import CASES, Case, data, regression, start
@@ -183,29 +184,33 @@ def not_copied(folder: Path, size: int) -> Row:
     return row_of("X is not copied", f"X of {size // MIB} MiB, mapped, read-only", found["risen"], found["room"], "")
 
 
-def workspace_bytes(case: Case, threads: int) -> int:
-    """Compute the size of a training's workspace.
+def workspace_bytes(case: Case, training: Callable[[], Any]) -> int:
+    """Train once more, and look how much the training lays out for itself before its first step.
 
     Parameters
     ----------
     case : Case
         What is trained.
-    threads : int
-        On how many threads.
+    training : callable
+        Trains it.
 
     Returns
     -------
     int
-        Bytes, as laid out before the training: the workspace, the sums, the order of shuffled rows and, of labels,
-        their codes, four bytes a row.
+        Bytes: the workspace, the sums, the order of shuffled rows and, of labels, their codes, four bytes a row.
     """
-    net = network(case, start(case))
-    batch, shuffled = case.batch_rows, case.batch is not None and case.batch < case.rows
-    plan = _layout.plan(
-        net._layers, net._kernels.sizes(), batch=batch, rows=case.rows, threads=threads, settled=batch >= case.rows
-    )
-    per_row = 4 * (shuffled + case.labelled)
-    return plan.workspace * net.dtype.itemsize + plan.tallies * 8 + per_row * case.rows
+    plans: list[_layout.Plan] = []
+    lay_out = _layout.plan
+
+    def keep(*arguments: Any, **settings: Any) -> _layout.Plan:
+        plans.append(lay_out(*arguments, **settings))
+        return plans[-1]
+
+    with mock.patch.object(_layout, "plan", keep):
+        training()
+    shuffled = case.batch is not None and case.batch < case.rows
+    per_row = np.dtype(np.int32).itemsize * (shuffled + case.labelled)
+    return plans[-1].workspace * np.dtype(case.dtype).itemsize + plans[-1].tallies * 8 + per_row * case.rows
 
 
 def peak_of(case: Case, threads: int) -> dict[str, int]:
@@ -232,10 +237,17 @@ def peak_of(case: Case, threads: int) -> dict[str, int]:
         "batch_size": "full" if case.batch is None else case.batch, "shuffle": case.batch is not None,
     }  # fmt: skip
     fastmlp.train(X[:64], y[:64], **options | {"hidden": (2,)})  # Threads and code are there before it is counted.
-    risen = peak_over(lambda: fastmlp.train(X, y, **options))
-    traced = traced_peak(lambda: fastmlp.train(X, y, **options))
-    parameters = fastmlp.train(X, y, **options | {"epochs": 1}).params.nbytes
-    return {"workspace": workspace_bytes(case, threads), "parameters": parameters, "risen": risen, "traced": traced}
+
+    def training() -> fastmlp.Network:
+        return fastmlp.train(X, y, **options)
+
+    risen, traced = peak_over(training), traced_peak(training)
+    return {
+        "workspace": workspace_bytes(case, training),
+        "parameters": training().params.nbytes,
+        "risen": risen,
+        "traced": traced,
+    }
 
 
 def within_workspace(case: Case, threads: int) -> list[Row]:

@@ -26,7 +26,7 @@ FIGURES = Path(__file__).parent / "figures"
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e6e6e6"
 # Colours that stay apart for colour-blind eyes (Okabe & Ito, 2008), and marks that stay apart without colour.
-RIVALS = {
+MARKS = {
     "numpy": ("#0072b2", "o"),
     "scikit-learn": ("#e69f00", "s"),
     "pytorch": ("#d55e00", "D"),
@@ -123,11 +123,11 @@ def draw_ratios(record: Record) -> Figure:
     figure = Figure(figsize=(8.8, 1.2 + 0.6 * len(cases)), layout="constrained", facecolor="white")
     axes = figure.subplots()
     tidy(axes)
-    found = {rival: ratios_of(record, rival) for rival in RIVALS}
+    found = {rival: ratios_of(record, rival) for rival in MARKS}
     every = [1.0, *(ratio for ratios in found.values() for ratio in ratios.values())]
     lower, upper = min(0.75, min(every) / 1.2), max(every) * 1.35
     for lane, (rival, ratios) in enumerate(found.items()):
-        colour, mark = RIVALS[rival]
+        colour, mark = MARKS[rival]
         places = np.array([cases.index(case) for case in ratios]) + (lane - (len(found) - 1) / 2) * LANE
         axes.hlines(places, 1, list(ratios.values()), color=colour, linewidth=2.2, alpha=0.45)
         axes.plot(
@@ -149,7 +149,7 @@ def draw_ratios(record: Record) -> Figure:
     axes.axvspan(lower, 1, color="#d55e00", alpha=0.09, linewidth=0)
     axes.set_xlabel("times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)",
                     color=INK, fontsize=10)
-    figure.legend(loc="outside upper center", ncols=len(RIVALS), frameon=False, fontsize=11, handletextpad=0.2)
+    figure.legend(loc="outside upper center", ncols=len(MARKS), frameon=False, fontsize=11, handletextpad=0.2)
     return figure
 
 
