@@ -1,7 +1,7 @@
 """The benchmark's cases: named shapes of networks and data, each of which asks one question.
 
-Data is made here from fixed seeds, so nothing is downloaded. Imports NumPy only; imported by rivals.py,
-run.py, readme.py and the tests.
+Data is made here from fixed seeds, so nothing is downloaded. Imports NumPy only; imported by the
+other scripts and the tests.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ class Case:
         return -(-self.rows // self.batch_rows)
 
     @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of a step's products; the first layer's inputs need no delta."""
+        products = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
+        return self.batch_rows * (3 * sum(products) - products[0])
+
+    @property
     def labelled(self) -> bool:
         """Whether the targets are class labels, one a row."""
         return self.loss in ("cross_entropy", "binary_cross_entropy")
@@ -112,6 +118,37 @@ CASES: dict[str, Case] = {
 }
 
 
+def regression(
+    sizes: tuple[int, ...], batch: int, rows: int, activation: str = "tanh", optimizer: str = "adam",
+    dtype: str = "float32",
+) -> Case:
+    """Make a case without a name: a regression of any shape, to see how cost depends on it.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Columns of X, neurons of each hidden layer, outputs.
+    batch, rows : int
+        Rows of a batch, drawn anew every epoch, and of all data.
+    activation : str, default "tanh"
+        Of every hidden layer.
+    optimizer : str, default "adam"
+        "sgd" or "adam".
+    dtype : str, default "float32"
+        "float32" or "float64".
+
+    Returns
+    -------
+    Case
+    """
+    # A learning rate so small that the network stays what it is: neither diverged nor, where slopes vanish, full of
+    # numbers too small for the dtype, with which CPUs are slow.
+    return Case(
+        f"{rows}×{'→'.join(map(str, sizes))}, batch {batch}", "How does cost depend on the shape?", rows, sizes,
+        activation, "identity", "squared_error", optimizer, batch, dtype, 1e-6, 1,
+    )
+
+
 def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Make a case's training data from a fixed seed.
 
@@ -144,11 +181,12 @@ def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     X = random.standard_normal((rows, case.sizes[0]), dtype=case.dtype)
     if case.name == "xor":
         return X, np.eye(2, dtype=case.dtype)[np.logical_xor(*(X > 0).T).astype(int)]
-    outputs = max(2, case.sizes[-1])
+    outputs = max(2, case.sizes[-1]) if case.labelled else case.sizes[-1]
     hidden = random.standard_normal((case.sizes[0], 16), dtype=case.dtype) / np.sqrt(case.sizes[0])
     taught = np.tanh(X @ hidden.astype(case.dtype)) @ random.standard_normal((16, outputs), dtype=case.dtype)
     if not case.labelled:
-        return X, (taught - taught.mean(axis=0)) / taught.std(axis=0)
+        deviation = taught.std(axis=0)
+        return X, (taught - taught.mean(axis=0)) / np.where(deviation > 0, deviation, 1)  # one row has none
     labels = taught.argmax(axis=1)
     # Libraries count the classes in the labels: each must occur for the output layer to have its full width.
     present = min(rows, outputs)

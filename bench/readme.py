@@ -1,26 +1,26 @@
-"""Write README's benchmark table from the newest record.
+"""Write README's benchmark tables from the newest record of the cases.
 
     python bench/readme.py [--check]
 
-The table stands between `<!-- bench:begin -->` and `<!-- bench:end -->`. Every case and rival of the record
-is in it, those against which fastmlp loses in bold. `--check` changes nothing, and exits with 1 if README.md
+They stand, with the figure of plot.py, between `<!-- bench:begin -->` and `<!-- bench:end -->`. Every case and
+rival of the record is there, those against which fastmlp loses in bold; if builds of the kernels were forced, they
+have a table of their own. `--check` changes nothing, and exits with 1 if README.md
 isn't what the newest record gives. Imported by the tests only.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cases import CASES
+from records import RECORD, Record, Row, newest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-RECORD = Path(__file__).parent / "record"
+FIGURE = Path("bench/figures/ratios.png")  # as seen from README.md
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 TITLES = {
     "fastmlp": "fastmlp µs/step",
@@ -30,24 +30,6 @@ TITLES = {
     "jax": "JAX",
 }
 NOT_MEASURED = "not measured"
-
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Record:
-    """A benchmark's results.
-
-    Parameters
-    ----------
-    about : dict
-        What stands above the rows: date, machine, versions, command, timing.
-    rows : list of dict
-        One a case, rival and number of threads; the columns are named in run.py.
-    """
-
-    about: dict[str, str]
-    rows: list[Row]
 
 
 class Footnotes:
@@ -75,48 +57,24 @@ class Footnotes:
         return f" <sup>{self.texts.index(text) + 1}</sup>"
 
 
-def read(path: Path) -> Record:
-    """Read a record.
+def own_build(record: Record) -> str:
+    """Name the build of the kernels that fastmlp chose by itself.
 
     Parameters
     ----------
-    path : Path
-        A CSV file as run.py writes it.
+    record : Record
+        Of the cases.
 
     Returns
     -------
-    Record
+    str
+        What the record's header says; of a record that doesn't say it, the only build there is.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line[1:].partition(":") for line in lines if line.startswith("#")]
-    about = {name.strip(): value.strip() for name, _, value in comments}
-    return Record(about, list(csv.DictReader(line for line in lines if not line.startswith("#"))))
+    builds = dict.fromkeys(row["build"] for row in record.rows if row["rival"] == "fastmlp")
+    return record.about.get("build", next(iter(builds), ""))
 
 
-def newest(folder: Path) -> Record:
-    """Read the record with the latest date.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the records are.
-
-    Returns
-    -------
-    Record
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    records = [read(path) for path in sorted(folder.glob("*.csv"))]
-    if not records:
-        raise FileNotFoundError(f"no record in {folder}: run python bench/run.py first")
-    return max(records, key=lambda record: record.about["date"])
-
-
-def best(rows: Sequence[Row], case: str, rival: str) -> Row | None:
+def best(rows: Sequence[Row], case: str, rival: str, build: str | None = None) -> Row | None:
     """Find a rival's fastest row on a case.
 
     Parameters
@@ -125,13 +83,15 @@ def best(rows: Sequence[Row], case: str, rival: str) -> Row | None:
         The record's.
     case, rival : str
         Their names.
+    build : str, optional
+        Only rows of this build.
 
     Returns
     -------
     dict or None
         The timed row with the least median; if there is no such row, one that wasn't timed; else None.
     """
-    found = [row for row in rows if row["case"] == case and row["rival"] == rival]
+    found = [row for row in rows if row["case"] == case and row["rival"] == rival and build in (None, row["build"])]
     return min(found, key=lambda row: float(row["median_us"] or "inf"), default=None)
 
 
@@ -200,8 +160,9 @@ def table(record: Record) -> str:
     about = record.about
     lines = [f"| case | shape | {' | '.join(TITLES.values())} |", "| --- | --- |" + " ---: |" * len(TITLES)]
     for case in dict.fromkeys(row["case"] for row in record.rows):
-        ours = best(record.rows, case, "fastmlp")
-        cells = [cell(best(record.rows, case, rival), ours, footnotes) for rival in TITLES]
+        ours = best(record.rows, case, "fastmlp", own_build(record))
+        others = [best(record.rows, case, rival) for rival in TITLES if rival != "fastmlp"]
+        cells = [cell(row, ours, footnotes) for row in (ours, *others)]
         shape = CASES[case].shape if case in CASES else "—"
         lines.append(f"| {case} | {shape} | " + " | ".join(cells) + " |")
     notes = [f"<sup>{number}</sup> {text}  " for number, text in enumerate(footnotes.texts, start=1)]
@@ -215,6 +176,73 @@ def table(record: Record) -> str:
             *(["", *notes] if notes else []),
         ]
     )
+
+
+def builds_table(record: Record) -> str:
+    """Write the table of fastmlp's builds against NumPy.
+
+    Parameters
+    ----------
+    record : Record
+        Of the cases.
+
+    Returns
+    -------
+    str
+        Markdown; "" if only one build was timed.
+    """
+    builds = list(dict.fromkeys(row["build"] for row in record.rows if row["rival"] == "fastmlp"))
+    if len(builds) < 2:
+        return ""
+    lines = [
+        "Every instruction set, forced, on the same machine in the same run: microseconds per training step, and in "
+        "parentheses how many times NumPy's speed that is; below 1, in bold, NumPy is the faster one.\n",
+        f"| case | {' | '.join(builds)} | NumPy |",
+        "| --- |" + " ---: |" * (len(builds) + 1),
+    ]
+    for case in dict.fromkeys(row["case"] for row in record.rows):
+        numpy = best(record.rows, case, "numpy")
+        cells = [against(best(record.rows, case, "fastmlp", build), numpy) for build in builds]
+        lines.append(f"| {case} | " + " | ".join([*cells, against(numpy, None)]) + " |")
+    return "\n".join(lines)
+
+
+def against(row: Row | None, numpy: Row | None) -> str:
+    """Write one build's result on one case.
+
+    Parameters
+    ----------
+    row : dict or None
+        The build's, as from `best`.
+    numpy : dict or None
+        NumPy's; None leaves the comparison out.
+
+    Returns
+    -------
+    str
+        Such as "12.3 (4.5×)"; in bold where NumPy is faster.
+    """
+    if row is None or not row["median_us"]:
+        return "—"
+    time = float(row["median_us"])
+    if numpy is None or not numpy["median_us"]:
+        return digits(time)
+    ratio = float(numpy["median_us"]) / time
+    text = f"{digits(time)} ({digits(ratio)}×)"
+    return f"**{text}**" if ratio < 1 else text
+
+
+def figure() -> str:
+    """Include plot.py's figure of the ratios.
+
+    Returns
+    -------
+    str
+        Markdown; "" if the figure has not been drawn.
+    """
+    if not (README.parent / FIGURE).is_file():
+        return ""
+    return f"![Times faster than each of the others, case by case]({FIGURE.as_posix()})"
 
 
 def rewritten(text: str, section: str) -> str:
@@ -258,7 +286,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="only say whether README.md is up to date")
     options = parser.parse_args(arguments)
     text = README.read_text(encoding="utf-8")
-    wanted = rewritten(text, table(newest(RECORD)))
+    record = newest("cases", RECORD)
+    wanted = rewritten(text, "\n\n".join(filter(None, [table(record), builds_table(record), figure()])))
     if not options.check:
         README.write_text(wanted, encoding="utf-8")
         return 0

@@ -2,7 +2,7 @@
 
 A rival trains a case just as its users would at its best: the same parameters at the start, optimizer, batch
 size and shuffling; the loss of each batch is computed; nothing else is done. Each rival imports its library
-only when it prepares a case. Imported by run.py and the tests.
+only when it prepares a case. Imported by the scripts that measure, and the tests.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Rival(Protocol):
         """Name the version, or the build of the kernels, that is timed."""
         ...
 
-    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int) -> Begin:
+    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
         """Do once what a user does once: convert the data, make the network.
 
         Parameters
@@ -58,9 +58,9 @@ class Rival(Protocol):
             As from `cases.data`.
         start : list of (weights, biases)
             As from `cases.start`.
-        threads : int
-            How many threads may be used. Libraries that multiply through BLAS or OpenMP take it from the
-            environment, which run.py sets before it starts their process.
+        threads : int or None
+            How many threads may be used; None leaves the choice to fastmlp. Libraries that multiply through BLAS
+            or OpenMP take it from the environment, which is set before their process is started.
 
         Returns
         -------
@@ -126,7 +126,9 @@ def network(case: Case, start: Layers, backend: str | None = None) -> fastmlp.Ne
     return net
 
 
-def train(net: fastmlp.Network, case: Case, X: np.ndarray, y: np.ndarray, epochs: int, threads: int) -> None:
+def train(
+    net: fastmlp.Network, case: Case, X: np.ndarray, y: np.ndarray, epochs: int, threads: int | None
+) -> None:
     """Train fastmlp's network as the case says.
 
     Parameters
@@ -139,9 +141,15 @@ def train(net: fastmlp.Network, case: Case, X: np.ndarray, y: np.ndarray, epochs
         As from `cases.data`.
     epochs : int
         How many epochs.
-    threads : int
-        How many threads at most.
+    threads : int or None
+        How many threads at most; None leaves the choice to fastmlp.
+
+    Raises
+    ------
+    RuntimeError
+        If the training stopped before its last epoch, whose time would mean nothing.
     """
+    before = len(net.history.loss)
     net.train(
         X,
         y,
@@ -153,14 +161,24 @@ def train(net: fastmlp.Network, case: Case, X: np.ndarray, y: np.ndarray, epochs
         seed=0,
         n_threads=threads,
     )
+    if len(net.history.loss) < before + epochs:
+        raise RuntimeError(f"{case.name}: stopped after {len(net.history.loss) - before} of {epochs} epochs")
 
 
 class FastMLP:
-    """fastmlp with the build that it has chosen."""
+    """fastmlp.
+
+    Parameters
+    ----------
+    backend : str or None, default None
+        A build of the kernels that is forced; None is the one that fastmlp chooses.
+    """
 
     package = "fastmlp"
     sets_threads = True
-    backend: str | None = None
+
+    def __init__(self, backend: str | None = None) -> None:
+        self.backend = backend
 
     def note(self, case: Case) -> str:
         """Nothing differs."""
@@ -170,9 +188,9 @@ class FastMLP:
         """Name the build of the kernels."""
         from fastmlp import _backend
 
-        return _backend.in_use
+        return self.backend or _backend.in_use
 
-    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int) -> Begin:
+    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
         """Keep the data as it is; every Begin makes a network."""
 
         def begin(epochs: int) -> Run:
@@ -191,7 +209,9 @@ class NumPy(FastMLP):
     """fastmlp's own reference, written in NumPy."""
 
     package = "numpy"
-    backend = "reference"
+
+    def __init__(self) -> None:
+        super().__init__("reference")
 
     def build(self) -> str:
         """Name NumPy's version."""
@@ -217,7 +237,7 @@ class ScikitLearn:
             differences.append("with biases")
         return ", ".join(differences)
 
-    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int) -> Begin:
+    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
         """Make the estimator; it is started warm, so that it begins with the given parameters."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -277,7 +297,7 @@ class PyTorch:
         """Nothing differs."""
         return ""
 
-    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int) -> Begin:
+    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
         """Make the module and its loss; data is shared with NumPy."""
         import torch
 
@@ -368,7 +388,7 @@ class JAX:
         """Nothing differs."""
         return ""
 
-    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int) -> Begin:
+    def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
         """Move the data; every Begin compiles for its number of epochs, once."""
         import jax
 
@@ -463,13 +483,50 @@ RIVALS: dict[str, Rival] = {
 }
 
 
+def forced(build: str) -> str:
+    """Name fastmlp with a build of its kernels that is forced.
+
+    Parameters
+    ----------
+    build : str
+        As `FASTMLP_BACKEND` takes it.
+
+    Returns
+    -------
+    str
+        A name that `find` knows.
+    """
+    return f"fastmlp:{build}"
+
+
+def find(name: str) -> Rival:
+    """Find a rival by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RIVALS`, or what `forced` gives.
+
+    Returns
+    -------
+    Rival
+
+    Examples
+    --------
+    >>> find(forced("baseline")).build()
+    'baseline'
+    """
+    rival, _, build = name.partition(":")
+    return FastMLP(build) if build else RIVALS[rival]
+
+
 def installed(rival: Rival) -> bool:
     """Say whether a rival can be timed here.
 
     Parameters
     ----------
     rival : Rival
-        One of `RIVALS`.
+        As from `find`.
 
     Returns
     -------

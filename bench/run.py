@@ -1,63 +1,32 @@
 """Verify fastmlp against its reference, then time it and its rivals on the benchmark's cases.
 
-    python bench/run.py [--check] [--cases xor,mnist] [--rivals numpy,jax] [--threads 1,all] [--repeats 5]
-                        [--seconds 0.3] [--out FILE.csv]
+    python bench/run.py [--check] [--cases xor,mnist] [--rivals numpy,jax] [--builds all] [--threads 1,all]
+                        [--repeats 5] [--seconds 0.3] [--out FILE.csv]
 
 Every rival runs in a process of its own for each number of threads, and only one works at any time: they take
 turns (A, B, C, A, B, C, …), so that a slow minute of the machine falls on all. A timing is one call that
-trains whole epochs; data, parameters and compilation are made ready before it. Imported by the tests only.
+trains whole epochs; data, parameters and compilation are made ready before it. `--builds` forces the builds of
+fastmlp's kernels that this machine would not choose, and times them too. Imported by the tests only.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import datetime
 import math
-import multiprocessing
-import os
-import platform
-import statistics
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from cases import CASES, Case, data, start
-from rivals import RIVALS, Begin, installed, network, train
+from options import command, names, parser, thread_counts
+from records import header, write
+from rivals import RIVALS, find, forced, installed, network, train
+from timing import NOT_INSTALLED, Entry, Worker, time_entries, written
 
-import fastmlp
 from fastmlp import _backend
-
-RECORD = Path(__file__).parent / "record"
-COLUMNS = (
-    "case",
-    "rival",
-    "build",
-    "dtype",
-    "threads",
-    "steps",
-    "median_us",
-    "minimum_us",
-    "ratio_to_fastmlp",
-    "note",
-)
-NOT_INSTALLED = "not installed"
-
-# Read by BLAS and OpenMP when they are loaded, which is why each number of threads has its own process.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 # How far, relative to how far the reference's parameters moved, a build's may be from them after a few steps.
 # Rounding alone makes 1e-5 in float32 and 1e-14 in float64. But where a relu's input is nothing but rounding, one
@@ -75,10 +44,6 @@ LARGE = 10_000_000
 
 class MismatchError(Exception):
     """A build of fastmlp does not compute what the reference computes."""
-
-
-class RivalError(Exception):
-    """A rival's process raised an error or ended."""
 
 
 # ---------------------------------------------------------------------------------------------- verification
@@ -226,190 +191,6 @@ def verify(case: Case, builds: Sequence[str], cores: int) -> str:
 # ---------------------------------------------------------------------------------------------------- timing
 
 
-@contextmanager
-def thread_environment(threads: int) -> Iterator[None]:
-    """Let processes that are started within use that many threads in BLAS and OpenMP.
-
-    Parameters
-    ----------
-    threads : int
-        How many.
-    """
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def serve(connection: Connection, rival_name: str, threads: int) -> None:
-    """Do a rival's work in a process of its own, when asked to.
-
-    Parameters
-    ----------
-    connection : Connection
-        Brings ("prepare", case name) or ("run", epochs), and None at the end; takes back (True, seconds of
-        training or None) or (False, the error's text).
-    rival_name : str
-        A key of `RIVALS`.
-    threads : int
-        How many threads it may use.
-    """
-    begin: Begin | None = None
-    while (request := connection.recv()) is not None:
-        task, value = request
-        try:
-            if task == "prepare":
-                begin = None  # The last case's data is let go before the next one's is made.
-                case = CASES[value]
-                begin = RIVALS[rival_name].prepare(case, *data(case), start(case), threads)
-                connection.send((True, None))
-            else:
-                run = begin(value)
-                begun = time.perf_counter()
-                run()
-                connection.send((True, time.perf_counter() - begun))
-        except Exception:  # What goes wrong in a library is written into the record, and ends nothing else.
-            connection.send((False, traceback.format_exc()))
-
-
-class Worker:
-    """A rival's process, which waits until it is asked.
-
-    Parameters
-    ----------
-    rival_name : str
-        A key of `RIVALS`.
-    threads : int
-        How many threads it may use.
-    """
-
-    def __init__(self, rival_name: str, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.rival_name = rival_name
-        self.threads = threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, rival_name, threads), daemon=True)
-        with thread_environment(threads):
-            self._process.start()
-        theirs.close()  # So that the pipe ends, and recv raises, when the process does.
-
-    def ask(self, task: str, value: str | int) -> Any:
-        """Have one thing done and wait for it.
-
-        Parameters
-        ----------
-        task : {"prepare", "run"}
-            What to do.
-        value : str or int
-            The case's name, or how many epochs.
-
-        Returns
-        -------
-        float or None
-            Seconds that the epochs took.
-
-        Raises
-        ------
-        RivalError
-            With the error's text.
-        """
-        try:
-            self._connection.send((task, value))
-            done, answer = self._connection.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise RivalError(f"its process ended, exit code {self._process.exitcode}") from error
-        if not done:
-            raise RivalError(answer)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process.is_alive():
-            self._connection.send(None)
-            self._process.join()
-
-
-@dataclasses.dataclass
-class Entry:
-    """One rival at one number of threads on one case, and its timings so far."""
-
-    case: Case
-    rival_name: str
-    threads: int | str
-    worker: Worker | None
-    epochs: int = 0
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    problem: str = ""
-
-    @property
-    def steps(self) -> int:
-        """Training steps that a timing holds."""
-        return self.epochs * self.case.steps_per_epoch
-
-    @property
-    def median_us(self) -> float:
-        """Microseconds a step; infinite if it wasn't timed."""
-        return statistics.median(self.seconds) / self.steps * 1e6 if self.seconds else math.inf
-
-    def attempt(self, action: Callable[[], None]) -> None:
-        """Do something unless it has failed before; keep and show what goes wrong."""
-        if self.problem:
-            return
-        try:
-            action()
-        except RivalError as error:
-            self.problem = f"failed: {str(error).strip().splitlines()[-1]}"
-            self.seconds.clear()
-            print(f"{self.rival_name} failed on {self.case.name}:\n{error}", file=sys.stderr)
-
-    def make_ready(self, seconds: float) -> None:
-        """Prepare, warm up and find how many epochs fill that many seconds."""
-        self.worker.ask("prepare", self.case.name)
-        epochs = -(-self.case.steps // self.case.steps_per_epoch)
-        taken = self.worker.ask("run", epochs)
-        if taken < seconds:  # The first run paid for what is loaded and allocated late.
-            taken = min(taken, self.worker.ask("run", epochs))
-        self.epochs = max(1, math.ceil(epochs * seconds / taken))
-
-    def time(self) -> None:
-        """Take one timing."""
-        self.seconds.append(self.worker.ask("run", self.epochs))
-
-    def row(self, best: float) -> dict[str, Any]:
-        """Make the record's row.
-
-        Parameters
-        ----------
-        best : float
-            Microseconds a step of fastmlp at its best number of threads; infinite if it wasn't timed.
-
-        Returns
-        -------
-        dict
-            One value for each of `COLUMNS`; "" where nothing was measured.
-        """
-        rival = RIVALS[self.rival_name]
-        timed = bool(self.seconds)
-        return {
-            "case": self.case.name,
-            "rival": self.rival_name,
-            "build": "" if self.problem == NOT_INSTALLED else rival.build(),
-            "dtype": self.case.dtype,
-            "threads": self.threads,
-            "steps": self.steps if timed else "",
-            "median_us": f"{self.median_us:.5g}" if timed else "",
-            "minimum_us": f"{min(self.seconds) / self.steps * 1e6:.5g}" if timed else "",
-            "ratio_to_fastmlp": f"{self.median_us / best:.4g}" if timed and math.isfinite(best) else "",
-            "note": self.problem or rival.note(self.case),
-        }
-
-
 def time_case(
     case: Case, workers: Sequence[Worker], missing: Sequence[str], repeats: int, seconds: float
 ) -> list[dict[str, Any]]:
@@ -434,78 +215,42 @@ def time_case(
         The record's rows.
     """
     entries = [Entry(case, worker.rival_name, worker.threads, worker) for worker in workers]
-    for entry in entries:
-        entry.attempt(lambda entry=entry: entry.make_ready(seconds))
-    for _ in range(repeats):
-        for entry in entries:
-            entry.attempt(entry.time)
+    time_entries(entries, repeats, seconds)
     best = min((entry.median_us for entry in entries if entry.rival_name == "fastmlp"), default=math.inf)
     entries += [Entry(case, name, "", None, problem=NOT_INSTALLED) for name in missing]
-    return [entry.row(best) for entry in entries]
+    return [row(entry, best) for entry in entries]
 
 
-# ------------------------------------------------------------------------------------------------ the record
-
-
-def cpu_name() -> str:
-    """Name the CPU's model, as far as the system tells it.
-
-    Returns
-    -------
-    str
-    """
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def header(options: argparse.Namespace, command: str) -> dict[str, str]:
-    """Say where, when and with what the record was made.
+def row(entry: Entry, best: float) -> dict[str, Any]:
+    """Make the record's row of a rival at one number of threads on one case.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        The command line's.
-    command : str
-        The command line itself.
+    entry : Entry
+        The rival's timings, or its problem.
+    best : float
+        Microseconds a step of fastmlp, in the build it chooses, at its best number of threads; infinite if it
+        wasn't timed.
 
     Returns
     -------
     dict
-        Stands above the record's rows, one "# name: value" a line.
+        Columns and values; "" where nothing was measured.
     """
-    versions = [f"Python {platform.python_version()}", f"fastmlp {fastmlp.__version__}"]
-    versions += [rival.build() for name, rival in RIVALS.items() if name != "fastmlp" and installed(rival)]
-    system = f"{platform.system()} {platform.machine()}"
+    rival, timed = find(entry.rival_name), bool(entry.seconds)
     return {
-        "date": datetime.datetime.now().isoformat(sep=" ", timespec="minutes"),
-        "machine": f"{cpu_name()}, {_backend.usable_cpus()} cores, {system}",
-        "versions": ", ".join(versions),
-        "command": command,
-        "timing": f"median of {options.repeats} timings taken in turns; threads of BLAS and OpenMP set by "
-        "environment variables, PyTorch's also by set_num_threads; XLA chooses its own",
+        "case": entry.case.name,
+        # Builds that were forced are fastmlp too; the column "build" tells them apart.
+        "rival": entry.rival_name.partition(":")[0],
+        "build": "" if entry.problem == NOT_INSTALLED else rival.build(),
+        "dtype": entry.case.dtype,
+        "threads": entry.threads,
+        "steps": entry.steps if timed else "",
+        "median_us": written(entry.median_us),
+        "minimum_us": written(entry.minimum_us),
+        "ratio_to_fastmlp": written(entry.median_us / best, 4) if timed and math.isfinite(best) else "",
+        "note": entry.problem or rival.note(entry.case),
     }
-
-
-def write(path: Path, about: dict[str, str], rows: Sequence[dict[str, Any]]) -> None:
-    """Write a record.
-
-    Parameters
-    ----------
-    path : Path
-        The CSV file; its folder is made if need be.
-    about : dict
-        As from `header`.
-    rows : sequence of dict
-        As from `time_case`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"# {name}: {value}\n" for name, value in about.items())
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def show(case: Case, rows: Sequence[dict[str, Any]]) -> None:
@@ -519,82 +264,16 @@ def show(case: Case, rows: Sequence[dict[str, Any]]) -> None:
         As from `time_case`.
     """
     print(f"\n{case.name}: {case.question}\n  {case.shape}, {case.dtype}; microseconds a step")
-    print(f"  {'rival':<14}{'threads':>8}{'steps':>10}{'median':>12}{'minimum':>12}{'ratio':>9}  note")
+    print(f"  {'rival':<14}{'build':<26}{'threads':>8}{'steps':>10}{'median':>12}{'minimum':>12}{'ratio':>9}  note")
     for row in rows:
         print(
-            f"  {row['rival']:<14}{row['threads']:>8}{row['steps']:>10}{row['median_us']:>12}"
-            f"{row['minimum_us']:>12}{row['ratio_to_fastmlp']:>9}  {row['note']}"
+            f"  {row['rival']:<14}{row['build']:<26}{row['threads']:>8}{row['steps']:>10}{row['median_us']:>12}"
+            f"{row['minimum_us']:>12}{row['ratio_to_fastmlp']:>9}  {row['note']}",
+            flush=True,
         )
 
 
 # ------------------------------------------------------------------------------------------ the command line
-
-
-def names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Make the parser of a comma-separated list of names.
-
-    Parameters
-    ----------
-    known : sequence of str
-        The names that are accepted.
-
-    Returns
-    -------
-    callable
-        Takes the text, returns the names in the order of `known`.
-    """
-
-    def read(text: str) -> list[str]:
-        given = text.split(",")
-        if unknown := [name for name in given if name not in known]:
-            raise argparse.ArgumentTypeError(f"got {', '.join(unknown)}; known are {', '.join(known)}")
-        return [name for name in known if name in given]
-
-    return read
-
-
-def thread_counts(text: str) -> list[int]:
-    """Parse the numbers of threads, "all" being the CPUs that this process may use.
-
-    Parameters
-    ----------
-    text : str
-        Comma-separated, e.g. "1,all".
-
-    Returns
-    -------
-    list of int
-        Rising, each once.
-    """
-    try:
-        counts = {_backend.usable_cpus() if part == "all" else int(part) for part in text.split(",")}
-    except ValueError:
-        counts = {0}
-    if min(counts) < 1:
-        raise argparse.ArgumentTypeError(f'got {text}; expected whole numbers from 1 on or "all", e.g. 1,all')
-    return sorted(counts)
-
-
-def positive(kind: type) -> Callable[[str], Any]:
-    """Make the parser of a positive number of a kind.
-
-    Parameters
-    ----------
-    kind : type
-        int or float.
-
-    Returns
-    -------
-    callable
-    """
-
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"got {text}; expected a positive number")
-        return value
-
-    return read
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -609,37 +288,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     -------
     argparse.Namespace
     """
-    parser = argparse.ArgumentParser(description="Verify fastmlp, then time it and its rivals.")
+    reader = parser("Verify fastmlp, then time it and its rivals.", repeats=5, seconds=0.3)
     others = [name for name in RIVALS if name != "fastmlp"]
-    add = parser.add_argument
+    loadable = [name for name in _backend.available() if name != _backend.REFERENCE]
+    add = reader.add_argument
     add("--check", action="store_true", help="verify only")
     add("--cases", type=names(list(CASES)), default=list(CASES), metavar="A,B", help=", ".join(CASES))
     add("--rivals", type=names(others), default=others, metavar="A,B", help=", ".join(others))
+    add("--builds", type=names(loadable), default=[], metavar="A,B",
+        help=f"builds of fastmlp that are forced and timed besides its choice: all, or of {', '.join(loadable)}")
     add("--threads", type=thread_counts, default="1,all", help="numbers of threads (default 1,all)")
-    add("--repeats", type=positive(int), default=5, help="timings of each (default 5)")
-    add("--seconds", type=positive(float), default=0.3, help="about how long a timing takes (default 0.3)")
-    add("--out", type=Path, help="the record (default bench/record/DATE-BUILD-CORES-cores.csv)")
-    return parser.parse_args(arguments)
-
-
-def command(arguments: Sequence[str]) -> str:
-    """Write the command line down, without where its record goes.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    str
-    """
-    kept = [
-        argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-        if before != "--out" and not argument.startswith("--out")
-    ]
-    return " ".join(["python bench/run.py", *kept])
+    return reader.parse_args(arguments)
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -655,13 +314,14 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     list of dict
         The record's rows.
     """
-    chosen = ["fastmlp", *options.rivals]
-    missing = [name for name in chosen if not installed(RIVALS[name])]
+    others = [forced(build) for build in options.builds if build != _backend.in_use]
+    chosen = ["fastmlp", *others, *options.rivals]
+    missing = [name for name in chosen if not installed(find(name))]
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         workers = []
         for name in chosen:
-            counts = options.threads if RIVALS[name].sets_threads else [_backend.usable_cpus()]
+            counts = options.threads if find(name).sets_threads else [_backend.usable_cpus()]
             for threads in counts if name not in missing else []:
                 workers.append(worker := Worker(name, threads))
                 stack.callback(worker.close)
@@ -694,12 +354,13 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if options.check:
         return 0
-    about = header(options, command(arguments))
-    rows = measure(options)
-    build = RIVALS["fastmlp"].build()
-    path = options.out or RECORD / f"{about['date'][:10]}-{build}-{_backend.usable_cpus()}-cores.csv"
-    write(path, about, rows)
-    print(f"\nwritten: {path}")
+    timing = (
+        f"median of {options.repeats} timings taken in turns; threads of BLAS and OpenMP set by environment variables, "
+        "PyTorch's also by set_num_threads; XLA chooses its own"
+    )
+    versions = [RIVALS[name].build() for name in options.rivals if installed(RIVALS[name])]
+    about = header(command("run.py", arguments), timing, versions)
+    write("cases", about, measure(options), options.out)
     return 0
 
 

@@ -1,5 +1,8 @@
 """What several test modules share: every backend in every dtype, the one table of tolerances, and arrays to test on."""
 
+import importlib
+import sys
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -41,6 +44,21 @@ _TOLERANCES = MappingProxyType(
         "finite differences": {"float64": 1e-9},
     }
 )
+
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+@pytest.fixture(scope="module")
+def from_bench():
+    """A function: name -> that script of bench/. They import each other by their bare names, so that is done here."""
+    if not BENCH.is_dir():
+        pytest.skip("bench/ does not stand beside tests/")
+    sys.path.insert(0, str(BENCH))
+    yield importlib.import_module
+    sys.path.remove(str(BENCH))
+    for script in BENCH.glob("*.py"):
+        sys.modules.pop(script.stem, None)
 
 
 @pytest.fixture(params=_backend.NAMES)

@@ -1,56 +1,49 @@
-"""The benchmark: its cases build, its verification catches a wrong build, its table hides nothing."""
+"""The benchmark: its cases build, its verification catches a wrong build, its tables and figures hide nothing."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import sys
+import doctest
+import os
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-BENCH = Path(__file__).parents[1] / "bench"
-MODULES = ("cases", "rivals", "run", "readme")
+from fastmlp import _backend
+
 NAMES = ("xor", "chains", "expm", "digits-float32", "digits-float64", "mnist", "higgs", "wide")
 RIVALS = ("numpy", "scikit-learn", "pytorch", "jax")
-
-pytestmark = pytest.mark.skipif(not BENCH.is_dir(), reason="bench/ does not stand beside tests/")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bench_on_path():
-    """Let bench's scripts be imported by their bare names, as they import each other, in this file only."""
-    sys.path.insert(0, str(BENCH))
-    yield
-    sys.path.remove(str(BENCH))
-    for name in MODULES:
-        sys.modules.pop(name, None)
+BUILDS = [name for name in _backend.available() if name != "reference"]
+QUICK = ["--repeats", "1", "--seconds", "0.001"]
 
 
-@pytest.fixture
-def cases() -> ModuleType:
-    return importlib.import_module("cases")
+def fixture_of(name: str):
+    """A fixture that imports one of bench's scripts."""
+
+    @pytest.fixture(name=name)
+    def script(from_bench) -> ModuleType:
+        return from_bench(name)
+
+    return script
 
 
-@pytest.fixture
-def rivals() -> ModuleType:
-    return importlib.import_module("rivals")
-
-
-@pytest.fixture
-def run() -> ModuleType:
-    return importlib.import_module("run")
-
-
-@pytest.fixture
-def readme() -> ModuleType:
-    return importlib.import_module("readme")
+cases, options, readme, records, rivals, run, timing = map(
+    fixture_of, ("cases", "options", "readme", "records", "rivals", "run", "timing")
+)
+growth, overheads, plot, products, sweep = map(fixture_of, ("growth", "overheads", "plot", "products", "sweep"))
 
 
 def flat(layers) -> np.ndarray:
     return np.concatenate([np.ravel(array) for layer in layers for array in layer if array is not None])
+
+
+@pytest.mark.parametrize("name", ["cases", "growth", "plot", "products", "readme", "rivals", "timing"])
+def test_examples_run(from_bench, name):
+    found = doctest.testmod(from_bench(name))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 # ---------------------------------------------------------------------------------------------------- cases
@@ -208,6 +201,7 @@ def test_verification_catches_one_bit_that_depends_on_threads(cases, run, monkey
 HEADER = """\
 # date: {date}
 # machine: Abacus, 2 cores
+# build: x86-64-v4
 # versions: Python 3.14, fastmlp 1.0
 # command: python bench/run.py
 # timing: median of 5 timings
@@ -216,10 +210,12 @@ case,rival,build,dtype,threads,steps,median_us,minimum_us,ratio_to_fastmlp,note
 ROWS = """\
 xor,fastmlp,x86-64-v4,float64,1,1000,1.25,1.2,1,
 xor,fastmlp,x86-64-v4,float64,2,1000,2.5,2.4,2,
+xor,fastmlp,baseline,float64,1,1000,1,0.9,0.8,
 xor,numpy,numpy 2,float64,1,1000,40,39,32,
 xor,scikit-learn,scikit-learn 1,float64,1,1000,125,120,100,identity output
 xor,pytorch,,float64,,,,,,not installed
 wide,fastmlp,x86-64-v4,float32,2,8,400000,390000,1,
+wide,fastmlp,baseline,float32,2,8,900000,900000,2.25,
 wide,numpy,numpy 2,float32,1,8,500000,490000,1.25,
 wide,numpy,numpy 2,float32,2,8,300000,290000,0.75,
 wide,pytorch,,float32,,,,,,not installed
@@ -231,7 +227,10 @@ def place(readme, tmp_path, monkeypatch) -> Path:
     """Make a folder with a README and records, to be used instead of the project's own."""
     (tmp_path / "record").mkdir()
     new, old = ROWS, ROWS.replace("1.25,1.2", "9.75,9.7")
-    for name, date, rows in (("a.csv", "2031-01-02 10:00", new), ("b.csv", "2031-01-01 10:00", old)):
+    for name, date, rows in (
+        ("cases-a.csv", "2031-01-02 10:00", new), ("cases-b.csv", "2031-01-01 10:00", old),
+        ("sweep-c.csv", "2031-01-03 10:00", "not of the cases"),
+    ):
         (tmp_path / "record" / name).write_text(HEADER.format(date=date) + rows, encoding="utf-8")
     text = f"before\n{readme.BEGIN}\n{readme.END}\nafter\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
@@ -246,12 +245,18 @@ def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert all(word in text for word in ("python bench/run.py", "Abacus, 2 cores", "2031-01-02 10:00"))
-    xor, wide = (line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide")))
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide"))]
+    xor, wide = lines[:2]
     # The best of both numbers of threads, of the newest record; ratios are to fastmlp's best.
     assert xor[1:5] == ["50×2→10→2", "1.25", "40.0 (32.0×)", "125 (100×) <sup>1</sup>"]
     assert wide[2:4] == ["400,000", "**300,000 (0.75×, slower)**"]
     assert xor[5] == wide[5] == "— <sup>2</sup>"
     assert xor[6] == "— <sup>3</sup> |"
+    # The forced build has a table of its own, in which the ratios are NumPy's times to the builds'.
+    assert lines[2:] == [
+        ["| xor", "1.25 (32.0×)", "1.00 (40.0×)", "40.0 |"],
+        ["| wide", "**400,000 (0.75×)**", "**900,000 (0.33×)**", "300,000 |"],
+    ]
     notes = [line.rstrip() for line in text.splitlines() if line.startswith("<sup>")]
     texts = ["identity output", "not installed", "not measured"]
     assert notes == [f"<sup>{number}</sup> {text}" for number, text in enumerate(texts, start=1)]
@@ -272,13 +277,27 @@ def test_a_readme_without_marks_is_refused(readme, place):
         readme.main([])
 
 
-def test_a_record_that_is_written_is_read_again(run, readme, tmp_path):
-    about = {"date": "2031-01-01 10:00", "machine": "Abacus: 2 cores"}
-    rows = [dict.fromkeys(run.COLUMNS, "") | {"case": "xor", "note": "with, a comma"}]
-    run.write(tmp_path / "new" / "record.csv", about, rows)
-    record = readme.newest(tmp_path / "new")
+def test_the_figure_is_included_where_it_has_been_drawn(readme, place):
+    readme.main([])
+    assert "![" not in (place / "README.md").read_text(encoding="utf-8")
+    (place / readme.FIGURE).parent.mkdir(parents=True)
+    (place / readme.FIGURE).write_bytes(b"a picture")
+    assert readme.main(["--check"]) == 1
+    readme.main([])
+    assert "(bench/figures/ratios.png)\n<!-- bench:end -->" in (place / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_record_that_is_written_is_read_again(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORD", tmp_path / "new")
+    about = records.header("python bench/run.py", "median of 5", ["Abacus 1: of wood"])
+    rows = [{"case": "xor", "rival": "", "note": "with, a comma"}]
+    path = records.write("cases", about, rows)
+    assert path.name.startswith(f"cases-{about['date'][:10]}-")
+    record = records.newest("cases", tmp_path / "new")
     assert record.about == about
     assert record.rows == rows
+    with pytest.raises(FileNotFoundError, match="run python bench/sweep.py first"):
+        records.newest("sweep", tmp_path / "new")
 
 
 # ----------------------------------------------------------------------------------------- the command line
@@ -290,6 +309,7 @@ def test_unknown_names_on_the_command_line_are_refused(run, capsys):
         (["--rivals", "abacus"], "abacus; known are numpy"),
         (["--threads", "0"], "expected whole numbers"),
         (["--threads", "some"], "expected whole numbers"),
+        (["--builds", "abacus"], "abacus; known are baseline"),
         (["--repeats", "0"], "expected a positive number"),
         (["--seconds", "nan"], "expected a positive number"),
     ):
@@ -298,20 +318,278 @@ def test_unknown_names_on_the_command_line_are_refused(run, capsys):
         assert word in capsys.readouterr().err
 
 
-def test_the_command_that_is_recorded_leaves_out_where_it_writes(run):
+def test_the_command_that_is_recorded_leaves_out_where_it_writes(options):
     given = ["--cases", "xor", "--out", "somewhere.csv", "--repeats", "3", "--out=elsewhere.csv"]
-    assert run.command(given) == "python bench/run.py --cases xor --repeats 3"
+    assert options.command("run.py", given) == "python bench/run.py --cases xor --repeats 3"
 
 
-def test_a_rival_that_is_missing_or_fails_has_a_row_that_says_so(cases, run):
+def test_a_rival_that_is_missing_or_fails_has_a_row_that_says_so(cases, run, timing):
     class Failing:
         rival_name, threads = "numpy", 1
 
         def ask(self, task, value):
-            raise run.RivalError("Traceback …\nMemoryError: too wide")
+            raise timing.RivalError("Traceback …\nMemoryError: too wide")
 
     rows = run.time_case(cases.CASES["xor"], [Failing()], ["jax"], repeats=2, seconds=0.1)
     assert [(row["rival"], row["median_us"], row["note"]) for row in rows] == [
         ("numpy", "", "failed: MemoryError: too wide"),
         ("jax", "", "not installed"),
     ]
+
+
+# --------------------------------------------------------------------------------------------------- timing
+
+
+def test_enough_calls_are_those_that_fill_the_time(timing):
+    # A call of a millisecond, of which a run's first has ten more to pay.
+    assert timing.enough(lambda count: count / 1000, 1, 2.0) == 2000
+    assert timing.enough(lambda count: count / 1000, 7, 0.001) == 1, "one call at least, however long it takes"
+    # The ten milliseconds are 2 % of the run of 512 calls that the answer is taken from.
+    assert timing.enough(lambda count: (count + 10) / 1000, 2, 2.0) == round(2000 * 512 / 522)
+
+
+def test_functions_take_turns(timing, monkeypatch):
+    calls = []
+    first, second = (lambda: calls.append("first")), (lambda: calls.append("second"))
+    monkeypatch.setattr(timing, "enough", lambda *_: 2)
+    found = timing.take_turns({"first": first, "second": second}, repeats=2, seconds=1.0)
+    assert calls == ["first", "first", "second", "second"] * 2
+    assert {name: len(seconds) for name, seconds in found.items()} == {"first": 2, "second": 2}
+
+
+def test_a_process_has_its_number_of_threads(timing, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with timing.process(threads=3) as ask:
+        assert ask(os.getenv, "OMP_NUM_THREADS") == ask(os.getenv, "OPENBLAS_NUM_THREADS") == "3"
+    assert os.environ["OMP_NUM_THREADS"] == "5"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+def test_a_training_that_stops_early_is_not_timed(cases, rivals):
+    case = dataclasses.replace(cases.regression((2, 3, 1), 4, 8), optimizer="sgd", learning_rate=1e30)
+    run = rivals.find("fastmlp").prepare(case, *cases.data(case), cases.start(case), 1)(50)
+    with pytest.warns(RuntimeWarning, match="stopped being finite"), pytest.raises(RuntimeError, match="of 50 epochs"):
+        run()
+
+
+def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
+    path = tmp_path / "cases.csv"
+    asked = ["--cases", "chains", "--rivals", "numpy", "--builds", "all", "--threads", "1", "--out", str(path)]
+    assert run.main([*asked, *QUICK]) == 0
+    record = records.read(path)
+    assert record.about["build"] == _backend.in_use
+    assert [row["rival"] for row in record.rows] == ["fastmlp"] * len(BUILDS) + ["numpy"]
+    assert {row["build"] for row in record.rows if row["rival"] == "fastmlp"} == set(BUILDS)
+    own = record.rows[0]
+    assert own["build"] == _backend.in_use
+    for row in record.rows:
+        # Both medians are written with five digits, their ratio with four.
+        assert float(row["ratio_to_fastmlp"]) == pytest.approx(
+            float(row["median_us"]) / float(own["median_us"]), rel=1e-3
+        )
+
+
+# ------------------------------------------------------------------------------------------------- products
+
+
+def test_rates_and_ratios_of_products(products):
+    timings = {"forward": {"numpy": [0.04, 0.02], "baseline": [0.01, 0.03]}}
+    numpy, build = products.rows_of("float32", (1000, 1000, 1000), timings, most=400.0)
+    assert (numpy["best_gflops"], numpy["ratio_to_limit"], numpy["ratio_to_numpy"]) == ("100", "0.25", "1")
+    assert (build["best_gflops"], build["ratio_to_limit"], build["ratio_to_numpy"]) == ("200", "0.5", "2")
+    assert build["median_gflops"] == "100"  # of 10 and 30 milliseconds
+
+
+def test_products_of_every_build_are_recorded(products, records, tmp_path, monkeypatch):
+    path = tmp_path / "products.csv"
+    monkeypatch.setattr(products, "process", fake_process(products))
+    assert products.main(["--shapes", "5x6x7,8x8x8", "--out", str(path), *QUICK]) == 0
+    record = records.read(path)
+    assert len(record.rows) == 2 * 2 * 3 * (1 + len(BUILDS)), "dtypes, shapes, products, builds and NumPy"
+    assert {row["build"] for row in record.rows} == {"numpy", *BUILDS}
+    assert "200" in record.about["limit float64"]
+
+
+def fake_process(products: ModuleType):
+    """What stands for another process: calls are made here, and a limit is given instead of measured."""
+
+    class Process:
+        def __init__(self, threads):
+            assert threads == 1
+
+        def __enter__(self):
+            return lambda function, *arguments: 200.0 if function is products.limit else function(*arguments)
+
+        def __exit__(self, *_):
+            return None
+
+    return Process
+
+
+@pytest.mark.parametrize("shape", ["5x6", "5x6x0", "5x6xseven"])
+def test_shapes_that_are_none_are_refused(products, capsys, shape):
+    with pytest.raises(SystemExit):
+        products.parse(["--shapes", shape])
+    assert "expected rows x inputs x outputs" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------- the sweep and growth
+
+
+def test_a_regression_of_any_shape_can_be_trained(cases, rivals):
+    for sizes, batch, rows in (((1, 1, 1), 1, 1), ((1, 1, 1), 1, 2), ((3, 3, 3, 3), 4, 9)):
+        case = cases.regression(sizes, batch, rows)
+        X, y = cases.data(case)
+        assert np.isfinite(y).all()
+        rivals.find("fastmlp").prepare(case, X, y, cases.start(case), None)(2)()
+
+
+def test_multiply_adds_are_those_of_the_products(cases):
+    # Forward 2·3 + 3·4, the weights' gradients as many, and the deltas of the hidden layer 3·4; five rows each.
+    assert cases.regression((2, 3, 4), 5, 10).multiply_adds == 5 * (18 + 18 + 12)
+
+
+def test_the_sweep_is_recorded_and_leaves_out_what_is_too_long(sweep, records, tmp_path):
+    path = tmp_path / "sweep.csv"
+    asked = ["--widths", "1,6", "--batches", "1,1024", "--limit", "1e-6", "--out", str(path)]
+    assert sweep.main([*asked, *QUICK]) == 0
+    rows = records.read(path).rows
+    kinds = 2 * len({1, _backend.usable_cpus()}) + 1
+    assert len(rows) == 2 * 2 * kinds
+    for row in rows:
+        # A smaller batch takes well over the millionth of the limit that it would have to stay below.
+        assert row["note"].startswith("left out: a step would take") == (row["batch"] == "1024")
+        assert bool(row["minimum_us"]) == bool(row["ratio_to_one_thread"]) == (row["batch"] == "1")
+        if row["threads"] == "1" and row["minimum_us"]:
+            assert float(row["ratio_to_one_thread"]) == 1
+            multiply_adds = 5 * int(row["width"]) ** 2
+            per_multiply_add = float(row["minimum_us"]) * 1000 / multiply_adds
+            assert float(row["ns_per_multiply_add"]) == pytest.approx(per_multiply_add, rel=1e-3)  # of four digits
+
+
+def test_what_was_left_out_stays_out_at_larger_batches(sweep, timing, cases):
+    small, large = (timing.Entry(cases.regression((2, 2, 2), batch, 16), "numpy", 1, None) for batch in (2, 8))
+    contenders = sweep.Contenders.__new__(sweep.Contenders)
+    contenders.limit = 1.0
+    small.epochs, small.seconds = 1, [8 * 0.3]  # eight batches an epoch of 0.3 seconds; four times as many rows
+    assert contenders._problem(large, small) == "left out: a step would take about 1.2 s"
+    small.seconds = [8 * 0.2]
+    assert contenders._problem(large, small) == ""
+    small.seconds, small.problem = [], "left out already"
+    assert contenders._problem(large, small) == "left out already"
+    assert contenders._problem(large, None) == ""
+
+
+def test_the_exponent_is_that_of_the_largest_sizes(growth):
+    sizes = [2**power for power in range(12)]
+    exponent, first = growth.fit([(size, 3 * size**1.5) for size in sizes])
+    assert exponent == pytest.approx(1.5, rel=1e-12)  # rounding alone
+    assert first == 0
+    exponent, first = growth.fit([(size, 1000 + size**2) for size in sizes])
+    assert 1.9 < exponent < 2.0, "what is left of the fixed cost bends the line a little"
+    assert sizes[first] >= 32, "where the fixed cost is as large as what grows"
+    assert growth.fit([(1, 8.0), (2, 4.0)])[0] == pytest.approx(-1, rel=1e-12)
+    assert np.isnan(growth.fit([(1, 8.0)])[0])
+
+
+def test_growth_is_recorded(growth, records, tmp_path):
+    path = tmp_path / "growth.csv"
+    assert growth.main(["--questions", "width,threads", "--most", "8", "--out", str(path), *QUICK]) == 0
+    rows = records.read(path).rows
+    assert [row["size"] for row in rows if row["question"] == "width"] == ["4", "8"]
+    threads = [int(row["size"]) for row in rows if row["question"] == "threads"]
+    assert threads == list(range(1, min(8, _backend.usable_cpus()) + 1))
+    assert all(float(row["minimum_us"]) > 0 and row["fitted"] in ("yes", "no") for row in rows)
+
+
+# ------------------------------------------------------------------------------------------------- overheads
+
+
+def test_overheads_are_recorded_and_what_is_missing_is_said(overheads, records, tmp_path):
+    path = tmp_path / "overheads.csv"
+    assert overheads.main(["--out", str(path), *QUICK]) == 0
+    rows = records.read(path).rows
+    questions = list(dict.fromkeys(row["question"] for row in rows))
+    assert questions[0] == "import fastmlp over import numpy"
+    assert sum(question.startswith("train, ") for question in questions) == 2
+    for question in (question for question in questions if question.startswith("predict_proba")):
+        found = {row["contender"]: row for row in rows if row["question"] == question}
+        assert set(found) == set(overheads.PREDICTORS)
+        for name, row in found.items():
+            assert row["note"] == ("not installed" if name in overheads.missing() else "")
+            assert bool(row["median"]) == (not row["note"])
+        assert found["fastmlp"]["ratio_to_fastmlp"] == "1"
+
+
+def test_a_contender_that_predicts_something_else_is_not_timed(overheads, monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # This process keeps its CPUs.
+    right = overheads.PREDICTORS["numpy"][1]
+    wrong = ("numpy",), lambda layers: lambda X: np.roll(right(layers)(X), 1, axis=1)
+    monkeypatch.setitem(overheads.PREDICTORS, "numpy", wrong)
+    with pytest.raises(ValueError, match="numpy predicts something else"):
+        overheads.time_predictions(3, 1, 0.001)
+
+
+# --------------------------------------------------------------------------------------------------- figures
+
+
+@pytest.fixture
+def drawn_from(plot, records, growth, cases, timing, tmp_path, monkeypatch) -> Path:
+    """Make a folder with small records of all kinds, in place of the project's own."""
+    monkeypatch.setattr(plot, "RECORD", tmp_path)
+    date = HEADER.format(date="2031-01-02 10:00")
+    (tmp_path / "cases-a.csv").write_text(date + ROWS, encoding="utf-8")
+    about = records.header("python bench/…", "invented")
+    columns = ("activation", "optimizer", "dtype")
+    rows = [
+        dict(zip(columns, ("tanh", "adam", "float32"), strict=True))
+        | {"width": width, "batch": batch, "rival": rival, "threads": threads}
+        | {"minimum_us": width * batch, "ns_per_multiply_add": 5 / width, "ratio_to_one_thread": ratio}
+        for width in (1, 4)
+        for batch in (1, 2, 8)
+        for rival, threads, ratio in (
+            ("fastmlp", 1, 1), ("fastmlp", 2, 0.5 if width * batch < 32 else ""), ("fastmlp", "chosen", 1),
+            ("numpy", 1, 1),
+        )
+    ]  # fmt: skip
+    records.write("sweep", about, rows, tmp_path / "sweep-a.csv")
+    grown = []
+    for name, question in growth.QUESTIONS.items():
+        entries = [timing.Entry(question.case(size), "fastmlp", 1, None) for size in question.sizes[:5]]
+        for number, entry in enumerate(entries):
+            entry.epochs, entry.seconds = 1, [4.0**number]
+        grown += growth.rows_of(name, entries)
+    records.write("growth", about, grown, tmp_path / "growth-a.csv")
+    return tmp_path
+
+
+def test_figures_are_drawn(plot, drawn_from):
+    assert plot.main(["--out", str(drawn_from / "figures")]) == 0
+    for name in ("ratios", "sweep", "growth"):
+        assert (drawn_from / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_without_a_record_is_named(plot, drawn_from, capsys):
+    (drawn_from / "growth-a.csv").unlink()
+    assert plot.main(["--out", str(drawn_from / "figures")]) == 1
+    assert "growth was not drawn: no record growth-*.csv" in capsys.readouterr().err
+    assert (drawn_from / "figures" / "sweep.png").is_file()
+
+
+def test_the_figure_shows_what_is_lost(plot, records, drawn_from):
+    record = records.newest("cases", drawn_from)
+    # Each one's best number of threads; fastmlp in the build that it chose, though one that was forced is faster.
+    assert plot.ratios_of(record, "numpy") == {"xor": 40 / 1.25, "wide": 0.75}
+    assert plot.ratios_of(record, "pytorch") == {}
+    (axes,) = plot.draw_ratios(record).axes
+    assert axes.get_xlim()[0] < 0.75
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["xor", "wide"]
+
+
+def test_the_sweeps_grid_keeps_gaps(plot, records, drawn_from):
+    record = records.newest("sweep", drawn_from)
+    widths, batches, values = plot.grid_of(record, "ratio_to_one_thread", "fastmlp", "2")
+    assert (widths, batches) == ([1, 4], [1, 2, 8])
+    assert np.isnan(values).tolist() == [[False] * 3, [False, False, True]]
+    assert plot.grid_of(record, "minimum_us", "numpy")[2].tolist() == [[1, 2, 8], [4, 8, 32]]

@@ -316,7 +316,10 @@ def _is_binary(array: np.ndarray) -> bool:
 
 def _is_one_hot(array: np.ndarray) -> bool:
     """Tell whether this is a matrix of two or more columns, and every row holds a single 1 among 0s."""
-    return array.ndim == 2 and array.shape[1] > 1 and bool(_one_hot_rows(array).all())
+    if array.ndim != 2 or array.shape[1] < 2:
+        return False
+    # Numbers show in the first row already; looking at all takes memory of y's own size.
+    return bool(_one_hot_rows(array[:1]).all() and _one_hot_rows(array).all())
 
 
 def _one_hot_rows(array: np.ndarray) -> np.ndarray:

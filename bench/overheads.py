@@ -1,0 +1,437 @@
+"""Measure what is paid besides the arithmetic: import, calls on tiny data, predictions, and on demand installation.
+
+    python bench/overheads.py [--install] [--repeats 9] [--seconds 0.05] [--out FILE.csv]
+
+Predictions are compared with those of other libraries, all with the same weights in one process on one CPU, taking
+turns; each must first predict what fastmlp does. `--install` times `pip install` into a new environment, and weighs
+the wheel; it takes minutes. Imported by the tests only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import CASES, Layers, data, start
+from options import command, parser
+from records import header, write
+from rivals import PyTorch, network, version
+from timing import NOT_INSTALLED, process, take_turns, written
+
+ROOT = Path(__file__).parents[1]
+CASE = CASES["digits-float32"]
+OURS = "fastmlp"
+
+# Two correct predictions may differ by what rounding makes of a sum of a hundred products, and by an exp of a few
+# units in the last place: 1e-6 of a probability was met; a wrong weight or activation makes a thousand times that.
+AGREEMENT = 1e-5
+
+Row = dict[str, Any]
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+# --------------------------------------------------------------------------------------------------- predictors
+
+
+def fastmlp_predictor(layers: Layers) -> Predict:
+    """fastmlp, with the build that it chooses."""
+    return network(CASE, layers).predict_proba
+
+
+def numpy_predictor(layers: Layers) -> Predict:
+    """Write the network down in NumPy, without any check."""
+    (w1, b1), (w2, b2) = layers
+
+    def predict(X: np.ndarray) -> np.ndarray:
+        z = np.maximum(X @ w1 + b1, 0) @ w2 + b2
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+def onnx_predictor(layers: Layers) -> Predict:
+    """Build the network as an ONNX model, for ONNX Runtime on one thread."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    names = ("w1", "b1", "w2", "b2")
+    arrays = [array for layer in layers for array in layer]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["X", "w1", "b1"], ["z1"]),
+            helper.make_node("Relu", ["z1"], ["h1"]),
+            helper.make_node("Gemm", ["h1", "w2", "b2"], ["z2"]),
+            helper.make_node("Softmax", ["z2"], ["probabilities"], axis=1),
+        ],
+        "network",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", CASE.sizes[0]])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", CASE.sizes[-1]])],
+        [numpy_helper.from_array(array, name) for array, name in zip(arrays, names, strict=True)],
+    )
+    # Versions that are old enough for any runtime of the last years.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda X: session.run(None, {"X": X})[0]
+
+
+def sklearn_predictor(layers: Layers) -> Predict:
+    """scikit-learn's classifier, given the weights."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    estimator = MLPClassifier(CASE.sizes[1:-1], activation=CASE.activation, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # One epoch, since it is but to make the arrays.
+        estimator.fit(*data(CASE, 100))
+    estimator.coefs_ = [weights for weights, _ in layers]
+    estimator.intercepts_ = [biases for _, biases in layers]
+    return estimator.predict_proba
+
+
+def torch_predictor(layers: Layers) -> Predict:
+    """PyTorch's module without autograd; arrays are shared."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = PyTorch._model(CASE, layers)
+    PyTorch._set(model, layers)
+
+    def predict(X: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return torch.softmax(model(torch.from_numpy(X)), 1).numpy()
+
+    return predict
+
+
+def jax_predictor(layers: Layers) -> Predict:
+    """JAX, compiled for each number of rows."""
+    import jax
+
+    (w1, b1), (w2, b2) = layers
+    compiled = jax.jit(lambda X: jax.nn.softmax(jax.nn.relu(X @ w1 + b1) @ w2 + b2))
+    return lambda X: np.asarray(compiled(X))
+
+
+# Contender: the packages it needs, and what makes it.
+PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[[Layers], Predict]]] = {
+    OURS: (("fastmlp",), fastmlp_predictor),
+    "onnxruntime": (("onnxruntime", "onnx"), onnx_predictor),
+    "numpy": (("numpy",), numpy_predictor),
+    "scikit-learn": (("sklearn",), sklearn_predictor),
+    "pytorch": (("torch",), torch_predictor),
+    "jax": (("jax",), jax_predictor),
+}
+
+
+def missing() -> list[str]:
+    """Name the contenders that cannot be timed here."""
+    return [
+        name
+        for name, (packages, _) in PREDICTORS.items()
+        if any(importlib.util.find_spec(package) is None for package in packages)
+    ]
+
+
+def parameters() -> Layers:
+    """Draw the weights of all predictors; unlike at the start of a training, biases are not zero."""
+    random = np.random.default_rng(3)
+    return [(weights, random.standard_normal(biases.shape, biases.dtype)) for weights, biases in start(CASE)]
+
+
+def time_predictions(rows: int, repeats: int, seconds: float) -> dict[str, list[float]]:
+    """Time predictions in turns, in this process and on one CPU.
+
+    Parameters
+    ----------
+    rows : int
+        Rows that are predicted at once.
+    repeats : int
+        Timings of each.
+    seconds : float
+        About how long a timing takes.
+
+    Returns
+    -------
+    dict
+        For each contender that is installed the seconds of one prediction, one entry a timing.
+
+    Raises
+    ------
+    ValueError
+        If a contender predicts something else than fastmlp.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        # One CPU is one thread for all, XLA included, which cannot be told otherwise.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    X, layers = data(CASE, CASE.rows)[0][:rows], parameters()
+    absent = missing()
+    predictors = {name: make(layers) for name, (_, make) in PREDICTORS.items() if name not in absent}
+    expected = predictors[OURS](X)
+    for name, predict in predictors.items():
+        apart = float(np.abs(predict(X) - expected).max())
+        if not apart <= AGREEMENT:
+            raise ValueError(f"{name} predicts something else: a probability is {apart:.1g} off")
+    return take_turns({name: lambda p=predict: p(X) for name, predict in predictors.items()}, repeats, seconds)
+
+
+# -------------------------------------------------------------------------------------------- fastmlp's own calls
+
+
+def time_own_calls(repeats: int, seconds: float) -> dict[str, list[float]]:
+    """Time predict on one row, and what train takes over its kernels on tiny data, in this process.
+
+    Parameters
+    ----------
+    repeats : int
+        Timings of each.
+    seconds : float
+        About how long a timing takes.
+
+    Returns
+    -------
+    dict
+        For each question the seconds of one call, one entry a timing.
+    """
+    import fastmlp
+
+    net, X = network(CASE, parameters()), data(CASE, 100)[0]
+    row = X[:1].copy()
+    X, y = data(CASES["xor"])
+    small = fastmlp.train(X, y, hidden=(10,), epochs=1, seed=0)
+    found = take_turns(
+        {
+            f"predict, 1 row, {'→'.join(map(str, CASE.sizes))}": lambda: net.predict(row),
+            "predict, 1 row, 2→10→2": lambda: small.predict(X[:1]),
+        },
+        repeats,
+        seconds,
+    )
+    for epochs in (1, 100):
+        question = f"train, 50 rows, 2→10→2, {epochs} epoch{'s' if epochs > 1 else ''}, over the kernels' time"
+        found[question] = [train_over_kernels(X, y, epochs) for _ in range(repeats * 20)]
+    return found
+
+
+def train_over_kernels(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+    """Train once, and measure how much longer that takes than the calls of the kernels do.
+
+    Parameters
+    ----------
+    X, y : ndarray
+        The data.
+    epochs : int
+        How many epochs.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    import fastmlp
+
+    begun = time.perf_counter()
+    net = fastmlp.train(X, y, hidden=(10,), epochs=epochs, seed=0)
+    return time.perf_counter() - begun - float(net.history.seconds.sum())
+
+
+def time_import(repeats: int) -> list[float]:
+    """Time `import fastmlp` after `import numpy`, in new processes.
+
+    Parameters
+    ----------
+    repeats : int
+        How many; the first, which may have to compile modules, is left out.
+
+    Returns
+    -------
+    list of float
+        Seconds, one entry a process.
+    """
+    code = "import time, numpy; t = time.perf_counter(); import fastmlp; print(time.perf_counter() - t)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    taken = [
+        float(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
+        for _ in range(repeats + 1)
+    ]
+    return taken[1:]
+
+
+# -------------------------------------------------------------------------------------------------- installation
+
+
+def install() -> list[Row]:
+    """Build the wheel from clean sources and install it as a user does, into a new environment.
+
+    Returns
+    -------
+    list of dict
+        The record's rows: the wheel's size, and how long `pip install .` takes, build and dependencies included.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, environment, dist = (Path(folder) / name for name in ("source", "environment", "dist"))
+        left_out = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info", "record")
+        shutil.copytree(ROOT, source, ignore=left_out)
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+        begun = time.perf_counter()
+        subprocess.run([python, "-m", "pip", "install", "--quiet", source], check=True)
+        taken = time.perf_counter() - begun
+        wheel = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, source]
+        subprocess.run(wheel, check=True)
+        (built,) = dist.glob("*.whl")
+        size = built.stat().st_size / 1e6
+    return [row_of("pip install .", OURS, "s", [taken]), row_of("the wheel's size", OURS, "MB", [size])]
+
+
+# ---------------------------------------------------------------------------------------------------- the record
+
+
+def row_of(
+    question: str, contender: str, unit: str, values: Sequence[float], ours: float | None = None, note: str = ""
+) -> Row:
+    """Make a row of the record.
+
+    Parameters
+    ----------
+    question, contender : str
+        What was asked, and of whom.
+    unit : str
+        Of the values.
+    values : sequence of float
+        The measurements; none if there are none.
+    ours : float, optional
+        fastmlp's median.
+    note : str, default ""
+        What else is to be said.
+
+    Returns
+    -------
+    dict
+        Columns and values.
+    """
+    median = statistics.median(values) if values else float("nan")
+    return {
+        "question": question,
+        "contender": contender,
+        "unit": unit,
+        "median": written(median, 4),
+        "minimum": written(min(values, default=float("nan")), 4),
+        "ratio_to_fastmlp": written(median / ours, 4) if ours else "",
+        "note": note,
+    }
+
+
+def prediction_rows(question: str, found: dict[str, list[float]], absent: Sequence[str]) -> list[Row]:
+    """Make the rows of a comparison of predictions.
+
+    Parameters
+    ----------
+    question : str
+        What was predicted.
+    found : dict
+        As from `time_predictions`.
+    absent : sequence of str
+        The contenders that are not installed; they get a row that says so.
+
+    Returns
+    -------
+    list of dict
+    """
+    micros = {name: [value * 1e6 for value in seconds] for name, seconds in found.items()}
+    ours = statistics.median(micros[OURS])
+    timed = [row_of(question, name, "µs", values, ours) for name, values in micros.items()]
+    return [*timed, *(row_of(question, name, "µs", [], note=NOT_INSTALLED) for name in absent)]
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print rows.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As from `row_of`.
+    """
+    for row in rows:
+        ratio = f"{row['ratio_to_fastmlp']}×" if row["ratio_to_fastmlp"] else ""
+        print(
+            f"{row['question']:<58}{row['contender']:<14}{row['median'] or '—':>9}{row['minimum'] or '—':>9} "
+            f"{row['unit']:<4}{ratio:>8} {row['note']}",
+            flush=True,
+        )
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    argparse.Namespace
+    """
+    reader = parser("Measure import, calls on tiny data and predictions.", repeats=9, seconds=0.05)
+    reader.add_argument("--install", action="store_true", help="time pip install ., and weigh the wheel")
+    return reader.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print and write the record.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    options = parse(arguments)
+    rows: list[Row] = []
+
+    def keep(found: list[Row]) -> None:
+        show(found)
+        rows.extend(found)
+
+    milliseconds = [value * 1e3 for value in time_import(options.repeats)]
+    keep([row_of("import fastmlp over import numpy", OURS, "ms", milliseconds)])
+    with process(threads=1) as ask:
+        own = ask(time_own_calls, options.repeats, options.seconds)
+    keep([row_of(question, OURS, "µs", [value * 1e6 for value in values]) for question, values in own.items()])
+    absent = missing()
+    with process(threads=1) as ask:
+        for count in (1, CASE.rows):
+            found = ask(time_predictions, count, options.repeats, options.seconds)
+            question = f"predict_proba, {count} row{'s' if count > 1 else ''}, {'→'.join(map(str, CASE.sizes))}"
+            keep(prediction_rows(question, found, absent))
+    if options.install:
+        keep(install())
+    distributions = {"sklearn": "scikit-learn"}
+    packages = [package for name, (needed, _) in PREDICTORS.items() if name not in absent for package in needed]
+    versions = [version(distributions.get(package, package)) for package in packages if package != OURS]
+    timing = f"{options.repeats} timings taken in turns; predictions on one CPU, in float32"
+    write("overheads", header(command("overheads.py", arguments), timing, versions), rows, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,397 @@
+"""Draw the newest records: how many times faster, what a step costs at any size, how cost grows.
+
+    python bench/plot.py [--figures ratios,sweep,growth] [--out FOLDER]
+
+A figure whose record is not there is named and left out. Imported by the tests only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from options import names
+from readme import TITLES, best, own_build
+from records import RECORD, Record, Row, newest
+
+FIGURES = Path(__file__).parent / "figures"
+
+INK, GREY, PALE = "#222222", "#8a8a8a", "#e6e6e6"
+# Colours that stay apart for colour-blind eyes (Okabe & Ito, 2008), and marks that stay apart without colour.
+MARKS = {
+    "numpy": ("#0072b2", "o"),
+    "scikit-learn": ("#e69f00", "s"),
+    "pytorch": ("#d55e00", "D"),
+    "jax": ("#009e73", "^"),
+}
+LANE = 0.19  # between two rivals of a case, which is 1 high: none covers another
+LINE = "#0072b2"
+
+Grid = tuple[list[int], list[int], np.ndarray]
+"""Widths, batches and a value for each pair."""
+
+RATIO_TICKS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+MISSING = "#d9d9d9"
+
+
+def tidy(axes: Axes) -> None:
+    """Take away what says nothing: the frame's upper and right side, the ticks' strokes.
+
+    Parameters
+    ----------
+    axes : Axes
+        Changed in place.
+    """
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(which="both", length=0, colors=INK, labelsize=10)
+    axes.set_axisbelow(True)
+
+
+def plain(value: float, _position: int | None = None) -> str:
+    """Write a tick's number without exponents.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> plain(1 / 3), plain(1.4), plain(20.0), plain(131072.0)
+    ('0.33', '1.4', '20', '131,072')
+    """
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def machine(record: Record) -> str:
+    """Say in one line where and when a record was made."""
+    return f"{record.about['machine']}, {record.about['date'][:10]}"
+
+
+# ------------------------------------------------------------------------------------------------ times faster
+
+
+def ratios_of(record: Record, rival: str) -> dict[str, float]:
+    """Compute how many times fastmlp's time a rival's is, case by case.
+
+    Parameters
+    ----------
+    record : Record
+        Of the cases.
+    rival : str
+        Its name.
+
+    Returns
+    -------
+    dict
+        Ratios of the medians, each one's best number of threads; cases that weren't timed are left out.
+    """
+    found = {}
+    for case in dict.fromkeys(row["case"] for row in record.rows):
+        ours, theirs = best(record.rows, case, "fastmlp", own_build(record)), best(record.rows, case, rival)
+        if ours and theirs and ours["median_us"] and theirs["median_us"]:
+            found[case] = float(theirs["median_us"]) / float(ours["median_us"])
+    return found
+
+
+def draw_ratios(record: Record) -> Figure:
+    """Draw how many times faster than each rival fastmlp is, one line a case.
+
+    Parameters
+    ----------
+    record : Record
+        Of the cases.
+
+    Returns
+    -------
+    Figure
+    """
+    cases = list(dict.fromkeys(row["case"] for row in record.rows))
+    figure = Figure(figsize=(8.8, 1.2 + 0.6 * len(cases)), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    tidy(axes)
+    found = {rival: ratios_of(record, rival) for rival in MARKS}
+    every = [1.0, *(ratio for ratios in found.values() for ratio in ratios.values())]
+    lower, upper = min(0.75, min(every) / 1.2), max(every) * 1.35
+    for lane, (rival, ratios) in enumerate(found.items()):
+        colour, mark = MARKS[rival]
+        places = np.array([cases.index(case) for case in ratios]) + (lane - (len(found) - 1) / 2) * LANE
+        axes.hlines(places, 1, list(ratios.values()), color=colour, linewidth=2.2, alpha=0.45)
+        axes.plot(
+            list(ratios.values()), places, mark, color=colour, markersize=7, markeredgecolor="white",
+            markeredgewidth=0.7, label=TITLES[rival], zorder=3,
+        )  # fmt: skip
+    for number in range(1, len(cases)):
+        axes.axhline(number - 0.5, color=PALE, linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlim(lower, upper)
+    axes.set_ylim(len(cases) - 0.5, -0.5)
+    axes.set_yticks(range(len(cases)), cases, fontsize=11)
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in RATIO_TICKS if lower <= tick <= upper]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{plain(value)}×"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="x", color=PALE, linewidth=0.8)
+    axes.spines["left"].set_visible(False)
+    axes.axvline(1, color=INK, linewidth=1.4)
+    axes.axvspan(lower, 1, color="#d55e00", alpha=0.09, linewidth=0)
+    axes.set_xlabel("times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)",
+                    color=INK, fontsize=10)
+    figure.legend(loc="outside upper center", ncols=len(MARKS), frameon=False, fontsize=11, handletextpad=0.2)
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------- the sweep
+
+
+def grid_of(record: Record, column: str, rival: str, threads: str | None = None) -> Grid:
+    """Arrange a column of the sweep's record over widths and batches.
+
+    Parameters
+    ----------
+    record : Record
+        Of the sweep.
+    column : str
+        The column.
+    rival : str
+        "fastmlp" or "numpy".
+    threads : str, optional
+        "1", the number of all, or "chosen"; None takes the least of all.
+
+    Returns
+    -------
+    widths, batches : list of int
+    values : ndarray of shape (widths, batches)
+        NaN where nothing was measured.
+    """
+    widths = sorted({int(row["width"]) for row in record.rows})
+    batches = sorted({int(row["batch"]) for row in record.rows})
+    values = np.full((len(widths), len(batches)), np.nan)
+    for row in record.rows:
+        if row["rival"] == rival and threads in (None, row["threads"]) and row[column]:
+            place = widths.index(int(row["width"])), batches.index(int(row["batch"]))
+            values[place] = np.fmin(values[place], float(row[column]))
+    return widths, batches, values
+
+
+def heat_map(
+    figure: Figure, axes: Axes, grid: Grid, colours: Colormap, norm: Normalize, ticks: Sequence[float], title: str
+) -> None:
+    """Draw values over widths and batches, one cell a point.
+
+    Parameters
+    ----------
+    figure : Figure
+        Takes the colour bar.
+    axes : Axes
+        Takes the cells.
+    grid : (widths, batches, values)
+        As from `grid_of`.
+    colours : Colormap
+        Of the values.
+    norm : Normalize
+        From values to colours.
+    ticks : sequence of float
+        The colour bar's.
+    title : str
+        What the values are.
+    """
+    widths, batches, values = grid
+    axes.set_facecolor(MISSING)
+    cells = axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="white", linewidth=0.4)
+    axes.set_xticks(np.arange(len(batches)) + 0.5, map(str, batches), rotation=90, fontsize=8)
+    axes.set_yticks(np.arange(len(widths)) + 0.5, map(str, widths), fontsize=8)
+    axes.tick_params(length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=11)
+    below, above = np.nanmin(values) < norm.vmin, np.nanmax(values) > norm.vmax
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
+    bar = figure.colorbar(cells, ax=axes, location="bottom", aspect=40, pad=0.02, extend=extend)
+    bar.outline.set_visible(False)
+    bar.ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(plain))
+    bar.ax.xaxis.set_minor_locator(NullLocator())
+    bar.ax.tick_params(labelsize=9, length=2, colors=INK)
+
+
+def draw_sweep(record: Record) -> Figure:
+    """Draw what a multiply-add costs at every width and batch, and what threads change.
+
+    Parameters
+    ----------
+    record : Record
+        Of the sweep.
+
+    Returns
+    -------
+    Figure
+    """
+    counts = {row["threads"] for row in record.rows if row["rival"] == "fastmlp"} - {"1", "chosen"}
+    most = max(counts, key=int, default="1")
+    figure = Figure(figsize=(11, 12.6), layout="constrained", facecolor="white")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    (cost, against), (threads, chosen) = panels
+    costs = grid_of(record, "ns_per_multiply_add", "fastmlp", "1")
+    finite = costs[2][np.isfinite(costs[2])]
+    decades = [tick for tick in 10.0 ** np.arange(-3, 5) if finite.min() <= tick <= finite.max()]
+    norm = LogNorm(finite.min(), finite.max())
+    heat_map(figure, cost, costs, colormaps["viridis_r"], norm, decades, "nanoseconds a multiply-add, 1 thread")
+    # Symmetric about 1 in the logarithm, so that 1 is the map's white; blue is good in all three.
+    wide, narrow = LogNorm(1 / 30, 30), LogNorm(1 / 3, 3)
+    widths, batches, numpy = grid_of(record, "minimum_us", "numpy")
+    ours = grid_of(record, "minimum_us", "fastmlp", "chosen")[2]
+    ratio = (widths, batches, ours / numpy)
+    heat_map(figure, against, ratio, colormaps["RdBu_r"], wide, (1 / 30, 0.1, 0.3, 1, 3, 10, 30),
+             "time as fastmlp chooses : NumPy at its best")
+    for axes, name, words in ((threads, most, f"on {most} threads"), (chosen, "chosen", "as fastmlp chooses")):
+        grid = grid_of(record, "ratio_to_one_thread", "fastmlp", name)
+        heat_map(figure, axes, grid, colormaps["RdBu_r"], narrow, (1 / 3, 0.5, 0.7, 1, 1.4, 2, 3),
+                 f"time {words} : on 1 thread")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("width: inputs, hidden neurons, outputs", fontsize=9)
+    for axes in panels[1]:
+        axes.set_xlabel("rows of a batch", fontsize=9)
+    first = record.rows[0]
+    figure.suptitle(
+        f"A training step at any size: 1 hidden layer, {first['activation']}, {first['optimizer']}, {first['dtype']}. "
+        f"Grey was not measured.\n{machine(record)}",
+        fontsize=11,
+    )
+    return figure
+
+
+# ---------------------------------------------------------------------------------------------------- growth
+
+
+def draw_curve(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw one quantity's growth and the line that gives its exponent.
+
+    Parameters
+    ----------
+    axes : Axes
+        Takes the curve.
+    rows : sequence of dict
+        The quantity's rows of the record.
+    """
+    timed = [row for row in rows if row["minimum_us"]]
+    sizes, costs = (np.array([float(row[name]) for row in timed]) for name in ("size", "minimum_us"))
+    fitted = np.array([row["fitted"] == "yes" for row in timed], dtype=bool)
+    tidy(axes)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    if fitted.sum() >= 2:
+        line = np.polyfit(np.log(sizes[fitted]), np.log(costs[fitted]), 1)
+        ends = sizes[fitted][[0, -1]]
+        axes.plot(ends, np.exp(np.polyval(line, np.log(ends))), color="#d55e00", linewidth=5, alpha=0.35)
+        exponent = f"{float(rows[0]['exponent']):.2f}".replace("-", "−")
+        axes.text(
+            0.05, 0.95, f"exponent {exponent}\n{plain(ends[0])} to {plain(ends[1])}", transform=axes.transAxes,
+            va="top", fontsize=10.5, color="#a34700",
+        )  # fmt: skip
+    axes.plot(sizes, costs, color=LINE, linewidth=1.2)
+    axes.plot(sizes[fitted], costs[fitted], "o", color=LINE, markersize=5.5)
+    axes.plot(sizes[~fitted], costs[~fitted], "o", color=LINE, markerfacecolor="white", markersize=5.5)
+    axes.set_ylim(costs.min() / 1.6, costs.max() * 2.2)
+    step = -(-len(sizes) // 5)  # no more labels than there is room for
+    axes.xaxis.set_major_locator(FixedLocator(list(sizes[::-1][::step])))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    decades = np.log10(costs.max() / costs.min())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.tick_params(labelsize=9)
+    axes.grid(color=PALE, linewidth=0.8)
+    axes.set_title(f"{rows[0]['question']}: µs per {rows[0]['unit']}", fontsize=11, loc="left")
+    axes.set_xlabel(rows[0]["fixed"], fontsize=8, color=GREY)
+
+
+def draw_growth(record: Record) -> Figure:
+    """Draw how cost grows, one small panel a quantity.
+
+    Parameters
+    ----------
+    record : Record
+        Of the growth.
+
+    Returns
+    -------
+    Figure
+    """
+    questions = list(dict.fromkeys(row["question"] for row in record.rows))
+    columns = min(3, len(questions) + 1)
+    lines = -(-(len(questions) + 1) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.1 * lines), layout="constrained", facecolor="white")
+    every = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes, question in zip(every, questions, strict=False):
+        draw_curve(axes, [row for row in record.rows if row["question"] == question])
+    for axes in every[len(questions) :]:
+        axes.set_axis_off()
+    every[len(questions)].text(
+        0.02, 0.95,
+        "Each alone, the others fixed.\n\nBoth axes are logarithmic: a straight line\nis a power, its slope the "
+        "exponent.\nFilled points make the line; hollow ones,\nwhere fixed costs are most of it, don't.\n\n"
+        + machine(record).replace(", ", ",\n", 1),
+        va="top", fontsize=9.5, color=INK, transform=every[len(questions)].transAxes,
+    )  # fmt: skip
+    return figure
+
+
+# ------------------------------------------------------------------------------------------ the command line
+
+# Figure: the kind of record that it draws, and how.
+DRAWINGS: dict[str, tuple[str, Callable[[Record], Figure]]] = {
+    "ratios": ("cases", draw_ratios),
+    "sweep": ("sweep", draw_sweep),
+    "growth": ("growth", draw_growth),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the figures.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        0, or 1 if a record is missing.
+    """
+    reader = argparse.ArgumentParser(description="Draw the newest records.")
+    known = list(DRAWINGS)
+    reader.add_argument("--figures", type=names(known), default=known, metavar="A,B", help=", ".join(known))
+    reader.add_argument("--out", type=Path, default=FIGURES, help="the folder (default bench/figures)")
+    options = reader.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    missing = 0
+    for name in options.figures:
+        kind, draw = DRAWINGS[name]
+        try:
+            record = newest(kind, RECORD)
+        except FileNotFoundError as error:
+            print(f"{name} was not drawn: {error}", file=sys.stderr)
+            missing = 1
+            continue
+        path = options.out / f"{name}.png"
+        # No date inside the file, so that the same record gives the same bytes.
+        draw(record).savefig(path, dpi=160, metadata={"Software": None})
+        print(f"drawn: {path}")
+    return missing
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
