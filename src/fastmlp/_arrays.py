@@ -137,18 +137,10 @@ def refuse_nonfinite(array: np.ndarray, original: np.ndarray, argument: str) -> 
 
 
 def _first_nonfinite(array: np.ndarray) -> int | None:
-    """Find the flat index of the first NaN or infinity of a C-contiguous array, or None.
-
-    A NaN or an infinity makes any sum it is in NaN or infinite, so a finite sum proves a block finite in one
-    pass that allocates nothing; only a block whose sum is not finite (large values can do that too) is looked
-    at value by value.
-    """
+    """Find the flat index of the first NaN or infinity of a C-contiguous array, or None."""
     flat = array.reshape(-1)
-    with np.errstate(all="ignore"):
-        for start in range(0, flat.size, _BLOCK):
-            block = flat[start : start + _BLOCK]
-            if not np.isfinite(block.sum()):
-                found = np.flatnonzero(~np.isfinite(block))
-                if found.size:
-                    return start + int(found[0])
+    for start in range(0, flat.size, _BLOCK):
+        finite = np.isfinite(flat[start : start + _BLOCK])
+        if not finite.all():
+            return start + int(finite.argmin())
     return None

@@ -20,6 +20,7 @@ from fastmlp.optimizers import SGD, Adam
 
 _NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
+_FEW_ROWS = 8  # up to which a prediction has a plan of its own, whose workspace is small enough to be kept
 
 
 class Network:
@@ -132,11 +133,13 @@ class Network:
         self._asked_backend = backend
         self._kernels = _backend.kernels(self.dtype, backend)
         self.backend = backend or _backend.in_use
-        self._forward_plan = self._plan(_FORWARD_ROWS, _FORWARD_ROWS)
+        self._forward_plans: dict[int, _layout.Plan] = {}
+        # Each prediction takes one and gives it back: pop and append are atomic, so no two threads share one.
+        self._workspaces: list[np.ndarray] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this machine's build, and views, which would come back as copies."""
-        own = ("_kernels", "_forward_plan", "_layers", "backend", "weights", "biases")
+        own = ("_kernels", "_forward_plans", "_workspaces", "_layers", "backend", "weights", "biases")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -303,12 +306,29 @@ class Network:
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output layer's activations, shape (rows, outputs)."""
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        plan = self._forward_plan
-        outputs = np.empty((len(X), self.sizes[-1]), self.dtype)
-        workspace = training.aligned_zeros(plan.workspace, self.dtype)
-        self._kernels.forward(outputs, self.params, workspace, plan.layers, plan.settings, X, len(X))
+        if not self._is_as_kernels_read(X):
+            X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        rows = len(X)
+        outputs = np.empty((rows, self.sizes[-1]), self.dtype)
+        batch = _FEW_ROWS if rows <= _FEW_ROWS else _FORWARD_ROWS
+        plan = self._forward_plans.get(batch) or self._forward_plans.setdefault(batch, self._plan(batch, batch))
+        workspaces = self._workspaces if batch == _FEW_ROWS else []
+        try:
+            workspace = workspaces.pop()
+        except IndexError:
+            workspace = training.aligned_empty(plan.workspace, self.dtype)
+        if not self._kernels.forward(outputs, self._params, workspace, plan.layers, plan.settings, X, rows):
+            _validate.features(X)  # says where it is not finite
+        workspaces.append(workspace)
         return outputs
+
+    def _is_as_kernels_read(self, X: Any) -> bool:
+        """Tell whether X passes the door as it is, but for its numbers, whose finiteness the kernels look at."""
+        if type(X) is not np.ndarray or X.dtype != self.dtype or X.ndim != 2:
+            return False
+        rows, columns = X.shape
+        flags = X.flags
+        return rows > 0 and columns == self.sizes[0] and flags.c_contiguous and flags.aligned
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels or numbers.
@@ -329,13 +349,13 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used, such as with another number of columns.
         """
-        outputs = self._outputs(X)
-        if self.classes_ is not None:
-            chosen = outputs[:, 0] > 0.5 if self._task.outputs == 1 else outputs.argmax(axis=1)
-            return self.classes_[chosen.astype(np.intp)]
-        if self._task.kind == "multilabel":
+        outputs, task = self._outputs(X), self._task
+        if task.classes is not None:
+            chosen = (outputs[:, 0] > 0.5).astype(np.intp) if task.outputs == 1 else outputs.argmax(axis=1)
+            return task.classes[chosen]
+        if task.kind == "multilabel":
             return (outputs > 0.5).astype(np.int64)
-        return outputs[:, 0] if self._task.squeeze else outputs
+        return outputs[:, 0] if task.squeeze else outputs
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
@@ -361,8 +381,8 @@ class Network:
                 "'cross_entropy' or 'binary_cross_entropy' is needed; forward(X)[-1] gives the outputs as they are"
             )
         outputs = self._outputs(X)
-        if self.classes_ is not None and self._task.outputs == 1:
-            return np.hstack((1 - outputs, outputs))
+        if self._task.outputs == 1 and self._task.classes is not None:
+            return np.concatenate((1 - outputs, outputs), axis=1)
         return outputs
 
     def forward(self, X: Any) -> list[np.ndarray]:

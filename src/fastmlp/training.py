@@ -164,10 +164,18 @@ def train(
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """Zeros that begin on a cache line, so that no vector lies across two."""
-    item = np.dtype(dtype).itemsize
-    whole = np.zeros(size + 64 // item, dtype)
-    first = -whole.ctypes.data % 64 // item
-    return whole[first : first + size]
+    return _aligned(np.zeros(size + 64 // dtype.itemsize, dtype), size)
+
+
+def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
+    """Numbers of any value, from a cache line on."""
+    return _aligned(np.empty(size + 64 // dtype.itemsize, dtype), size)
+
+
+def _aligned(array: np.ndarray, size: int) -> np.ndarray:
+    """The first `size` numbers from a cache line on."""
+    first = -array.ctypes.data % 64 // array.itemsize
+    return array[first : first + size]
 
 
 def _run(
