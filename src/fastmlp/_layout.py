@@ -29,6 +29,8 @@ SETTINGS = _record(
     "validation_resident_at penalties_at norms_at validation_at",
     "momentum beta1 beta2 epsilon l1 l2",
 )
+_NO_SETTINGS: dict[str, Any] = dict.fromkeys(SETTINGS.names, 0)
+_LAYER_FIELDS: tuple[str, ...] = LAYER.names
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
 POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2_power")
 CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
@@ -129,10 +131,10 @@ def plan(
         The layout. It is the same for any number of threads, but for the threads' own parts of the workspace.
     """
     # Laid out in dicts: NumPy takes longer to set one field of a record than Python to compute it.
-    offsets = [dict(zip(LAYER.names, layer, strict=True)) for layer in layers.tolist()]
+    offsets = [dict(zip(_LAYER_FIELDS, layer, strict=True)) for layer in layers.tolist()]
     first, last = offsets[0], offsets[-1]
     narrow = is_narrow(layers, int(build["lanes"]), batch)
-    fields = dict.fromkeys(SETTINGS.names, 0) | settings | {
+    fields = _NO_SETTINGS | settings | {
         "rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads, "narrow": narrow,
         "inputs": first["inputs"], "outputs": last["outputs"], "parameters": parameter_count(layers),
     }

@@ -113,13 +113,13 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: s
         choice(loss, LOSSES, "loss")
     array = _target_array(y, rows)
     kind = _kind(array, loss, _is_categorical(y))
-    classes = _classes(array, kind)
+    classes, indices = _classes(array, kind)
     chosen = LOSSES[loss or _default_loss(array, kind, classes)]
     _refuse_kind(kind, classes, chosen)
     outputs = _output_count(array, classes, chosen)
     squeeze = kind == "real" and array.ndim == 1
     known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze)
-    return Targets(known, _coded(array, dtype, known))
+    return Targets(known, _coded(array, dtype, known) if indices is None else _coded_classes(indices, dtype, known))
 
 
 def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
@@ -336,16 +336,19 @@ def _refuse_not_binary(array: np.ndarray) -> None:
         )
 
 
-def _classes(array: np.ndarray, kind: str) -> np.ndarray | None:
-    """List the classes that targets of this kind hold: sorted unique labels, or the columns' numbers."""
+def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """List the classes that targets of this kind hold (sorted labels, or columns' numbers), and the class of each row.
+
+    Either is None where the kind has none, or where it is not known yet.
+    """
     if kind == "one_hot":
-        return np.arange(array.shape[1])
+        return np.arange(array.shape[1]), None
     if kind != "labels":
-        return None
-    classes = np.unique(array)
+        return None, None
+    classes, indices = np.unique(array.reshape(-1), return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
-    return classes
+    return classes, indices
 
 
 def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:

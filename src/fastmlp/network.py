@@ -7,6 +7,7 @@ examples, plotting and the command line import it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -154,8 +155,13 @@ class Network:
         self._params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
         if values is not None:
             self._params[:] = values
-        self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
-        self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
+        weights, biases = [], []
+        for inputs, outputs, _, at, bias_at, *_ in self._layers.tolist():
+            weights.append(self._params[at : at + inputs * outputs].reshape(inputs, outputs))
+            if self._bias:
+                biases.append(self._params[bias_at : bias_at + outputs])
+        self.weights: tuple[np.ndarray, ...] = tuple(weights)
+        self.biases: tuple[np.ndarray, ...] = tuple(biases)
 
     @property
     def params(self) -> np.ndarray:
@@ -169,17 +175,10 @@ class Network:
             raise ValueError(f"params: got shape {values.shape}; {self._params.shape} is accepted")
         self._params[:] = values
 
-    def _weights_of(self, layer: np.void) -> np.ndarray:
-        begin, inputs, outputs = (int(layer[name]) for name in ("weights", "inputs", "outputs"))
-        return self.params[begin : begin + inputs * outputs].reshape(inputs, outputs)
-
-    def _bias_of(self, layer: np.void) -> np.ndarray:
-        return self.params[int(layer["bias"]) : int(layer["bias"] + layer["outputs"])]
-
     def _initialize(self) -> None:
-        generator = np.random.default_rng(self.seed)
+        generator = np.random.Generator(np.random.PCG64(self.seed))
         for number, weights in enumerate(self.weights):
-            limit = np.sqrt(6 / sum(weights.shape))
+            limit = math.sqrt(6 / sum(weights.shape))
             weights[:] = generator.uniform(-limit, limit, weights.shape)
             if self._bias:
                 self.biases[number][:] = generator.uniform(-limit, limit, weights.shape[1])

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastmlp import _layout
 from fastmlp.history import History
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SLICE_SECONDS = 0.05
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
@@ -145,8 +148,7 @@ def train(
         epochs=first + schedule.epochs, **settings,
     )
     record = np.empty(schedule.epochs, _layout.EPOCH)
-    for name in record.dtype.names:
-        record[name] = np.nan
+    record.view(np.float64).fill(np.nan)
     record["learning_rate"] = schedule.learning_rate
     control = np.zeros(_layout.CONTROL_WORDS, np.int64)
     arguments = (
@@ -156,10 +158,19 @@ def train(
         samples.x, samples.y, validation.x, validation.y,
     )
     clock = _Clock(schedule, first, -(-rows // schedule.batch))
-    pool = ThreadPoolExecutor(threads - 1, "fastmlp") if threads > 1 else nullcontext()
-    with pool as workers:
+    with _pool(threads - 1) as workers:
         frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, record)
     return _history(record, clock, frames, plan.settings[0], bool(state.position["diverged"][0]))
+
+
+def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Make the threads beside this one; they end with the context."""
+    if not helpers:
+        return nullcontext()
+    # Imported here: it would be a tenth of what importing fastmlp takes, and a small training needs none.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(helpers, "fastmlp")
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
@@ -253,9 +264,14 @@ class _Clock:
         """Share a call's time out over its epochs, and set the next one's budget."""
         after = max(self.steps_behind(position), self.before + 1)
         steps = after - self.before
-        epochs = np.arange(self.before // self.batches, min(-(-after // self.batches), self.epochs))
-        overlap = np.minimum(after, (epochs + 1) * self.batches) - np.maximum(self.before, epochs * self.batches)
-        self.seconds[epochs] += seconds / steps * overlap
+        first, end = self.before // self.batches, min(-(-after // self.batches), self.epochs)
+        share = seconds / steps
+        if end - first == 1:
+            self.seconds[first] += seconds
+        else:
+            self.seconds[first] += share * ((first + 1) * self.batches - self.before)
+            self.seconds[first + 1 : end - 1] += share * self.batches
+            self.seconds[end - 1] += share * (after - (end - 1) * self.batches)
         wanted = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
         self.budget = max(1, min(wanted, _MOST_GROWTH * max(self.budget, steps)))
 
