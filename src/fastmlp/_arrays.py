@@ -111,8 +111,11 @@ def _refuse_mixed_strings(values: Sequence[Any], argument: str) -> None:
 
 def converted(array: np.ndarray, dtype: Any, argument: str) -> np.ndarray:
     """Convert to an aligned C-contiguous array of `dtype`, without a copy where it already is; all finite."""
-    with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
-        result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        result = array
+    else:
+        with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
+            result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     if array.dtype.kind == "f":
         refuse_nonfinite(result, array, argument)
     return result

@@ -345,10 +345,11 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
         return np.arange(array.shape[1]), None
     if kind != "labels":
         return None, None
-    classes, indices = np.unique(array.reshape(-1), return_inverse=True)
+    labels = array.reshape(-1)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
-    return classes, indices
+    return classes, classes.searchsorted(labels)
 
 
 def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:
@@ -416,13 +417,14 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
             row = int(good.argmin())
             raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
         return array.argmax(axis=1)
-    labels, inverse = np.unique(array.reshape(-1), return_inverse=True)
+    rows = array.reshape(-1)
+    labels = np.unique(rows)
     index = {label: position for position, label in enumerate(classes.tolist())}
-    indices = np.array([index.get(label, -1) for label in labels.tolist()])[inverse.reshape(-1)]
+    indices = np.array([index.get(label, -1) for label in labels.tolist()])[labels.searchsorted(rows)]
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
-            f"y: got the unknown label {array.reshape(-1).tolist()[row]!r} at row {row}; the network knows "
+            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
             f"{listing(classes.tolist())}"
         )
     return indices

@@ -9,7 +9,7 @@ Every message is one line: "argument: what came; what is accepted; what to do".
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -216,7 +216,7 @@ def seed(value: Any) -> int:
     2017
     """
     if value is None:
-        return secrets.randbits(63)
+        return int.from_bytes(os.urandom(8), "little") >> 1
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _backend, _files, _layout, _validate, training
+from fastmlp import _backend, _layout, _validate, training
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.history import History
 from fastmlp.optimizers import SGD, Adam
@@ -554,6 +554,8 @@ class Network:
         OSError
             If the file cannot be written.
         """
+        from fastmlp import _files  # here: only files need safetensors, a tenth of what importing fastmlp would take
+
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
@@ -591,6 +593,8 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     OSError
         If the file cannot be read.
     """
+    from fastmlp import _files  # as in `Network.save`
+
     parameters, known = _files.read(path)
     try:
         if len(known["sizes"]) < 2 or len(known["activations"]) != len(known["sizes"]) - 1:

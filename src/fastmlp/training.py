@@ -152,7 +152,7 @@ def train(
     record["learning_rate"] = schedule.learning_rate
     control = np.zeros(_layout.CONTROL_WORDS, np.int64)
     arguments = (
-        parameters, state.slots, np.zeros_like(parameters), np.zeros(plan.tallies),
+        parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
         aligned_zeros(plan.workspace, parameters.dtype), record, state.position, control,
         np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
         samples.x, samples.y, validation.x, validation.y,
@@ -184,7 +184,7 @@ def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _aligned(array: np.ndarray, size: int) -> np.ndarray:
-    """The first `size` numbers from a cache line on."""
+    """Leave out what lies before a cache line begins, and past `size` numbers."""
     first = -array.ctypes.data % 64 // array.itemsize
     return array[first : first + size]
 
@@ -283,7 +283,8 @@ def _history(
     epochs = len(record)
     if diverged:
         epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
-    fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
+    columns = record.view(np.float64).reshape(len(record), -1)[:epochs].T.copy()
+    fields = dict(zip(record.dtype.names, columns, strict=True))
     if not settings["metric"]:
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"]:
