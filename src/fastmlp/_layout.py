@@ -134,11 +134,10 @@ def plan(
     """
     # Laid out in dicts: NumPy takes longer to set one field of a record than Python to compute it.
     offsets = [dict(zip(_LAYER_FIELDS, layer, strict=True)) for layer in layers.tolist()]
-    first, last = offsets[0], offsets[-1]
     narrow = is_narrow(layers, int(build["lanes"]), batch)
     fields = _NO_SETTINGS | settings | {
         "rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads, "narrow": narrow,
-        "inputs": first["inputs"], "outputs": last["outputs"], "parameters": parameter_count(layers),
+        "inputs": offsets[0]["inputs"], "outputs": offsets[-1]["outputs"], "parameters": parameter_count(layers),
     }
     item = np.dtype(build["dtype"]).itemsize
     if narrow:

@@ -285,7 +285,8 @@ def _is_integer(label: Any) -> bool:
 
 def _is_categorical(y: Any) -> bool:
     """Tell whether y is a pandas categorical, which holds labels even where they are floats."""
-    return getattr(getattr(y, "dtype", None), "name", None) == "category"
+    # NumPy composes a dtype's name whenever it is asked for it, and knows no categories.
+    return not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "name", None) == "category"
 
 
 def _kind(array: np.ndarray, loss: str | None, categorical: bool) -> str:

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _AUTO_BATCH = 200
+_DEFAULT_OPTIMIZERS = {name: kind() for name, kind in OPTIMIZERS.items()}
 
 
 def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
@@ -250,7 +251,7 @@ def optimizer(value: Any) -> SGD | Adam:
     if isinstance(value, type) and value in OPTIMIZERS.values():
         name = value.__name__
         raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
-    return OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]()
+    return _DEFAULT_OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
 
 
 def learning_rate(value: Any, optimizer: SGD | Adam, dtype: Any = np.float64) -> float:

@@ -177,11 +177,10 @@ class Network:
 
     def _initialize(self) -> None:
         generator = np.random.Generator(np.random.PCG64(self.seed))
-        for number, weights in enumerate(self.weights):
-            limit = math.sqrt(6 / sum(weights.shape))
-            weights[:] = generator.uniform(-limit, limit, weights.shape)
-            if self._bias:
-                self.biases[number][:] = generator.uniform(-limit, limit, weights.shape[1])
+        for inputs, outputs, _, begin, *_ in self._layers.tolist():
+            limit = math.sqrt(6 / (inputs + outputs))
+            end = begin + inputs * outputs + (outputs if self._bias else 0)
+            self._params[begin:end] = generator.uniform(-limit, limit, end - begin)
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -291,9 +290,10 @@ class Network:
             self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
-        # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
-        for name in ("diverged", "batch", "loss_sum", "hits"):
-            self._state.position[name] = 0
+        else:
+            # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
+            for name in ("diverged", "batch", "loss_sum", "hits"):
+                self._state.position[name] = 0
         fields = {name: getattr(optimizer, name, 0) for name in ("momentum", "nesterov", "beta1", "beta2", "epsilon")}
         fields |= self._settings(len(samples)) | {"optimizer": optimizer.code} | settings
         history = training.train(
