@@ -144,6 +144,7 @@ def _first_nonfinite(array: np.ndarray) -> int | None:
     flat = array.reshape(-1)
     for start in range(0, flat.size, _BLOCK):
         finite = np.isfinite(flat[start : start + _BLOCK])
-        if not finite.all():
-            return start + int(finite.argmin())
+        first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
+        if not finite[first]:
+            return start + int(first)
     return None

@@ -191,11 +191,12 @@ def default_threads() -> int:
     threads = usable_cpus()
     for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
         # OpenMP allows a list, one number a nesting level; the first is ours.
-        value = os.environ.get(name, "").split(",")[0].strip()
-        if value:
-            if not value.isdecimal() or int(value) < 1:
-                raise ValueError(f"{name}: got {value!r}; a whole number of 1 or more is accepted")
-            threads = min(threads, int(value))
+        value = os.environ.get(name)
+        first = value.split(",")[0].strip() if value else ""
+        if first:
+            if not first.isdecimal() or int(first) < 1:
+                raise ValueError(f"{name}: got {first!r}; a whole number of 1 or more is accepted")
+            threads = min(threads, int(first))
     return threads
 
 

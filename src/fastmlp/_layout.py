@@ -9,10 +9,10 @@ Network, training and the backends import it; it imports nothing of fastmlp.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,9 +30,7 @@ SETTINGS = _record(
     "validation_resident_at penalties_at norms_at validation_at",
     "momentum beta1 beta2 epsilon l1 l2",
 )
-_NO_SETTINGS: dict[str, Any] = dict.fromkeys(SETTINGS.names, 0)
 _PACKED_SETTINGS = struct.Struct("".join("q" if field[0].kind == "i" else "d" for field in SETTINGS.fields.values()))
-_LAYER_FIELDS: tuple[str, ...] = LAYER.names
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
 POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2_power")
 CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
@@ -50,8 +48,7 @@ _WIDE_CHUNK = 1024  # rows that go through a wide network together
 _SLABS_PER_LAYER = 16
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """One call of the kernels, laid out.
 
     Parameters
@@ -90,14 +87,21 @@ def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool)
     Returns
     -------
     ndarray of LAYER, shape (len(sizes) - 1,)
-        The layers; offsets into a workspace are still 0.
+        The layers, not to be written; offsets into a workspace are still 0.
     """
-    layers, at = [], 0
+    return _network_layers(tuple(sizes), tuple(activations), bias)
+
+
+@functools.lru_cache(maxsize=64)
+def _network_layers(sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool) -> np.ndarray:
+    rows, at = [], 0
     for inputs, outputs, activation in zip(sizes[:-1], sizes[1:], activations, strict=True):
         end = at + inputs * outputs
-        layers.append((inputs, outputs, activation, at, end if bias else -1, 0, 0, 0))
+        rows.append((inputs, outputs, activation, at, end if bias else -1, 0, 0, 0))
         at = end + (outputs if bias else 0)
-    return np.array(layers, LAYER)
+    layers = np.array(rows, LAYER)
+    layers.flags.writeable = False
+    return layers
 
 
 def parameter_count(layers: np.ndarray) -> int:
@@ -132,24 +136,40 @@ def plan(
     Plan
         The layout. It is the same for any number of threads, but for the threads' own parts of the workspace.
     """
-    # Laid out in dicts: NumPy takes longer to set one field of a record than Python to compute it.
-    offsets = [dict(zip(_LAYER_FIELDS, layer, strict=True)) for layer in layers.tolist()]
     narrow = is_narrow(layers, int(build["lanes"]), batch)
-    fields = _NO_SETTINGS | settings | {
+    records, slabs, fields, workspace, tallies = _laid_out(
+        layers.tobytes(), tuple(build.items()), narrow, batch, rows, validation_rows, threads, settled
+    )
+    # Packed by struct: NumPy takes five times as long to make a record of so many fields.
+    packed = np.frombuffer(_PACKED_SETTINGS.pack(*(fields | settings).values()), SETTINGS)
+    return Plan(records, slabs, packed, workspace, tallies)
+
+
+# Kept: a sweep trains networks of the same sizes on as many rows again and again, and a small training takes no
+# longer than this.
+@functools.lru_cache(maxsize=64)
+def _laid_out(
+    layers: bytes, about_build: tuple[tuple[str, Any], ...], narrow: bool, batch: int, rows: int, validation_rows: int,
+    threads: int, settled: bool,
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any], int, int]:
+    """Lay out a call: layers, slabs, the fields of its settings that follow from sizes, workspace and tallies."""
+    build = dict(about_build)
+    # Laid out in dicts: NumPy takes longer to set one field of a record than Python to compute it.
+    given = np.frombuffer(layers, LAYER)
+    offsets = [dict(zip(LAYER.names, layer, strict=True)) for layer in given.tolist()]
+    fields = dict.fromkeys(SETTINGS.names, 0) | {
         "rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads, "narrow": narrow,
-        "inputs": offsets[0]["inputs"], "outputs": offsets[-1]["outputs"], "parameters": parameter_count(layers),
+        "inputs": offsets[0]["inputs"], "outputs": offsets[-1]["outputs"], "parameters": parameter_count(given),
     }
     item = np.dtype(build["dtype"]).itemsize
     if narrow:
         workspace = _lay_out_narrow(offsets, fields, build, item, settled)
     else:
         workspace = _lay_out_wide(offsets, fields, build, item)
-    slabs = _slabs(offsets, narrow, int(build["tile_rows"]))
-    tallies = _lay_out_tallies(fields, len(slabs), int(build["row_block"]))
+    slabs = np.array(_slabs(offsets, narrow, int(build["tile_rows"])), SLAB)
     records = np.array([tuple(layer.values()) for layer in offsets], LAYER)
-    # Packed by struct: NumPy takes five times as long to make a record of so many fields.
-    packed = np.frombuffer(_PACKED_SETTINGS.pack(*fields.values()), SETTINGS)
-    return Plan(records, np.array(slabs, SLAB), packed, workspace, tallies)
+    slabs.flags.writeable = records.flags.writeable = False
+    return records, slabs, fields, workspace, _lay_out_tallies(fields, len(slabs), int(build["row_block"]))
 
 
 def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
@@ -159,8 +179,11 @@ def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
     up to 8 times faster than the other, and outside of them never by more than a fifth.
     """
     count = parameter_count(layers)
-    shapes = list(zip(layers["inputs"].tolist(), layers["outputs"].tolist(), strict=True))
-    fill = sum(i * o for i, o in shapes) / sum(i * _rounded_up(o, lanes) for i, o in shapes)
+    weights = lanes_taken = 0
+    for inputs, outputs, *_ in layers.tolist():
+        weights += inputs * outputs
+        lanes_taken += inputs * _rounded_up(outputs, lanes)
+    fill = weights / lanes_taken
     if batch < _NARROW_BATCH:
         return count <= _TINY
     return count <= _SMALL or (count <= _NARROW and fill < _POOR_FILL)

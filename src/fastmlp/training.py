@@ -71,11 +71,13 @@ class Samples:
         return 0 if self.x is None else len(self.x)
 
 
+_START = np.zeros(1, _layout.POSITION)
+_START["beta1_power"] = _START["beta2_power"] = 1.0
+
+
 def start_position() -> np.ndarray:
     """Make the position of a training that has not begun, a POSITION record of shape (1,)."""
-    position = np.zeros(1, _layout.POSITION)
-    position["beta1_power"] = position["beta2_power"] = 1.0
-    return position
+    return _START.copy()
 
 
 @dataclass
@@ -86,7 +88,7 @@ class OptimizerState:
     position: np.ndarray = field(default_factory=start_position)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Schedule:
     """What a training is to do: how long, in what batches, at what rate, on how many threads."""
 
@@ -105,7 +107,10 @@ def threads_for(layers: np.ndarray, rows: int, schedule: Schedule) -> int:
     """Decide how many threads a training takes: those asked for, or as many as have work enough."""
     if schedule.n_threads is not None:
         return schedule.n_threads
-    step = 3 * schedule.batch * sum(inputs * outputs for inputs, outputs, *_ in layers.tolist())
+    weights = 0
+    for inputs, outputs, *_ in layers.tolist():
+        weights += inputs * outputs
+    step = 3 * schedule.batch * weights
     if step * -(-rows // schedule.batch) * schedule.epochs < _LEAST_WORK:
         return 1
     return max(1, min(schedule.most_threads, step // _WORK_PER_THREAD))
@@ -283,8 +288,7 @@ def _history(
     epochs = len(record)
     if clock.diverged:
         epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
-    columns = record.view(np.float64).reshape(len(record), -1)[:epochs].T.copy()
-    fields = dict(zip(record.dtype.names, columns, strict=True))
+    fields = {name: record[name][:epochs] for name in record.dtype.names}
     if not settings["metric"][0]:
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"][0]:
