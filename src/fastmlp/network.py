@@ -294,8 +294,8 @@ class Network:
             # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
             for name in ("diverged", "batch", "loss_sum", "hits"):
                 self._state.position[name] = 0
-        fields = {name: getattr(optimizer, name, 0) for name in ("momentum", "nesterov", "beta1", "beta2", "epsilon")}
-        fields |= self._settings(len(samples)) | {"optimizer": optimizer.code} | settings
+        # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
+        fields = self._settings(len(samples)) | vars(optimizer) | {"optimizer": optimizer.code} | settings
         history = training.train(
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields
         )
