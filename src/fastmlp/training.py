@@ -288,7 +288,7 @@ def _history(
     epochs = len(record)
     if clock.diverged:
         epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
-    fields = {name: record[name][:epochs] for name in record.dtype.names}
+    fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
     if not settings["metric"][0]:
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"][0]:
