@@ -94,12 +94,12 @@ def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool)
 
 @functools.lru_cache(maxsize=64)
 def _network_layers(sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool) -> np.ndarray:
-    rows, at = [], 0
-    for inputs, outputs, activation in zip(sizes[:-1], sizes[1:], activations, strict=True):
-        end = at + inputs * outputs
-        rows.append((inputs, outputs, activation, at, end if bias else -1, 0, 0, 0))
-        at = end + (outputs if bias else 0)
-    layers = np.array(rows, LAYER)
+    layers = np.zeros(len(sizes) - 1, LAYER)
+    layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
+    weights = layers["inputs"] * layers["outputs"]
+    ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
+    layers["weights"] = np.concatenate(([0], ends[:-1]))
+    layers["bias"] = layers["weights"] + weights if bias else -1
     layers.flags.writeable = False
     return layers
 
