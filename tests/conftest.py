@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastmlp import _backend
+from fastmlp import _backend, _layout
 
 # The one table of tolerances: what is compared -> float32's and float64's.
 _TOLERANCES = MappingProxyType(
@@ -59,6 +59,12 @@ def from_bench():
     sys.path.remove(str(BENCH))
     for script in BENCH.glob("*.py"):
         sys.modules.pop(script.stem, None)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_layouts():
+    """Layouts that are kept were made by the rules of a test before, which may have changed them."""
+    _layout._laid_out.cache_clear()
 
 
 @pytest.fixture(params=_backend.NAMES)

@@ -135,6 +135,17 @@ def test_a_build_of_other_sources_is_refused(monkeypatch, field, value):
         _backend._load("baseline")
 
 
+def test_a_build_of_other_sources_fails_when_it_is_used_and_is_told_of(monkeypatch, capsys):
+    stale = SimpleNamespace(__name__="stale", sizes=lambda: _reference.sizes() | {"layer": 8})
+    monkeypatch.setattr(_backend, "_loaded", {})
+    monkeypatch.setattr(_backend.importlib, "import_module", lambda name: stale)
+    monkeypatch.delitem(_backend.missing, "baseline", raising=False)
+    with pytest.raises(ImportError, match="stale was built from other sources .*reinstall fastmlp"):
+        fastmlp.train([[0.0], [1.0]], [0, 1], epochs=1, backend="baseline")
+    fastmlp.show_config()
+    assert "  baseline: broken: fastmlp: stale was built from other sources" in capsys.readouterr().out
+
+
 def test_the_reference_serves_both_dtypes():
     assert _backend.kernels(np.dtype("float32"), "reference") is _backend.kernels(np.dtype("float64"), "reference")
     assert _backend.available()[0] == "reference"
@@ -156,6 +167,47 @@ def test_show_config_tells_versions_builds_and_threads(capsys, monkeypatch):
     assert [line.split(":")[0].strip() for line in lines[2:-1]] == list(reversed(_backend.NAMES))
     assert "  baseline: not built for this machine" in lines
     assert lines[-1] == f"threads: 1 (of {_backend.usable_cpus()} usable CPUs)"
+
+
+# ---- importing -------------------------------------------------------------------------------------------
+
+
+def test_importing_brings_no_more_than_every_call_needs():
+    # What NumPy brings along, some versions more than others, costs nothing here.
+    before = "import sys, numpy; known = set(sys.modules)"
+    done = in_new_process("print(*sorted(set(sys.modules) - known))", before)
+    assert done.returncode == 0, done.stderr
+    brought = set(done.stdout.split())
+    assert "fastmlp.network" in brought
+    assert not brought & {"safetensors", "concurrent.futures", "difflib", "json", "logging", "platform", "tempfile"}
+    kernels = {name for name in brought if name.startswith("fastmlp._kernels")}
+    build = _backend.available()[-1]
+    dtypes = () if build == _backend.REFERENCE else ("float32", "float64")
+    assert kernels == {_backend._module_name(build, dtype) for dtype in dtypes}
+
+
+def test_the_reference_needs_no_build():
+    code = "import sys; print([name for name in sys.modules if name.startswith('fastmlp._kernels')])"
+    assert in_new_process(code, FASTMLP_BACKEND="reference").stdout == "[]\n"
+
+
+def test_what_is_left_out_comes_when_it_is_asked_for(tmp_path):
+    code = f"""
+X, y = fastmlp.datasets.moons(200)
+net = fastmlp.train(X, y, hidden=3, epochs=2, seed=0, n_threads=2)
+net.save({str(tmp_path / "model")!r})
+assert (fastmlp.load({str(tmp_path / "model")!r}).params == net.params).all()
+for backend in fastmlp._backend.available():
+    fastmlp.train(X, y, hidden=3, epochs=1, seed=0, backend=backend)
+fastmlp.show_config()
+try:
+    fastmlp.train(X, y, activation="rleu")
+except ValueError as error:
+    print(error)
+"""
+    done = in_new_process(code)
+    assert done.returncode == 0, done.stderr
+    assert "did you mean 'relu'?" in done.stdout
 
 
 # ---- threads ---------------------------------------------------------------------------------------------

@@ -111,8 +111,11 @@ def _refuse_mixed_strings(values: Sequence[Any], argument: str) -> None:
 
 def converted(array: np.ndarray, dtype: Any, argument: str) -> np.ndarray:
     """Convert to an aligned C-contiguous array of `dtype`, without a copy where it already is; all finite."""
-    with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
-        result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        result = array
+    else:
+        with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
+            result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     if array.dtype.kind == "f":
         refuse_nonfinite(result, array, argument)
     return result
@@ -137,18 +140,11 @@ def refuse_nonfinite(array: np.ndarray, original: np.ndarray, argument: str) -> 
 
 
 def _first_nonfinite(array: np.ndarray) -> int | None:
-    """Find the flat index of the first NaN or infinity of a C-contiguous array, or None.
-
-    A NaN or an infinity makes any sum it is in NaN or infinite, so a finite sum proves a block finite in one
-    pass that allocates nothing; only a block whose sum is not finite (large values can do that too) is looked
-    at value by value.
-    """
+    """Find the flat index of the first NaN or infinity of a C-contiguous array, or None."""
     flat = array.reshape(-1)
-    with np.errstate(all="ignore"):
-        for start in range(0, flat.size, _BLOCK):
-            block = flat[start : start + _BLOCK]
-            if not np.isfinite(block.sum()):
-                found = np.flatnonzero(~np.isfinite(block))
-                if found.size:
-                    return start + int(found[0])
+    for start in range(0, flat.size, _BLOCK):
+        finite = np.isfinite(flat[start : start + _BLOCK])
+        first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
+        if not finite[first]:
+            return start + int(first)
     return None

@@ -2,6 +2,7 @@
 
 A build is one instruction set; each has a module a dtype. The best one that both the CPU and the operating system
 support is taken; `FASTMLP_BACKEND` forces one, and fails loudly if it is not there. ``"reference"`` is the NumPy twin.
+The build that is taken is loaded at once, another when it is asked for.
 
 Imports the layout, the reference and the built modules; Network and training import it.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import platform
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
@@ -52,10 +52,11 @@ def _module_name(instruction_set: str, dtype: str) -> str:
     return f"fastmlp._kernels_{dtype}_{instruction_set.replace('-', '_')}"
 
 
-def _load(instruction_set: str) -> dict[str, ModuleType]:
+def _load(instruction_set: str) -> dict[np.dtype, ModuleType]:
     """Load a build's modules, one a dtype, and compare its records with the layout's."""
-    modules = {dtype: importlib.import_module(_module_name(instruction_set, dtype)) for dtype in _DTYPES}
-    for dtype, module in modules.items():
+    modules = {}
+    for dtype in _DTYPES:
+        module = modules[np.dtype(dtype)] = importlib.import_module(_module_name(instruction_set, dtype))
         sizes = module.sizes()
         for name in ("layer", "slab", "settings", "epoch", "position"):
             expected = getattr(_layout, name.upper()).itemsize
@@ -69,9 +70,9 @@ def _load(instruction_set: str) -> dict[str, ModuleType]:
     return modules
 
 
-def _find() -> tuple[dict[str, dict[str, ModuleType]], dict[str, str]]:
-    """Load every build that this machine can run; for the others, say why not."""
-    loaded: dict[str, dict[str, ModuleType]] = {}
+def _find() -> tuple[list[str], dict[str, str]]:
+    """List every build that this machine can run, the best first; for the others, say why not."""
+    found: list[str] = []
     missing: dict[str, str] = {}
     for instruction_set in _REQUIREMENTS:
         lacking = _unsupported(instruction_set)
@@ -80,8 +81,8 @@ def _find() -> tuple[dict[str, dict[str, ModuleType]], dict[str, str]]:
         elif lacking:
             missing[instruction_set] = f"this machine lacks {', '.join(lacking)}"
         else:
-            loaded[instruction_set] = _load(instruction_set)
-    return loaded, missing
+            found.append(instruction_set)
+    return found, missing
 
 
 def _pick() -> str:
@@ -98,7 +99,7 @@ def _pick() -> str:
             f"fastmlp: no build of the kernels can be used ({reasons}); reinstall fastmlp with a C compiler, or set "
             "FASTMLP_BACKEND=reference to compute in NumPy"
         )
-    return next(iter(_builds))
+    return _builds[0]
 
 
 def resolve(backend: str, argument: str = "backend") -> str:
@@ -146,9 +147,18 @@ def kernels(dtype: np.dtype, backend: str | None = None) -> ModuleType:
     -------
     module
         A build of the kernels, or the reference: the same functions with the same signatures.
+
+    Raises
+    ------
+    ImportError
+        If the build cannot be loaded, or comes of other sources than this file.
     """
     name = in_use if backend is None else resolve(backend)
-    return _reference if name == REFERENCE else _builds[name][np.dtype(dtype).name]
+    if name == REFERENCE:
+        return _reference
+    if name not in _loaded:
+        _loaded[name] = _load(name)
+    return _loaded[name][np.dtype(dtype)]
 
 
 def available() -> tuple[str, ...]:
@@ -181,12 +191,24 @@ def default_threads() -> int:
     threads = usable_cpus()
     for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
         # OpenMP allows a list, one number a nesting level; the first is ours.
-        value = os.environ.get(name, "").split(",")[0].strip()
-        if value:
-            if not value.isdecimal() or int(value) < 1:
-                raise ValueError(f"{name}: got {value!r}; a whole number of 1 or more is accepted")
-            threads = min(threads, int(value))
+        value = os.environ.get(name)
+        first = value.split(",")[0].strip() if value else ""
+        if first:
+            if not first.isdecimal() or int(first) < 1:
+                raise ValueError(f"{name}: got {first!r}; a whole number of 1 or more is accepted")
+            threads = min(threads, int(first))
     return threads
+
+
+def _condition(name: str) -> str:
+    """Say whether a backend can be used: one that should be is loaded for that."""
+    if name in missing:
+        return missing[name]
+    try:
+        kernels(np.dtype(np.float64), name)
+    except ImportError as error:
+        return f"broken: {error}"
+    return "available"
 
 
 def show_config() -> None:
@@ -198,13 +220,16 @@ def show_config() -> None:
     >>> fastmlp.show_config()  # doctest: +ELLIPSIS
     fastmlp ...
     """
+    import platform  # here: nothing else needs it, and it takes as long to import as a build
+
     forced = os.environ.get("FASTMLP_BACKEND")
     print(f"fastmlp {__version__} (Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform})")
     print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if forced else ""))
     for name in reversed(NAMES):
-        print(f"  {name}: {missing.get(name, 'available')}")
+        print(f"  {name}: {_condition(name)}")
     print(f"threads: {default_threads()} (of {usable_cpus()} usable CPUs)")
 
 
 _builds, missing = _find()
 in_use = _pick()
+_loaded: dict[str, dict[np.dtype, ModuleType]] = {} if in_use == REFERENCE else {in_use: _load(in_use)}

@@ -9,9 +9,10 @@ Network, training and the backends import it; it imports nothing of fastmlp.
 
 from __future__ import annotations
 
+import functools
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ SETTINGS = _record(
     "validation_resident_at penalties_at norms_at validation_at",
     "momentum beta1 beta2 epsilon l1 l2",
 )
+_PACKED_SETTINGS = struct.Struct("".join("q" if field[0].kind == "i" else "d" for field in SETTINGS.fields.values()))
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
 POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2_power")
 CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
@@ -47,8 +49,7 @@ _SLABS_PER_LAYER = 16
 _MOST_SLAB_ROWS = 256
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """One call of the kernels, laid out.
 
     Parameters
@@ -87,27 +88,32 @@ def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool)
     Returns
     -------
     ndarray of LAYER, shape (len(sizes) - 1,)
-        The layers; offsets into a workspace are still 0.
+        The layers, not to be written; offsets into a workspace are still 0.
     """
+    return _network_layers(tuple(sizes), tuple(activations), bias)
+
+
+@functools.lru_cache(maxsize=64)
+def _network_layers(sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool) -> np.ndarray:
     layers = np.zeros(len(sizes) - 1, LAYER)
     layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
     weights = layers["inputs"] * layers["outputs"]
     ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
     layers["weights"] = np.concatenate(([0], ends[:-1]))
     layers["bias"] = layers["weights"] + weights if bias else -1
+    layers.flags.writeable = False
     return layers
 
 
 def parameter_count(layers: np.ndarray) -> int:
     """Count the parameters of a network."""
-    last = layers[-1]
-    end = last["bias"] + last["outputs"] if last["bias"] >= 0 else last["weights"] + last["inputs"] * last["outputs"]
-    return int(end)
+    inputs, outputs, _, weights, bias = layers[-1].item()[:5]
+    return bias + outputs if bias >= 0 else weights + inputs * outputs
 
 
 def plan(
     layers: np.ndarray, build: Mapping[str, Any], *, batch: int, rows: int, validation_rows: int = 0,
-    threads: int = 1, settled: bool = False, **settings: Any,
+    threads: int = 1, settled: bool = False, shuffle: bool = False, **settings: Any,
 ) -> Plan:
     """Lay out one call of the kernels.
 
@@ -123,6 +129,8 @@ def plan(
         How many threads make the call.
     settled : bool, default False
         Whether every step sees all rows in the same order, so that they may stay laid out.
+    shuffle : bool, default False
+        Whether the rows of a batch lie anywhere, and have to be gathered.
     **settings
         Further fields of SETTINGS.
 
@@ -131,22 +139,42 @@ def plan(
     Plan
         The layout. It is the same for any number of threads, but for the threads' own parts of the workspace.
     """
-    layers = layers.copy()
-    record = np.zeros(1, SETTINGS)
-    for name, value in settings.items():
-        record[name] = value
-    outputs = int(layers["outputs"][-1])
-    record["rows"], record["validation_rows"] = rows, validation_rows
-    record["batch"], record["threads"] = batch, threads
-    record["inputs"], record["outputs"], record["parameters"] = layers["inputs"][0], outputs, parameter_count(layers)
-    record["narrow"] = is_narrow(layers, int(build["lanes"]), batch)
+    narrow = is_narrow(layers, int(build["lanes"]), batch)
+    records, slabs, fields, workspace, tallies = _laid_out(
+        layers.tobytes(), tuple(build.items()), narrow, batch, rows, validation_rows, threads, settled,
+        shuffle,
+    )
+    # Packed by struct: NumPy takes five times as long to make a record of so many fields.
+    packed = np.frombuffer(_PACKED_SETTINGS.pack(*(fields | settings).values()), SETTINGS)
+    return Plan(records, slabs, packed, workspace, tallies)
+
+
+# Kept: a sweep trains networks of the same sizes on as many rows again and again, and a small training takes no
+# longer than this.
+@functools.lru_cache(maxsize=64)
+def _laid_out(
+    layers: bytes, about_build: tuple[tuple[str, Any], ...], narrow: bool, batch: int, rows: int, validation_rows: int,
+    threads: int, settled: bool, shuffle: bool,
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any], int, int]:
+    """Lay out a call: layers, slabs, the fields of its settings that follow from sizes, workspace and tallies."""
+    build = dict(about_build)
+    # Laid out in dicts: NumPy takes longer to set one field of a record than Python to compute it.
+    given = np.frombuffer(layers, LAYER)
+    offsets = [dict(zip(LAYER.names, layer, strict=True)) for layer in given.tolist()]
+    fields = dict.fromkeys(SETTINGS.names, 0) | {
+        "rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads, "narrow": narrow,
+        "shuffle": shuffle,
+        "inputs": offsets[0]["inputs"], "outputs": offsets[-1]["outputs"], "parameters": parameter_count(given),
+    }
     item = np.dtype(build["dtype"]).itemsize
-    if record["narrow"][0]:
-        workspace = _lay_out_narrow(layers, record, build, item, settled)
+    if narrow:
+        workspace = _lay_out_narrow(offsets, fields, build, item, settled)
     else:
-        workspace = _lay_out_wide(layers, record, build, item)
-    slabs = _slabs(layers, bool(record["narrow"][0]), int(build["tile_rows"]))
-    return Plan(layers, slabs, record, workspace, _lay_out_tallies(record, len(slabs), int(build["row_block"])))
+        workspace = _lay_out_wide(offsets, fields, build, item)
+    slabs = np.array(_slabs(offsets, narrow, int(build["tile_rows"])), SLAB)
+    records = np.array([tuple(layer.values()) for layer in offsets], LAYER)
+    slabs.flags.writeable = records.flags.writeable = False
+    return records, slabs, fields, workspace, _lay_out_tallies(fields, len(slabs), int(build["row_block"]))
 
 
 def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
@@ -156,23 +184,27 @@ def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
     up to 8 times faster than the other, and outside of them never by more than a fifth.
     """
     count = parameter_count(layers)
-    inputs, outputs = layers["inputs"], layers["outputs"]
-    fill = (inputs * outputs).sum() / (inputs * -(-outputs // lanes) * lanes).sum()
+    weights = lanes_taken = 0
+    for inputs, outputs, *_ in layers.tolist():
+        weights += inputs * outputs
+        lanes_taken += inputs * _rounded_up(outputs, lanes)
+    fill = weights / lanes_taken
     if batch < _NARROW_BATCH:
         return count <= _TINY
-    return count <= _SMALL or (count <= _NARROW and bool(fill < _POOR_FILL))
+    return count <= _SMALL or (count <= _NARROW and fill < _POOR_FILL)
 
 
 def _rounded_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _lay_out_narrow(layers: np.ndarray, record: np.ndarray, build: Mapping[str, Any], item: int, settled: bool) -> int:
+def _lay_out_narrow(
+    layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any], item: int, settled: bool,
+) -> int:
     """Fill in the offsets of a narrow network; returns the workspace's size."""
-    settings = record[0]
-    inputs, outputs, line = int(settings["inputs"]), int(settings["outputs"]), _LINE // item
-    sample = inputs + outputs + 1 + 3 + 2 * int(layers["outputs"].sum())
-    batch = int(settings["batch"])
+    inputs, outputs, line = settings["inputs"], settings["outputs"], _LINE // item
+    sample = inputs + outputs + 1 + 3 + 2 * sum(layer["outputs"] for layer in layers)
+    batch = settings["batch"]
     chunks = -(-batch // max(line, _NARROW_BYTES // item // sample // line * line))
     chunk = _rounded_up(-(-batch // chunks), line)
     settings["chunk"], settings["groups"] = chunk, min(chunks, _MOST_GROUPS)
@@ -182,35 +214,36 @@ def _lay_out_narrow(layers: np.ndarray, record: np.ndarray, build: Mapping[str, 
     settings["losses_at"] = private.take(3 * chunk)
     for layer in layers:
         layer["stride"] = chunk
-        layer["activations"] = private.take(int(layer["outputs"]) * chunk)
-        layer["deltas"] = private.take(int(layer["outputs"]) * chunk)
+        layer["activations"] = private.take(layer["outputs"] * chunk)
+        layer["deltas"] = private.take(layer["outputs"] * chunk)
 
     shared = _Cursor()
-    settings["groups_at"] = shared.take(int(settings["groups"]) * _rounded_up(int(settings["parameters"]), 16))
+    settings["groups_at"] = shared.take(settings["groups"] * _rounded_up(settings["parameters"], 16))
     for field, rows, stays in (
         ("resident_at", batch, settled),
-        ("validation_resident_at", int(settings["validation_rows"]), True),
+        ("validation_resident_at", settings["validation_rows"], True),
     ):
         size = -(-rows // chunk) * (inputs + outputs + 1) * chunk
         settings[field] = shared.take(size) if stays and 0 < size * item <= _RESIDENT_BYTES else -1
     return _private_parts(settings, shared, private, line)
 
 
-def _lay_out_wide(layers: np.ndarray, record: np.ndarray, build: Mapping[str, Any], item: int) -> int:
+def _lay_out_wide(
+    layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any], item: int,
+) -> int:
     """Fill in the offsets of a wide network; returns the workspace's size."""
-    settings = record[0]
     line = _LINE // item
-    chunk = min(_WIDE_CHUNK, _rounded_up(max(int(settings["batch"]), 1), int(build["row_block"])))
+    chunk = min(_WIDE_CHUNK, _rounded_up(max(settings["batch"], 1), int(build["row_block"])))
     settings["chunk"], settings["groups"] = chunk, 1
 
     shared = _Cursor()
     for layer in layers:
-        layer["stride"] = _stride(int(layer["outputs"]), line)
-        layer["activations"] = shared.take(int(layer["stride"]) * chunk)
-        layer["deltas"] = shared.take(int(layer["stride"]) * chunk)
+        layer["stride"] = _stride(layer["outputs"], line)
+        layer["activations"] = shared.take(layer["stride"] * chunk)
+        layer["deltas"] = shared.take(layer["stride"] * chunk)
 
     private = _Cursor()
-    block = int(settings["outputs"]) * int(build["row_block"])
+    block = settings["outputs"] * int(build["row_block"])
     settings["packed_at"] = private.take(int(build["pack_reals"]))
     settings["outputs_at"] = private.take(block)
     settings["output_deltas_at"] = private.take(block)
@@ -218,10 +251,10 @@ def _lay_out_wide(layers: np.ndarray, record: np.ndarray, build: Mapping[str, An
     settings["losses_at"] = private.take(3 * int(build["row_block"]))
     settings["labels_at"] = private.take(int(build["row_block"]))
     if settings["shuffle"]:
-        threads, inputs = int(settings["threads"]), int(settings["inputs"])
+        threads, inputs = settings["threads"], settings["inputs"]
         settings["inputs_stride"] = _stride(inputs, line)
         blocks = -(-(chunk // int(build["row_block"])) // threads)
-        settings["inputs_at"] = private.take(int(settings["inputs_stride"]) * blocks * int(build["row_block"]))
+        settings["inputs_at"] = private.take(settings["inputs_stride"] * blocks * int(build["row_block"]))
         slab_rows = _slab_rows(inputs, int(build["tile_rows"]))
         settings["slab_inputs_at"] = private.take(slab_rows * chunk if threads > 1 else 0)
     settings["resident_at"] = settings["validation_resident_at"] = -1
@@ -246,27 +279,27 @@ class _Cursor:
         return begin
 
 
-def _private_parts(settings: np.void, shared: _Cursor, private: _Cursor, line: int) -> int:
+def _private_parts(settings: dict[str, Any], shared: _Cursor, private: _Cursor, line: int) -> int:
     """Put the threads' own parts behind the shared one, a cache line apart from each other."""
     settings["private_at"] = _rounded_up(shared.at, line)
     settings["private_size"] = _rounded_up(private.at, line) + line
-    return int(settings["private_at"] + settings["threads"] * settings["private_size"])
+    return settings["private_at"] + settings["threads"] * settings["private_size"]
 
 
-def _slabs(layers: np.ndarray, narrow: bool, tile_rows: int) -> np.ndarray:
+def _slabs(layers: list[dict[str, int]], narrow: bool, tile_rows: int) -> list[tuple[int, ...]]:
     """Cut each layer's weights into slabs of whole rows; the biases go with the last one."""
     slabs: list[tuple[int, ...]] = []
     for number, layer in enumerate(layers):
-        inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
+        inputs, outputs = layer["inputs"], layer["outputs"]
         rows = inputs if narrow else _slab_rows(inputs, tile_rows)
         for first in range(0, inputs, rows):
             count = min(rows, inputs - first)
-            begin = int(layer["weights"]) + first * outputs
+            begin = layer["weights"] + first * outputs
             end = begin + count * outputs
             if first + count == inputs and layer["bias"] >= 0:
                 end += outputs
             slabs.append((number, first, count, begin, end, count * outputs, count * outputs))
-    return np.array(slabs, SLAB)
+    return slabs
 
 
 def _slab_rows(inputs: int, tile_rows: int) -> int:
@@ -274,14 +307,13 @@ def _slab_rows(inputs: int, tile_rows: int) -> int:
     return min(_MOST_SLAB_ROWS, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
 
 
-def _lay_out_tallies(record: np.ndarray, slabs: int, row_block: int) -> int:
+def _lay_out_tallies(settings: dict[str, Any], slabs: int, row_block: int) -> int:
     """Fill in where sums of losses, penalties and norms go; returns how many numbers they take."""
-    settings = record[0]
-    narrow, chunk = bool(settings["narrow"]), int(settings["chunk"])
+    narrow, chunk = settings["narrow"], settings["chunk"]
     cursor = _Cursor()
-    cursor.take(2 * (int(settings["groups"]) if narrow else -(-int(settings["batch"]) // row_block)))
+    cursor.take(2 * (settings["groups"] if narrow else -(-settings["batch"] // row_block)))
     settings["penalties_at"] = cursor.take(2 * slabs)
     settings["norms_at"] = cursor.take(slabs)
-    checked = max(int(settings["validation_rows"]), int(settings["rows"]))
+    checked = max(settings["validation_rows"], settings["rows"])
     settings["validation_at"] = cursor.take(2 * -(-checked // (chunk if narrow else row_block)))
     return cursor.at

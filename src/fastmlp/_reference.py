@@ -208,10 +208,13 @@ def _outputs_of_layers(network: list[_Layer], x: np.ndarray) -> list[np.ndarray]
 
 
 @_quietly
-def forward(outputs, parameters, workspace, layers, settings, x, rows):
-    """outputs = f_L(... f_1(x W_1 + b_1) ...)."""
+def forward(outputs, parameters, workspace, layers, settings, x, rows) -> bool:
+    """outputs = f_L(... f_1(x W_1 + b_1) ...); False, and outputs of no meaning, where x is not finite."""
+    if not np.isfinite(x).all():
+        return False
     network = _layers_of(parameters, layers)
     outputs[:] = _activate(_outputs_of_layers(network, x)[-1], network[-1].activation)
+    return True
 
 
 def _penalty(network: list[_Layer], settings: SimpleNamespace) -> float:

@@ -8,7 +8,6 @@ Every message is one line: "argument: what came; what is accepted; what to do".
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Iterable
@@ -83,6 +82,8 @@ def choice(value: Any, known: Iterable[str], argument: str) -> str:
         )
     if value in names:
         return str(value)
+    import difflib  # here: only a mistake needs it
+
     nearest = difflib.get_close_matches(value.lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"{argument}: got {value!r}, expected one of {listing(names)}{hint}")
@@ -119,14 +120,14 @@ def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = 
     >>> whole(np.int64(3), "epochs")
     3
     """
-    accepted = f"a whole number of at least {minimum}"
-    if maximum is not None:
-        accepted += f" and at most {maximum}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected {accepted}")
-    if value < minimum or (maximum is not None and value > maximum):
-        raise ValueError(f"{argument}: got {int(value)}, expected {accepted}")
-    return int(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
+        if value >= minimum and (maximum is None or value <= maximum):
+            return int(value)
+        error, got = ValueError, f"{int(value)}"
+    else:
+        error, got = TypeError, f"{value!r} ({type(value).__name__})"
+    limit = "" if maximum is None else f" and at most {maximum}"
+    raise error(f"{argument}: got {got}, expected a whole number of at least {minimum}{limit}")
 
 
 def number(
@@ -169,19 +170,22 @@ def number(
     >>> number(1, "learning_rate")
     1.0
     """
-    accepted = "a finite number " + (f"of at least {minimum:g}" if above is None else f"above {above:g}")
-    if below is not None:
-        accepted += f" and below {below:g}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected {accepted}")
-    try:
-        real = float(value)
-    except OverflowError as error:  # an integer past the largest float
-        raise ValueError(f"{argument}: got an integer past every float, expected {accepted}") from error
-    reaches = real >= minimum if above is None else real > above
-    if not (math.isfinite(real) and reaches and (below is None or real < below)):
-        raise ValueError(f"{argument}: got {real!r}, expected {accepted}")
-    return real
+    # float stands before Real, an abstract class, because asking that one takes longer than all the rest.
+    if isinstance(value, (float, numbers.Real)) and not isinstance(value, (bool, np.bool_)):
+        try:
+            real = float(value)
+        except OverflowError:  # an integer past the largest float
+            error, got = ValueError, "an integer past every float"
+        else:
+            reaches = real >= minimum if above is None else real > above
+            if math.isfinite(real) and reaches and (below is None or real < below):
+                return real
+            error, got = ValueError, repr(real)
+    else:
+        error, got = TypeError, f"{value!r} ({type(value).__name__})"
+    accepted = f"of at least {minimum:g}" if above is None else f"above {above:g}"
+    limit = "" if below is None else f" and below {below:g}"
+    raise error(f"{argument}: got {got}, expected a finite number {accepted}{limit}")
 
 
 def flag(value: Any, argument: str) -> bool:

@@ -113,13 +113,13 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: s
         choice(loss, LOSSES, "loss")
     array = _target_array(y, rows)
     kind = _kind(array, loss, _is_categorical(y))
-    classes = _classes(array, kind)
+    classes, indices = _classes(array, kind)
     chosen = LOSSES[loss or _default_loss(array, kind, classes)]
     _refuse_kind(kind, classes, chosen)
     outputs = _output_count(array, classes, chosen)
     squeeze = kind == "real" and array.ndim == 1
     known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze)
-    return Targets(known, _coded(array, dtype, known))
+    return Targets(known, _coded(array, dtype, known) if indices is None else _coded_classes(indices, dtype, known))
 
 
 def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
@@ -285,7 +285,8 @@ def _is_integer(label: Any) -> bool:
 
 def _is_categorical(y: Any) -> bool:
     """Tell whether y is a pandas categorical, which holds labels even where they are floats."""
-    return getattr(getattr(y, "dtype", None), "name", None) == "category"
+    # NumPy composes a dtype's name whenever it is asked for it, and knows no categories.
+    return not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "name", None) == "category"
 
 
 def _kind(array: np.ndarray, loss: str | None, categorical: bool) -> str:
@@ -339,16 +340,20 @@ def _refuse_not_binary(array: np.ndarray) -> None:
         )
 
 
-def _classes(array: np.ndarray, kind: str) -> np.ndarray | None:
-    """List the classes that targets of this kind hold: sorted unique labels, or the columns' numbers."""
+def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """List the classes that targets of this kind hold (sorted labels, or columns' numbers), and the class of each row.
+
+    Either is None where the kind has none, or where it is not known yet.
+    """
     if kind == "one_hot":
-        return np.arange(array.shape[1])
+        return np.arange(array.shape[1]), None
     if kind != "labels":
-        return None
-    classes = np.unique(array)
+        return None, None
+    labels = array.reshape(-1)
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
-    return classes
+    return classes, classes.searchsorted(labels)
 
 
 def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:
@@ -416,13 +421,14 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
             row = int(good.argmin())
             raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
         return array.argmax(axis=1)
-    labels, inverse = np.unique(array.reshape(-1), return_inverse=True)
+    rows = array.reshape(-1)
+    labels = np.unique(rows)
     index = {label: position for position, label in enumerate(classes.tolist())}
-    indices = np.array([index.get(label, -1) for label in labels.tolist()])[inverse.reshape(-1)]
+    indices = np.array([index.get(label, -1) for label in labels.tolist()])[labels.searchsorted(rows)]
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
-            f"y: got the unknown label {array.reshape(-1).tolist()[row]!r} at row {row}; the network knows "
+            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
             f"{listing(classes.tolist())}"
         )
     return indices

@@ -9,7 +9,7 @@ Every message is one line: "argument: what came; what is accepted; what to do".
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _AUTO_BATCH = 200
+_DEFAULT_OPTIMIZERS = {name: kind() for name, kind in OPTIMIZERS.items()}
 
 
 def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
@@ -216,7 +217,7 @@ def seed(value: Any) -> int:
     2017
     """
     if value is None:
-        return secrets.randbits(63)
+        return int.from_bytes(os.urandom(8), "little") >> 1
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 
@@ -250,7 +251,7 @@ def optimizer(value: Any) -> SGD | Adam:
     if isinstance(value, type) and value in OPTIMIZERS.values():
         name = value.__name__
         raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
-    return OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]()
+    return _DEFAULT_OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
 
 
 def learning_rate(value: Any, optimizer: SGD | Adam, dtype: Any = np.float64) -> float:

@@ -7,19 +7,21 @@ examples, plotting and the command line import it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastmlp import _backend, _files, _layout, _validate, training
+from fastmlp import _backend, _layout, _validate, training
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.history import History
 from fastmlp.optimizers import SGD, Adam
 
 _NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
+_FEW_ROWS = 8  # up to which a prediction has a plan of its own, whose workspace is small enough to be kept
 
 
 class Network:
@@ -132,11 +134,13 @@ class Network:
         self._asked_backend = backend
         self._kernels = _backend.kernels(self.dtype, backend)
         self.backend = backend or _backend.in_use
-        self._forward_plan = self._plan(_FORWARD_ROWS, _FORWARD_ROWS)
+        self._forward_plans: dict[int, _layout.Plan] = {}
+        # Each prediction takes one and gives it back: pop and append are atomic, so no two threads share one.
+        self._workspaces: list[np.ndarray] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this machine's build, and views, which would come back as copies."""
-        own = ("_kernels", "_forward_plan", "_layers", "backend", "weights", "biases")
+        own = ("_kernels", "_forward_plans", "_workspaces", "_layers", "backend", "weights", "biases")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -151,8 +155,13 @@ class Network:
         self._params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
         if values is not None:
             self._params[:] = values
-        self.weights: tuple[np.ndarray, ...] = tuple(map(self._weights_of, self._layers))
-        self.biases: tuple[np.ndarray, ...] = tuple(map(self._bias_of, self._layers)) if self._bias else ()
+        weights, biases = [], []
+        for inputs, outputs, _, at, bias_at, *_ in self._layers.tolist():
+            weights.append(self._params[at : at + inputs * outputs].reshape(inputs, outputs))
+            if self._bias:
+                biases.append(self._params[bias_at : bias_at + outputs])
+        self.weights: tuple[np.ndarray, ...] = tuple(weights)
+        self.biases: tuple[np.ndarray, ...] = tuple(biases)
 
     @property
     def params(self) -> np.ndarray:
@@ -166,20 +175,12 @@ class Network:
             raise ValueError(f"params: got shape {values.shape}; {self._params.shape} is accepted")
         self._params[:] = values
 
-    def _weights_of(self, layer: np.void) -> np.ndarray:
-        begin, inputs, outputs = (int(layer[name]) for name in ("weights", "inputs", "outputs"))
-        return self.params[begin : begin + inputs * outputs].reshape(inputs, outputs)
-
-    def _bias_of(self, layer: np.void) -> np.ndarray:
-        return self.params[int(layer["bias"]) : int(layer["bias"] + layer["outputs"])]
-
     def _initialize(self) -> None:
-        generator = np.random.default_rng(self.seed)
-        for number, weights in enumerate(self.weights):
-            limit = np.sqrt(6 / sum(weights.shape))
-            weights[:] = generator.uniform(-limit, limit, weights.shape)
-            if self._bias:
-                self.biases[number][:] = generator.uniform(-limit, limit, weights.shape[1])
+        generator = np.random.Generator(np.random.PCG64(self.seed))
+        for inputs, outputs, _, begin, *_ in self._layers.tolist():
+            limit = math.sqrt(6 / (inputs + outputs))
+            end = begin + inputs * outputs + (outputs if self._bias else 0)
+            self._params[begin:end] = generator.uniform(-limit, limit, end - begin)
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -289,11 +290,12 @@ class Network:
             self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
-        # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
-        for name in ("diverged", "batch", "loss_sum", "hits"):
-            self._state.position[name] = 0
-        fields = {name: getattr(optimizer, name, 0) for name in ("momentum", "nesterov", "beta1", "beta2", "epsilon")}
-        fields |= self._settings(len(samples)) | {"optimizer": optimizer.code} | settings
+        else:
+            # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
+            for name in ("diverged", "batch", "loss_sum", "hits"):
+                self._state.position[name] = 0
+        # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
+        fields = self._settings(len(samples)) | vars(optimizer) | {"optimizer": optimizer.code} | settings
         history = training.train(
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields
         )
@@ -303,12 +305,29 @@ class Network:
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output layer's activations, shape (rows, outputs)."""
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        plan = self._forward_plan
-        outputs = np.empty((len(X), self.sizes[-1]), self.dtype)
-        workspace = training.aligned_zeros(plan.workspace, self.dtype)
-        self._kernels.forward(outputs, self.params, workspace, plan.layers, plan.settings, X, len(X))
+        if not self._is_as_kernels_read(X):
+            X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        rows = len(X)
+        outputs = np.empty((rows, self.sizes[-1]), self.dtype)
+        batch = _FEW_ROWS if rows <= _FEW_ROWS else _FORWARD_ROWS
+        plan = self._forward_plans.get(batch) or self._forward_plans.setdefault(batch, self._plan(batch, batch))
+        workspaces = self._workspaces if batch == _FEW_ROWS else []
+        try:
+            workspace = workspaces.pop()
+        except IndexError:
+            workspace = training.aligned_empty(plan.workspace, self.dtype)
+        if not self._kernels.forward(outputs, self._params, workspace, plan.layers, plan.settings, X, rows):
+            _validate.features(X)  # says where it is not finite
+        workspaces.append(workspace)
         return outputs
+
+    def _is_as_kernels_read(self, X: Any) -> bool:
+        """Tell whether X passes the door as it is, but for its numbers, whose finiteness the kernels look at."""
+        if type(X) is not np.ndarray or X.dtype != self.dtype or X.ndim != 2:
+            return False
+        rows, columns = X.shape
+        flags = X.flags
+        return rows > 0 and columns == self.sizes[0] and flags.c_contiguous and flags.aligned
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels or numbers.
@@ -329,13 +348,13 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used, such as with another number of columns.
         """
-        outputs = self._outputs(X)
-        if self.classes_ is not None:
-            chosen = outputs[:, 0] > 0.5 if self._task.outputs == 1 else outputs.argmax(axis=1)
-            return self.classes_[chosen.astype(np.intp)]
-        if self._task.kind == "multilabel":
+        outputs, task = self._outputs(X), self._task
+        if task.classes is not None:
+            chosen = (outputs[:, 0] > 0.5).astype(np.intp) if task.outputs == 1 else outputs.argmax(axis=1)
+            return task.classes[chosen]
+        if task.kind == "multilabel":
             return (outputs > 0.5).astype(np.int64)
-        return outputs[:, 0] if self._task.squeeze else outputs
+        return outputs[:, 0] if task.squeeze else outputs
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
@@ -361,8 +380,8 @@ class Network:
                 "'cross_entropy' or 'binary_cross_entropy' is needed; forward(X)[-1] gives the outputs as they are"
             )
         outputs = self._outputs(X)
-        if self.classes_ is not None and self._task.outputs == 1:
-            return np.hstack((1 - outputs, outputs))
+        if self._task.outputs == 1 and self._task.classes is not None:
+            return np.concatenate((1 - outputs, outputs), axis=1)
         return outputs
 
     def forward(self, X: Any) -> list[np.ndarray]:
@@ -535,6 +554,8 @@ class Network:
         OSError
             If the file cannot be written.
         """
+        from fastmlp import _files  # here: only files need safetensors, a tenth of what importing fastmlp would take
+
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
@@ -572,6 +593,8 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     OSError
         If the file cannot be read.
     """
+    from fastmlp import _files  # as in `Network.save`
+
     parameters, known = _files.read(path)
     try:
         if len(known["sizes"]) < 2 or len(known["activations"]) != len(known["sizes"]) - 1:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastmlp import _layout
 from fastmlp.history import History
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SLICE_SECONDS = 0.05
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
@@ -68,11 +71,13 @@ class Samples:
         return 0 if self.x is None else len(self.x)
 
 
+_START = np.zeros(1, _layout.POSITION)
+_START["beta1_power"] = _START["beta2_power"] = 1.0
+
+
 def start_position() -> np.ndarray:
     """Make the position of a training that has not begun, a POSITION record of shape (1,)."""
-    position = np.zeros(1, _layout.POSITION)
-    position["beta1_power"] = position["beta2_power"] = 1.0
-    return position
+    return _START.copy()
 
 
 @dataclass
@@ -83,7 +88,7 @@ class OptimizerState:
     position: np.ndarray = field(default_factory=start_position)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Schedule:
     """What a training is to do: how long, in what batches, at what rate, on how many threads."""
 
@@ -102,7 +107,10 @@ def threads_for(layers: np.ndarray, rows: int, schedule: Schedule) -> int:
     """Decide how many threads a training takes: those asked for, or as many as have work enough."""
     if schedule.n_threads is not None:
         return schedule.n_threads
-    step = 3 * schedule.batch * int((layers["inputs"] * layers["outputs"]).sum())
+    weights = 0
+    for inputs, outputs, *_ in layers.tolist():
+        weights += inputs * outputs
+    step = 3 * schedule.batch * weights
     if step * -(-rows // schedule.batch) * schedule.epochs < _LEAST_WORK:
         return 1
     return max(1, min(schedule.most_threads, step // _WORK_PER_THREAD))
@@ -136,7 +144,7 @@ def train(
     History
         One entry an epoch.
     """
-    rows, first = len(samples), int(state.position["epoch"][0])
+    rows, first = len(samples), state.position["epoch"].item()
     shuffled = schedule.shuffle and schedule.batch < rows
     threads = threads_for(layers, rows, schedule)
     plan = _layout.plan(
@@ -145,29 +153,45 @@ def train(
         epochs=first + schedule.epochs, **settings,
     )
     record = np.empty(schedule.epochs, _layout.EPOCH)
-    for name in record.dtype.names:
-        record[name] = np.nan
+    record.view(np.float64).fill(np.nan)
     record["learning_rate"] = schedule.learning_rate
     control = np.zeros(_layout.CONTROL_WORDS, np.int64)
     arguments = (
-        parameters, state.slots, np.zeros_like(parameters), np.zeros(plan.tallies),
+        parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
         aligned_zeros(plan.workspace, parameters.dtype), record, state.position, control,
         np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
         samples.x, samples.y, validation.x, validation.y,
     )
-    clock = _Clock(schedule, first, -(-rows // schedule.batch))
-    pool = ThreadPoolExecutor(threads - 1, "fastmlp") if threads > 1 else nullcontext()
-    with pool as workers:
+    clock = _Clock(schedule, state.position, -(-rows // schedule.batch))
+    with _pool(threads - 1) as workers:
         frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, record)
-    return _history(record, clock, frames, plan.settings[0], bool(state.position["diverged"][0]))
+    return _history(record, clock, frames, plan.settings)
+
+
+def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Make the threads beside this one; they end with the context."""
+    if not helpers:
+        return nullcontext()
+    # Imported here: it would be a tenth of what importing fastmlp takes, and a small training needs none.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(helpers, "fastmlp")
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """Zeros that begin on a cache line, so that no vector lies across two."""
-    item = np.dtype(dtype).itemsize
-    whole = np.zeros(size + 64 // item, dtype)
-    first = -whole.ctypes.data % 64 // item
-    return whole[first : first + size]
+    return _aligned(np.zeros(size + 64 // dtype.itemsize, dtype), size)
+
+
+def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
+    """Numbers of any value, from a cache line on."""
+    return _aligned(np.empty(size + 64 // dtype.itemsize, dtype), size)
+
+
+def _aligned(array: np.ndarray, size: int) -> np.ndarray:
+    """Leave out what lies before a cache line begins, and past `size` numbers."""
+    first = -array.ctypes.data % 64 // array.itemsize
+    return array[first : first + size]
 
 
 def _run(
@@ -175,20 +199,19 @@ def _run(
     helpers: int, record: np.ndarray,
 ) -> list[tuple[int, np.ndarray]]:
     """Call the kernels until the last epoch; returns the frames that were asked for."""
-    parameters, position = arguments[0], arguments[6]
+    parameters = arguments[0]
     frames = []
     if 0 in schedule.frames:
         frames.append((0, parameters.copy()))
-    while not clock.done(position):
-        steps = clock.next_steps(position)
+    while not clock.done:
+        steps = clock.next_steps()
         started = perf_counter()
         _call(kernels, arguments, steps, workers, helpers)
-        clock.passed(position, perf_counter() - started)
-        epoch = clock.epochs_behind(position)
-        if position["batch"][0] == 0 and epoch in clock.stops and epoch > 0:
-            frames.append((epoch, parameters.copy()))
+        clock.passed(perf_counter() - started)
+        if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
+            frames.append((clock.epoch, parameters.copy()))
         if schedule.progress is not None:
-            _report(schedule, record, epoch, arguments[11])
+            _report(schedule, record, clock.epoch, arguments[11])
     return frames
 
 
@@ -219,57 +242,63 @@ def _report(schedule: Schedule, record: np.ndarray, epoch: int, settings: np.nda
 class _Clock:
     """Cuts a training into calls of about SLICE_SECONDS, and shares the time out over the epochs."""
 
-    def __init__(self, schedule: Schedule, first: int, batches: int) -> None:
-        self.first, self.epochs, self.batches = first, schedule.epochs, batches
+    def __init__(self, schedule: Schedule, position: np.ndarray, batches: int) -> None:
+        self.epochs, self.batches = schedule.epochs, batches
         self.stops = sorted(set(schedule.frames))
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
-        self.before = 0
+        self._position, self._first = position, position["epoch"].item()
+        self._read()
 
-    def epochs_behind(self, position: np.ndarray) -> int:
-        return int(position["epoch"][0]) - self.first
+    def _read(self) -> None:
+        """Read how far the kernels have come: whole epochs, batches of the next one, steps in all."""
+        epoch, self.batch, _, diverged = self._position.item()[:4]
+        self.epoch = epoch - self._first
+        self.steps = self.epoch * self.batches + self.batch
+        self.diverged = bool(diverged)
+        self.done = self.diverged or self.epoch >= self.epochs
 
-    def steps_behind(self, position: np.ndarray) -> int:
-        return self.epochs_behind(position) * self.batches + int(position["batch"][0])
-
-    def done(self, position: np.ndarray) -> bool:
-        return bool(position["diverged"][0]) or self.epochs_behind(position) >= self.epochs
-
-    def next_steps(self, position: np.ndarray) -> int:
+    def next_steps(self) -> int:
         """Give the next call its steps: the budget, but not past the next frame."""
-        self.before = self.steps_behind(position)
-        stop = next((stop for stop in self.stops if stop * self.batches > self.before), self.epochs)
-        return max(1, min(self.budget, stop * self.batches - self.before))
+        stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
+        return max(1, min(self.budget, stop * self.batches - self.steps))
 
-    def passed(self, position: np.ndarray, seconds: float) -> None:
+    def passed(self, seconds: float) -> None:
         """Share a call's time out over its epochs, and set the next one's budget."""
-        after = max(self.steps_behind(position), self.before + 1)
-        steps = after - self.before
-        epochs = np.arange(self.before // self.batches, min(-(-after // self.batches), self.epochs))
-        overlap = np.minimum(after, (epochs + 1) * self.batches) - np.maximum(self.before, epochs * self.batches)
-        self.seconds[epochs] += seconds / steps * overlap
+        before = self.steps
+        self._read()
+        after = max(self.steps, before + 1)
+        steps = after - before
+        first, end = before // self.batches, min(-(-after // self.batches), self.epochs)
+        share = seconds / steps
+        if end - first == 1:
+            self.seconds[first] += seconds
+        else:
+            self.seconds[first] += share * ((first + 1) * self.batches - before)
+            self.seconds[first + 1 : end - 1] += share * self.batches
+            self.seconds[end - 1] += share * (after - (end - 1) * self.batches)
         wanted = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
         self.budget = max(1, min(wanted, _MOST_GROWTH * max(self.budget, steps)))
 
 
 def _history(
-    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.void, diverged: bool
+    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.ndarray
 ) -> History:
     """Make a history of what the kernels wrote down."""
     epochs = len(record)
-    if diverged:
+    if clock.diverged:
         epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
     fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
-    if not settings["metric"]:
+    if not settings["metric"][0]:
         fields["accuracy"] = fields["val_accuracy"] = None
-    if not settings["validation_rows"]:
+    if not settings["validation_rows"][0]:
         fields["val_loss"] = fields["val_accuracy"] = None
     return History(**fields, seconds=clock.seconds[:epochs].copy(), frames=frames)
 
 
 def warn_of_divergence(state: OptimizerState, parameters: np.ndarray) -> None:
     """Warn where a training ended in a loss or in parameters that are not finite."""
-    diverged, finite = bool(state.position["diverged"][0]), bool(np.isfinite(parameters).all())
+    diverged, finite = bool(state.position["diverged"][0]), np.isfinite(parameters).all()
     if finite and not diverged:
         return
     epoch = int(state.position["epoch"][0])

@@ -204,17 +204,16 @@ def shuffle(order, int64_t seed, int64_t epoch, Py_ssize_t size):
         shuffle_rows(out, seed, epoch, size)
 
 
-def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows):
+def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows) -> bool:
     # outputs (rows, outputs), x (rows, inputs)
-    """outputs = f_L(... f_1(x W_1 + b_1) ...)."""
+    """outputs = f_L(... f_1(x W_1 + b_1) ...); False, and outputs of no meaning, where x is not finite."""
     cdef Job job = job_of(parameters, None, None, None, workspace, layers, None, settings, 0)
     cdef Samples samples = samples_of(x, None, None, job.settings, rows)
     cdef real* out = reals(outputs)
+    cdef bint finite
     with nogil:
-        if job.settings.narrow:
-            narrow_outputs(&job, out, &samples)
-        else:
-            wide_outputs(&job, out, &samples)
+        finite = outputs_of(&job, out, &samples)
+    return finite
 
 
 def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> tuple:
