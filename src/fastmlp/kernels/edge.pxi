@@ -128,7 +128,8 @@ def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs
     if packed == NULL:
         raise MemoryError()
     with nogil:
-        product_forward(out, outputs, given, inputs, weights, bias, activation, packed, rows, inputs, outputs, False)
+        product_forward(out, outputs, given, inputs, weights, bias, activation, packed, rows, inputs, outputs, False,
+                        NULL)
     PyMem_Free(packed)
 
 

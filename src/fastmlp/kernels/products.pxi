@@ -289,6 +289,15 @@ cdef inline Panel panel_at(real* c, Index c_stride, Index columns, bint padded) 
     return panel
 
 
+cdef inline void set_claims(Panel* panel, const Claims* claims, Index place) noexcept nogil:
+    """Claim with every tile of a panel, which begins `place` numbers behind the claims."""
+    cdef int claim
+    if claims != NULL:
+        panel.claims.count = claims.count
+        for claim in range(claims.count):
+            panel.claims.at[claim] = claims.at[claim] + place
+
+
 cdef inline Index panel_columns(Index remaining) noexcept nogil:
     """Columns of the next panel: whole vectors, at most TILE_VECTORS, evenly shared out."""
     return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, TILE_VECTORS) * LANES)
@@ -296,7 +305,8 @@ cdef inline Index panel_columns(Index remaining) noexcept nogil:
 
 cdef void forward_panel(
     real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation, real* packed,
-    Index rows, Index depth, Index columns, Index outputs, bint first, bint last, bint padded,
+    Index rows, Index depth, Index columns, Index outputs, bint first, bint last, bint padded, const Claims* claims,
+    Index place,
 ) noexcept nogil:
     # y (rows, columns), x (rows, depth), w (depth, columns) of rows `outputs` long, b (columns,) or NULL
     """y = x w + b, or added to y where this block of the depth is not the first; y = f(y) where it is the last."""
@@ -309,6 +319,8 @@ cdef void forward_panel(
         panel.start = FROM_COLUMN_BIAS
         panel.bias = packed + depth * width
         pack(packed + depth * width, b, 0, 1, columns, width)
+    if first:
+        set_claims(&panel, claims, place)
     panel_product(&panel, x, x_stride, 1, packed, width, rows, depth)
     if last:
         activate_rows(y, rows, y_stride, width if padded else columns, activation)
@@ -316,9 +328,10 @@ cdef void forward_panel(
 
 cdef void product_forward(
     real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation,
-    real* packed, Index rows, Index inputs, Index outputs, bint padded,
+    real* packed, Index rows, Index inputs, Index outputs, bint padded, const Claims* claims,
 ) noexcept nogil:
-    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,)
+    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,);
+    # claims of y, or NULL
     """y = f(x w + b), outputs along the lanes."""
     cdef Index k, n, m = 0, count, depth, columns
     while m < rows:
@@ -332,7 +345,7 @@ cdef void product_forward(
                 forward_panel(
                     y + m * y_stride + n, y_stride, x + m * x_stride + k, x_stride, w + k * outputs + n,
                     b + n if b != NULL else NULL, activation, packed,
-                    count, depth, columns, outputs, k == 0, k + depth == inputs, padded)
+                    count, depth, columns, outputs, k == 0, k + depth == inputs, padded, claims, m * y_stride + n)
                 n += columns
             k += depth
         m += count
@@ -388,7 +401,6 @@ cdef void product_backward_weights(
     cdef Index k, n = 0, depth, columns, width, b_depth
     cdef const real* b
     cdef Panel panel
-    cdef int claim
     while n < outputs:
         columns = panel_columns(outputs - n)
         width = rounded_up(columns, LANES)
@@ -403,10 +415,8 @@ cdef void product_backward_weights(
                 b_depth = width
             panel = panel_at(dw + n, outputs, columns, False)
             panel.start = FROM_C if k > 0 or accumulate else FROM_ZERO
-            if claims != NULL and k + depth == rows:
-                panel.claims.count = claims.count
-                for claim in range(claims.count):
-                    panel.claims.at[claim] = claims.at[claim] + n
+            if k + depth == rows:
+                set_claims(&panel, claims, n)
             panel_product(&panel, x + k * x_stride, 1, x_stride, b, b_depth, inputs, depth)
             if db != NULL:
                 panel.c = db + n

@@ -41,14 +41,18 @@ cdef void wide_forward(
     cdef Index number
     cdef const Layer* layer
     cdef real* h
+    cdef Claims claims
+    claims.count = 2
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.workspace + layer.activations + begin * layer.stride
+        claims.at[0] = h
+        claims.at[1] = job.workspace + layer.deltas + begin * layer.stride
         product_forward(
             h, layer.stride, x, x_stride, job.parameters + layer.weights,
             job.parameters + layer.bias if layer.bias >= 0 else NULL,
             <int> layer.activation if number < job.n_layers - 1 else IDENTITY, job.own + job.settings.packed_at,
-            end - begin, layer.inputs, layer.outputs, True)
+            end - begin, layer.inputs, layer.outputs, True, &claims if job.settings.threads > 1 else NULL)
         x = h
         x_stride = layer.stride
 
