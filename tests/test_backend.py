@@ -252,7 +252,7 @@ def test_cpus_that_the_process_may_not_use_do_not_count():
 def threads_of(sizes, *, rows, batch, epochs, n_threads=None, most_threads=8):
     layers = _layout.network_layers(sizes, [0] * (len(sizes) - 1), True)
     schedule = training.Schedule(epochs, batch, True, 0, 0.01, n_threads=n_threads, most_threads=most_threads)
-    return training.threads_for(layers, rows, schedule)
+    return training.threads_for(layers, fastmlp._backend.kernels("float32").sizes(), rows, schedule)
 
 
 def test_threads_are_for_work_that_is_worth_them():
@@ -260,6 +260,12 @@ def test_threads_are_for_work_that_is_worth_them():
     assert threads_of((1000, 1000, 10), rows=5120, batch=512, epochs=10) == 8
     assert threads_of((1000, 1000, 10), rows=5120, batch=512, epochs=10, most_threads=2) == 2
     assert threads_of((2, 3, 1), rows=50, batch=50, epochs=1, n_threads=5) == 5, "what is asked for is taken as it is"
+
+
+def test_no_more_threads_than_a_step_can_be_shared_out_among():
+    assert threads_of((64, 100, 10), rows=1800, batch=200, epochs=1000) == 2, "two groups of 100 rows"
+    assert threads_of((4, 32, 16, 4), rows=3000, batch=3000, epochs=1000) > 2, "as many groups as chunks of samples"
+    assert threads_of((1000, 1000, 10), rows=64, batch=64, epochs=1000, most_threads=64) == 4, "four blocks of 16 rows"
 
 
 def test_a_wrong_number_of_threads_refuses_a_training_however_small(monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # Numbers looked at together by the finite check: they fit in the cache, and so does what the check allocates.
-_BLOCK = 1 << 16
+BLOCK = 1 << 16
 
 
 def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument: str = "X") -> np.ndarray:
@@ -142,8 +142,8 @@ def refuse_nonfinite(array: np.ndarray, original: np.ndarray, argument: str) -> 
 def _first_nonfinite(array: np.ndarray) -> int | None:
     """Find the flat index of the first NaN or infinity of a C-contiguous array, or None."""
     flat = array.reshape(-1)
-    for start in range(0, flat.size, _BLOCK):
-        finite = np.isfinite(flat[start : start + _BLOCK])
+    for start in range(0, flat.size, BLOCK):
+        finite = np.isfinite(flat[start : start + BLOCK])
         first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
         if not finite[first]:
             return start + int(first)

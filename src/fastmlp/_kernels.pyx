@@ -17,6 +17,7 @@ Why each part exists:
     records       the C view of what _layout.py lays out
     losses        the output layer: outputs, losses, deltas, hits
     updates       penalties and optimizers, one pass over the parameters
+    groups        gradients that are summed apart, and the tree that adds them up
     narrow, wide  a batch through the layers and back, for the two layouts
     training      barriers, shuffling, steps, epochs: one call runs many of them without Python
     forward       prediction
@@ -34,6 +35,7 @@ include "kernels/products.pxi"
 include "kernels/records.pxi"
 include "kernels/losses.pxi"
 include "kernels/updates.pxi"
+include "kernels/groups.pxi"
 include "kernels/narrow.pxi"
 include "kernels/wide.pxi"
 include "kernels/training.pxi"

@@ -47,6 +47,7 @@ _MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most thread
 _WIDE_CHUNK = 1024  # rows that go through a wide network together
 _SLABS_PER_LAYER = 16
 _MOST_SLAB_ROWS = 256
+_GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
 
 class Plan(NamedTuple):
@@ -194,6 +195,30 @@ def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
     return count <= _SMALL or (count <= _NARROW and fill < _POOR_FILL)
 
 
+def most_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) -> int:
+    """Count the threads that a step can be shared out among: one a group of samples, or one a block of rows.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER
+        From `network_layers`.
+    build : mapping
+        What the build of the kernels says of itself (``sizes()``).
+    batch : int
+        Rows of a batch.
+
+    Returns
+    -------
+    int
+        At least 1; more threads would wait.
+    """
+    settings = plan(layers, build, batch=batch, rows=batch).settings
+    groups, chunk = int(settings["groups"][0]), int(settings["chunk"][0])
+    if settings["narrow"][0] or groups > 1:
+        return groups
+    return -(-min(batch, chunk) // int(build["row_block"]))
+
+
 def _rounded_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
@@ -233,10 +258,13 @@ def _lay_out_wide(
 ) -> int:
     """Fill in the offsets of a wide network; returns the workspace's size."""
     line = _LINE // item
-    chunk = min(_WIDE_CHUNK, _rounded_up(max(settings["batch"], 1), int(build["row_block"])))
-    settings["chunk"], settings["groups"] = chunk, 1
+    row_block = int(build["row_block"])
+    chunk = min(_WIDE_CHUNK, _rounded_up(max(settings["batch"], 1), row_block))
+    groups = _wide_groups([(layer["inputs"], layer["outputs"]) for layer in layers], min(settings["batch"], chunk))
+    settings["chunk"], settings["groups"] = chunk, groups
 
     shared = _Cursor()
+    settings["groups_at"] = shared.take(groups * _rounded_up(settings["parameters"], 16) if groups > 1 else 0)
     for layer in layers:
         layer["stride"] = _stride(layer["outputs"], line)
         layer["activations"] = shared.take(layer["stride"] * chunk)
@@ -253,12 +281,24 @@ def _lay_out_wide(
     if settings["shuffle"]:
         threads, inputs = settings["threads"], settings["inputs"]
         settings["inputs_stride"] = _stride(inputs, line)
-        blocks = -(-(chunk // int(build["row_block"])) // threads)
-        settings["inputs_at"] = private.take(settings["inputs_stride"] * blocks * int(build["row_block"]))
-        slab_rows = _slab_rows(inputs, int(build["tile_rows"]))
-        settings["slab_inputs_at"] = private.take(slab_rows * chunk if threads > 1 else 0)
+        units, unit_rows = (groups, -(-chunk // groups)) if groups > 1 else (chunk // row_block, row_block)
+        settings["inputs_at"] = private.take(settings["inputs_stride"] * -(-units // threads) * unit_rows)
+        slab_rows = _slab_rows(inputs, int(build["tile_rows"])) if groups == 1 and threads > 1 else 0
+        settings["slab_inputs_at"] = private.take(slab_rows * chunk)
     settings["resident_at"] = settings["validation_resident_at"] = -1
     return _private_parts(settings, shared, private, line)
+
+
+def _wide_groups(sizes: list[tuple[int, int]], rows: int) -> int:
+    """Say how many gradients of a wide network's chunk are summed apart; 1: the weights are shared out instead.
+
+    Groups pay where a thread would otherwise take more numbers from other threads' caches, half of each layer's
+    inputs and all deltas of every row, than there are weights: a gradient is written and read once more.
+    """
+    weights = sum(inputs * outputs for inputs, outputs in sizes)
+    if 2 * weights > rows * sum(inputs // 2 + outputs for inputs, outputs in sizes):
+        return 1
+    return min(_MOST_GROUPS, 1 << max(0, (rows // _GROUP_ROWS).bit_length() - 1))
 
 
 def _stride(width: int, line: int) -> int:
@@ -311,9 +351,15 @@ def _lay_out_tallies(settings: dict[str, Any], slabs: int, row_block: int) -> in
     """Fill in where sums of losses, penalties and norms go; returns how many numbers they take."""
     narrow, chunk = settings["narrow"], settings["chunk"]
     cursor = _Cursor()
-    cursor.take(2 * (settings["groups"] if narrow else -(-settings["batch"] // row_block)))
+    cursor.take(2 * (settings["groups"] if narrow else _units(settings, settings["batch"], row_block)))
     settings["penalties_at"] = cursor.take(2 * slabs)
     settings["norms_at"] = cursor.take(slabs)
     checked = max(settings["validation_rows"], settings["rows"])
-    settings["validation_at"] = cursor.take(2 * -(-checked // (chunk if narrow else row_block)))
+    parts = -(-checked // chunk) if narrow else _units(settings, checked, row_block)
+    settings["validation_at"] = cursor.take(2 * parts)
     return cursor.at
+
+
+def _units(settings: dict[str, Any], rows: int, row_block: int) -> int:
+    """Count the parts, at most, that a wide network's rows are shared out in."""
+    return max(-(-rows // row_block), -(-rows // settings["chunk"]) * settings["groups"])

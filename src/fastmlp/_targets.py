@@ -5,12 +5,13 @@ Imports `_arrays`, `_scalars` and the table of losses; `_validate` imports it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastmlp._arrays import converted, read_array, refuse_nonfinite
+from fastmlp._arrays import BLOCK, converted, read_array, refuse_nonfinite
 from fastmlp._scalars import choice, listing
 from fastmlp.losses import LOSSES, OUTPUTS, Loss
 
@@ -320,7 +321,7 @@ def _is_one_hot(array: np.ndarray) -> bool:
     if array.ndim != 2 or array.shape[1] < 2:
         return False
     # Numbers show in the first row already; looking at all takes memory of y's own size.
-    return bool(_one_hot_rows(array[:1]).all() and _one_hot_rows(array).all())
+    return bool(_one_hot_rows(array[:1]).all() and _by_blocks(_one_hot_rows, array, np.bool_).all())
 
 
 def _one_hot_rows(array: np.ndarray) -> np.ndarray:
@@ -350,10 +351,24 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
     if kind != "labels":
         return None, None
     labels = array.reshape(-1)
-    classes = np.unique(labels)
+    classes = _distinct(labels)
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
-    return classes, classes.searchsorted(labels)
+    return classes, _by_blocks(classes.searchsorted, labels, np.int32)
+
+
+def _distinct(labels: np.ndarray) -> np.ndarray:
+    """List the different labels, sorted."""
+    parts = [np.unique(labels[start : start + BLOCK]) for start in range(0, len(labels), BLOCK)]
+    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+
+
+def _by_blocks(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Apply a function of rows block by block: what it takes for itself on the way does not grow with the rows."""
+    result = np.empty(len(array), dtype)
+    for start in range(0, len(array), BLOCK):
+        result[start : start + BLOCK] = function(array[start : start + BLOCK])
+    return result
 
 
 def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:
@@ -416,15 +431,16 @@ def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
 def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Find each row's class among the known ones, from labels or from one-hot rows."""
     if array.ndim == 2 and array.shape[1] == len(classes):
-        good = _one_hot_rows(array)
+        good = _by_blocks(_one_hot_rows, array, np.bool_)
         if not good.all():
             row = int(good.argmin())
             raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
-        return array.argmax(axis=1)
+        return _by_blocks(lambda rows: rows.argmax(axis=1), array, np.int32)
     rows = array.reshape(-1)
-    labels = np.unique(rows)
+    labels = _distinct(rows)
     index = {label: position for position, label in enumerate(classes.tolist())}
-    indices = np.array([index.get(label, -1) for label in labels.tolist()])[labels.searchsorted(rows)]
+    positions = np.array([index.get(label, -1) for label in labels.tolist()], np.int32)
+    indices = _by_blocks(lambda rows: positions[labels.searchsorted(rows)], rows, np.int32)
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
@@ -437,7 +453,7 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     """Code class indices as the loss wants them: int32, one 0/1 column, or one-hot rows."""
     if known.loss.name == "cross_entropy":
-        return indices.astype(np.int32)
+        return indices
     if known.loss.name == "binary_cross_entropy":
         return indices.astype(dtype).reshape(-1, 1)
     values = np.zeros((len(indices), known.outputs), dtype)

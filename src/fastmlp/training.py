@@ -9,12 +9,12 @@ Imports the layout and the history; the network imports it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,7 +103,7 @@ class Schedule:
     frames: Sequence[int] = ()
 
 
-def threads_for(layers: np.ndarray, rows: int, schedule: Schedule) -> int:
+def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, schedule: Schedule) -> int:
     """Decide how many threads a training takes: those asked for, or as many as have work enough."""
     if schedule.n_threads is not None:
         return schedule.n_threads
@@ -113,7 +113,8 @@ def threads_for(layers: np.ndarray, rows: int, schedule: Schedule) -> int:
     step = 3 * schedule.batch * weights
     if step * -(-rows // schedule.batch) * schedule.epochs < _LEAST_WORK:
         return 1
-    return max(1, min(schedule.most_threads, step // _WORK_PER_THREAD))
+    threads = min(schedule.most_threads, step // _WORK_PER_THREAD)
+    return min(threads, _layout.most_threads(layers, build, batch=schedule.batch)) if threads > 1 else 1
 
 
 def train(
@@ -146,7 +147,7 @@ def train(
     """
     rows, first = len(samples), state.position["epoch"].item()
     shuffled = schedule.shuffle and schedule.batch < rows
-    threads = threads_for(layers, rows, schedule)
+    threads = threads_for(layers, kernels.sizes(), rows, schedule)
     plan = _layout.plan(
         layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation), threads=threads,
         settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,

@@ -2,7 +2,7 @@
 # A network whose step fits in the first-level cache. A chunk of samples lies feature by feature, (width, chunk), so
 # that a layer of 3 neurons fills the lanes as well as one of 300, and weights are read where they lie, one number
 # for all lanes. A batch is cut into chunks; the chunks of a group add up their gradient in order, and the groups'
-# gradients are added in order, whichever thread made them.
+# gradients are added up as groups.pxi has it, whichever thread made them.
 
 
 cdef void gather(
@@ -104,15 +104,10 @@ cdef Tally narrow_chunk(
     return tally
 
 
-cdef Index groups_of(const Job* job, Index rows) noexcept nogil:
-    """How many groups of chunks a batch of `rows` has."""
-    return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
-
-
 cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
     """This thread's groups of a batch: their gradients and tallies."""
     cdef Index chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
-    cdef Index groups = groups_of(job, rows), group, c, begin
+    cdef Index groups = min(job.settings.groups, chunks), group, c, begin
     cdef Index threads = job.settings.threads
     cdef Tally part
     cdef Tally* tally
@@ -122,27 +117,15 @@ cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index r
         tally.loss = tally.hits = 0
         gradient = job.gradient
         if groups > 1:
-            gradient = job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16)
+            gradient = group_gradient(job, group)
         begin = group * chunks // groups
         for c in range(begin, (group + 1) * chunks // groups):
             part = narrow_chunk(job, samples, first + c * chunk, min(chunk, rows - c * chunk),
                                 resident_place(job, job.settings.resident_at, c), gathered, gradient, c > begin)
             tally.loss += part.loss
             tally.hits += part.hits
-
-
-cdef void add_groups(Job* job, const Slab* slab, Index groups) noexcept nogil:
-    """gradient = Σ_groups, in order, over a slab."""
-    cdef Index group, i, size = slab.end - slab.begin
-    cdef real* total = job.gradient + slab.begin
-    cdef const real* part
-    for group in range(groups):
-        part = job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16) + slab.begin
-        if group == 0:
-            memcpy(total, part, size * sizeof(real))
-        else:
-            for i in range(size):
-                total[i] += part[i]
+    if groups > 1:
+        add_groups(job, groups, 0, job.settings.parameters, True)
 
 
 cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint gathered) noexcept nogil:

@@ -40,7 +40,7 @@ ctypedef struct Settings:
     int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
     int64_t threads
     int64_t chunk               # samples that go through the layers together
-    int64_t groups              # narrow: gradients summed apart, then in order
+    int64_t groups              # gradients of a batch (narrow) or a chunk (wide) that are summed apart; 1: none
     int64_t private_at          # the threads' own parts of the workspace: where they begin, and how long each is
     int64_t private_size
     int64_t inputs_at           # offsets into a thread's part

@@ -153,6 +153,13 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
     update(w + weights, g + weights, m + weights, v + weights, size - weights, step, NULL, <int> settings.optimizer)
 
 
+cdef Index groups_of(const Job* job, Index rows) noexcept nogil:
+    """How many gradients of a batch (narrow) or a chunk (wide) of `rows` are summed apart; 1: none."""
+    if job.settings.narrow:
+        return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
+    return units_of(job, rows) if job.settings.groups > 1 else 1
+
+
 cdef void update_parameters(
     Job* job, const Samples* samples, const Position* now, const Step* step, Index rows, Index first,
     Index chunk_rows, bint more,
@@ -161,15 +168,15 @@ cdef void update_parameters(
 
     Of a wide network's chunks the last one brings the step; before it, step is NULL.
     """
-    cdef Index begin, end, s
+    cdef Index begin, end, s, groups = groups_of(job, rows if job.settings.narrow else chunk_rows)
     cdef const Slab* slab
     slabs_of_thread(job, &begin, &end)
     for s in range(begin, end):
         slab = &job.slabs[s]
-        if not job.settings.narrow:
+        if groups > 1:
+            sum_of_groups(job, slab, groups, more and not job.settings.narrow)
+        elif not job.settings.narrow:
             wide_slab_gradient(job, samples, slab, first, chunk_rows, more, step != NULL)
-        elif groups_of(job, rows) > 1:
-            add_groups(job, slab, groups_of(job, rows))
         if step == NULL:
             continue
         update_slab(job, slab, now, step)
@@ -187,7 +194,7 @@ cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index ro
         return meet(job)
     while True:
         wide_rows(job, samples, first + begin, min(chunk, rows - begin),
-                  <Tally*> job.tallies + begin // ROW_BLOCK, True)
+                  <Tally*> job.tallies + units_before(job, begin), True)
         if not meet(job):
             return False
         if begin + chunk >= rows:
@@ -210,7 +217,10 @@ cdef Tally sum_of_tallies(const Tally* tallies, Index count) noexcept nogil:
 
 cdef Index tallies_of(const Job* job, Index rows) noexcept nogil:
     """How many tallies a batch of `rows` leaves."""
-    return groups_of(job, rows) if job.settings.narrow else (rows + ROW_BLOCK - 1) // ROW_BLOCK
+    cdef Index last_chunk = (rows - 1) // job.settings.chunk * job.settings.chunk
+    if job.settings.narrow:
+        return groups_of(job, rows)
+    return units_before(job, last_chunk) + units_of(job, rows - last_chunk)
 
 
 cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered) noexcept nogil:
@@ -221,9 +231,9 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
         count = (samples.rows + chunk - 1) // chunk
         narrow_tallies(job, samples, tallies, gathered)
     else:
-        count = (samples.rows + ROW_BLOCK - 1) // ROW_BLOCK
+        count = tallies_of(job, samples.rows)
         while begin < samples.rows:
-            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies + begin // ROW_BLOCK, False)
+            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies + units_before(job, begin), False)
             begin += chunk
             if not meet(job):       # the next chunk may be shared out otherwise, over the same rows of the workspace
                 return False

@@ -1,10 +1,15 @@
 # ---- wide networks: outputs along the lanes -------------------------------------------------------------------
 # Rows of a chunk lie one under the other, padded to whole vectors. Each thread takes a range of rows through all
-# layers and back; after a barrier each thread takes slabs of the weights, and sums their gradient over all rows of
-# the chunk in order. Results of neither half depend on how it is shared out.
+# layers and back. Then there are two ways to the gradient, and sizes alone decide between them (_layout.py):
+# (A) many weights: after a barrier each thread takes slabs of the weights, and sums their gradient over all rows of
+#     the chunk in order.
+# (B) few weights: rows come in groups, and each thread computes its groups' gradients itself, from what its own
+#     cache holds; after a barrier the groups' gradients are added up (groups.pxi).
+# No result depends on how the work is shared out.
 
 cdef enum:
     ROW_BLOCK = 16          # rows are shared out, and losses are added up, in blocks of this many
+    PACKED_FROM = 32        # rows of W from which on packing dz pays; fewer read it where it lies
     ROWS_AHEAD = 4          # shuffled rows lie anywhere: that many are asked for before they are copied
 
 
@@ -107,29 +112,98 @@ cdef void wide_backward(const Job* job, Index begin, Index end) noexcept nogil:
             end - begin, layer.inputs, layer.outputs, True)
 
 
+cdef Index units_of(const Job* job, Index rows) noexcept nogil:
+    """How many units a chunk of `rows` is shared out in: groups, or blocks of ROW_BLOCK rows."""
+    return min(job.settings.groups, rows) if job.settings.groups > 1 else (rows + ROW_BLOCK - 1) // ROW_BLOCK
+
+
+cdef Index unit_begin(const Job* job, Index unit, Index rows) noexcept nogil:
+    """The first row of a unit of a chunk of `rows`."""
+    return unit * rows // units_of(job, rows) if job.settings.groups > 1 else min(unit * ROW_BLOCK, rows)
+
+
+cdef Index units_before(const Job* job, Index begin) noexcept nogil:
+    """How many units the chunks before row `begin` have."""
+    return begin // job.settings.chunk * units_of(job, job.settings.chunk)
+
+
+cdef Tally wide_unit(
+    const Job* job, const Samples* samples, Index first, Index row, Index end, bint backward,
+) noexcept nogil:
+    """The output layer of rows row ... end of the chunk that begins at sample `first`, block by block."""
+    cdef Tally total, part
+    total.loss = total.hits = 0
+    while row < end:
+        part = wide_output_block(job, samples, first, row, min(ROW_BLOCK, end - row), backward)
+        total.loss += part.loss
+        total.hits += part.hits
+        row += ROW_BLOCK
+    return total
+
+
+cdef const real* own_samples(const Job* job, const Samples* samples, Index first, Index* stride) noexcept nogil:
+    """Where this thread's rows of a chunk lie, which begin at sample `first`: gathered, or in place."""
+    if samples.order != NULL:
+        stride[0] = job.settings.inputs_stride
+        return job.own + job.settings.inputs_at
+    stride[0] = job.settings.inputs
+    return samples.x + first * job.settings.inputs
+
+
 cdef void wide_rows(
     Job* job, const Samples* samples, Index first, Index rows, Tally* tallies, bint backward,
 ) noexcept nogil:
     """This thread's rows of a chunk: forward, loss, and back to every layer's delta if `backward`."""
     cdef const Settings* settings = job.settings
-    cdef Index blocks = (rows + ROW_BLOCK - 1) // ROW_BLOCK, block
-    cdef Index first_block = job.thread * blocks // settings.threads
-    cdef Index last_block = (job.thread + 1) * blocks // settings.threads
-    cdef Index begin = first_block * ROW_BLOCK, end = min(last_block * ROW_BLOCK, rows)
-    cdef const real* x = samples.x + (first + begin) * settings.inputs
-    cdef Index x_stride = settings.inputs
+    cdef Index units = units_of(job, rows), unit
+    cdef Index first_unit = job.thread * units // settings.threads
+    cdef Index last_unit = (job.thread + 1) * units // settings.threads
+    cdef Index begin = unit_begin(job, first_unit, rows), end = unit_begin(job, last_unit, rows), x_stride
+    cdef const real* x = own_samples(job, samples, first + begin, &x_stride)
     if begin >= end:
         return
     if samples.order != NULL:
-        x_stride = settings.inputs_stride
-        x = job.own + settings.inputs_at
         gather_rows(<real*> x, x_stride, samples, first + begin, end - begin, settings.inputs, 0, settings.inputs)
     wide_forward(job, x, x_stride, begin, end)
-    for block in range(first_block, last_block):
-        tallies[block] = wide_output_block(job, samples, first, block * ROW_BLOCK,
-                                           min(ROW_BLOCK, rows - block * ROW_BLOCK), backward)
+    for unit in range(first_unit, last_unit):
+        tallies[unit] = wide_unit(job, samples, first, unit_begin(job, unit, rows), unit_begin(job, unit + 1, rows),
+                                  backward)
     if backward:
         wide_backward(job, begin, end)
+        if settings.groups > 1:
+            wide_group_gradients(job, x, x_stride, begin, rows)
+
+
+cdef void wide_group_gradients(
+    Job* job, const real* x, Index x_stride, Index first_row, Index rows,
+) noexcept nogil:
+    # x (rows of this thread, x_stride), from row `first_row` of the chunk on
+    """This thread's groups of a chunk: each group's gradient, then their sums as far as they are its own."""
+    cdef const Settings* settings = job.settings
+    cdef Index groups = units_of(job, rows), group, number, begin, count, h_stride
+    cdef const Layer* layer
+    cdef const real* h
+    cdef real* gradient
+    cdef Claims claims
+    claims.count = 1
+    for group in range(job.thread * groups // settings.threads, (job.thread + 1) * groups // settings.threads):
+        begin = unit_begin(job, group, rows)
+        count = unit_begin(job, group + 1, rows) - begin
+        gradient = group_gradient(job, group)
+        for number in range(job.n_layers):
+            layer = &job.layers[number]
+            h = x + (begin - first_row) * x_stride
+            h_stride = x_stride
+            if number > 0:
+                h_stride = job.layers[number - 1].stride
+                h = job.workspace + job.layers[number - 1].activations + begin * h_stride
+            claims.at[0] = gradient + layer.weights
+            product_backward_weights(
+                gradient + layer.weights, gradient + layer.bias if layer.bias >= 0 else NULL, h, h_stride,
+                job.workspace + layer.deltas + begin * layer.stride, layer.stride, count, layer.inputs, layer.outputs,
+                False, job.own + settings.packed_at if layer.inputs > PACKED_FROM else NULL,
+                &claims if settings.threads > 1 else NULL)
+    add_groups(job, groups, 0, settings.parameters, True)
 
 
 cdef const real* slab_inputs(
@@ -179,8 +253,7 @@ cdef void wide_slab_gradient(
     cdef const real* x = slab_inputs(job, samples, slab, first, rows, &x_stride)
     cdef Claims claims = slab_claims(job, slab)
     cdef real* db = NULL
-    # A slab of many rows pays for packing dz; few rows read it where it lies.
-    cdef real* packed = job.own + job.settings.packed_at if slab.rows > 4 * TILE_ROWS else NULL
+    cdef real* packed = job.own + job.settings.packed_at if slab.rows > PACKED_FROM else NULL
     if layer.bias >= 0 and slab.first_row + slab.rows == layer.inputs:
         db = job.gradient + layer.bias
     product_backward_weights(job.gradient + slab.begin, db, x, x_stride, job.workspace + layer.deltas, layer.stride,

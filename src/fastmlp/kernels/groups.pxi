@@ -1,0 +1,52 @@
+# ---- gradients summed apart -----------------------------------------------------------------------------------
+# Where a batch is cut into groups of samples, each group's gradient is computed by itself, and they are added up as
+# a binary tree over the groups: (0 + 1) + (2 + 3), and so on. Sums whose groups are all one thread's it makes by
+# itself, from its own cache; the others are made after a barrier, slab by slab. So the order of additions follows
+# from the number of groups, never from that of threads, and little is carried from core to core.
+
+
+cdef inline real* group_gradient(const Job* job, Index group) noexcept nogil:
+    # returns (parameters,)
+    """Where a group's gradient lies, and then the sums that begin with this group."""
+    return job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16)
+
+
+cdef inline Index thread_of_group(const Job* job, Index group, Index groups) noexcept nogil:
+    """The thread t with t groups / threads <= group < (t + 1) groups / threads, both rounded down."""
+    return ((group + 1) * job.settings.threads - 1) // groups
+
+
+cdef void add_to(real* total, const real* part, Index size) noexcept nogil:
+    # total, part (size,)
+    """total += part."""
+    cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
+    for v in range(whole):
+        store(total + v * LANES, load(total + v * LANES) + load(part + v * LANES))
+    if rest:
+        v = whole * LANES
+        store_first(total + v, load_first(total + v, rest) + load_first(part + v, rest), rest)
+
+
+cdef void add_groups(const Job* job, Index groups, Index begin, Index end, bint own) noexcept nogil:
+    """Sums of groups over parameters begin ... end: those that are this thread's own, or those of several threads."""
+    cdef Index span = 1, group, owner
+    cdef bint shared
+    while span < groups:
+        group = 0
+        while group + span < groups:
+            owner = thread_of_group(job, group, groups)
+            shared = thread_of_group(job, min(group + 2 * span, groups) - 1, groups) != owner
+            if shared != own and (shared or owner == job.thread):
+                add_to(group_gradient(job, group) + begin, group_gradient(job, group + span) + begin, end - begin)
+            group += 2 * span
+        span *= 2
+
+
+cdef void sum_of_groups(const Job* job, const Slab* slab, Index groups, bint accumulate) noexcept nogil:
+    """gradient = or += Σ_groups over a slab, once every group is done."""
+    cdef Index size = slab.end - slab.begin
+    add_groups(job, groups, slab.begin, slab.end, False)
+    if accumulate:
+        add_to(job.gradient + slab.begin, group_gradient(job, 0) + slab.begin, size)
+    else:
+        memcpy(job.gradient + slab.begin, group_gradient(job, 0) + slab.begin, size * sizeof(real))
