@@ -8,7 +8,6 @@ cdef enum:
     TANH = 2
     RELU = 3
     SOFTMAX = 4
-    NEAR_SIGMOID = 5        # sigmoid of numbers in [NEAR, -NEAR]: the same bits, sooner
 
 
 cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
@@ -74,20 +73,6 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
     return <real> 1.457 - x * <real> 0.5
 
 
-cdef inline bint all_near(const real* x, Index rows, Index stride, Index size) noexcept nogil:
-    # x (rows, stride)
-    """Whether the first `size` of each row lie in [NEAR, -NEAR]; NaN does not."""
-    cdef ivec near = ~bits(ZERO)
-    cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
-    for _ in range(rows):
-        for v in range(whole):
-            near = near & is_less(magnitude(load(x + v * LANES)), splat(-NEAR))
-        if rest:
-            near = near & is_less(magnitude(load_first(x + whole * LANES, rest)), splat(-NEAR))
-        x += stride
-    return sum_of_lanes(select(near, ZERO, splat(1))) == 0
-
-
 cdef inline vec sigmoid_near_vector(vec x) noexcept nogil:
     """1 / (1 + exp(-x)) for x in [NEAR, -NEAR], where exp(-x) is a normal number."""
     cdef ivec n
@@ -103,7 +88,10 @@ cdef inline vec sigmoid_near_vector(vec x) noexcept nogil:
 
 cdef inline vec sigmoid_vector(vec x) noexcept nogil:
     """1 / (1 + exp(-x)): exp(x) where 1 makes no difference beside exp(-x), exact down to the denormals."""
-    cdef vec near = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)))
+    cdef vec near
+    if all_less(magnitude(x), splat(-NEAR)):    # nearly always: a branch costs less than what it saves
+        return sigmoid_near_vector(x)
+    near = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)))
     return select(is_less(x, splat(NEAR)), exp_below_vector(x), near)
 
 
@@ -134,8 +122,6 @@ cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
     if activation == SIGMOID:
         return sigmoid_vector(z)
-    if activation == NEAR_SIGMOID:
-        return sigmoid_near_vector(z)
     if activation == TANH:
         return tanh_vector(z)
     if activation == RELU:
@@ -171,10 +157,7 @@ cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activ
         size = stride = rows * size
         rows = 1
     if activation == SIGMOID:
-        if all_near(h, rows, stride, size):
-            activate_as(h, rows, stride, size, NEAR_SIGMOID)
-        else:
-            activate_as(h, rows, stride, size, SIGMOID)
+        activate_as(h, rows, stride, size, SIGMOID)
     elif activation == TANH:
         activate_as(h, rows, stride, size, TANH)
     elif activation == RELU:

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -105,6 +105,26 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #define magnitude(x) from_bits(bits(x) & ~SIGN_BIT)
 #define with_sign(x, sign) from_bits(bits(x) | (sign))
 #define power_of_two(n) from_bits(((n) + (integer)EXPONENT_BIAS) << MANTISSA_BITS)
+
+/* Whether a < b in every lane; not where either is NaN. */
+#if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
+#define all_less(a, b) (_mm512_cmp_ps_mask((__m512)(a), (__m512)(b), _CMP_LT_OQ) == 0xffff)
+#elif defined(__AVX512F__) && VECTOR_BYTES == 64
+#define all_less(a, b) (_mm512_cmp_pd_mask((__m512d)(a), (__m512d)(b), _CMP_LT_OQ) == 0xff)
+#elif defined(__AVX2__) && VECTOR_BYTES == 32
+#define all_less(a, b) (_mm256_movemask_epi8((__m256i)is_less(a, b)) == -1)
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+#define all_less(a, b) (_mm_movemask_epi8((__m128i)is_less(a, b)) == 0xffff)
+#else
+static inline int all_less(vec a, vec b)
+{
+    ivec less = is_less(a, b);
+    integer every = -1;
+    for (int lane = 0; lane < LANES; lane++)
+        every &= less[lane];
+    return every != 0;
+}
+#endif
 
 /* min and max, lane by lane; b where a is NaN, so that a NaN in b survives. Written lane by lane where the compiler
  * makes the one instruction of it; from 16-byte vectors it makes scalar code, and selects there instead. */

@@ -29,6 +29,7 @@ cdef extern from "kernels/vector.h" nogil:
     vec with_sign(vec x, ivec sign)
     vec power_of_two(ivec n)
     vec divide(vec a, vec b)
+    bint all_less(vec a, vec b)
     vec smaller(vec a, vec b)
     vec larger(vec a, vec b)
     vec square_root(vec x)
