@@ -266,6 +266,8 @@ def test_no_more_threads_than_a_step_can_be_shared_out_among():
     assert threads_of((64, 100, 10), rows=1800, batch=200, epochs=1000) == 2, "two groups of 100 rows"
     assert threads_of((4, 32, 16, 4), rows=3000, batch=3000, epochs=1000) > 2, "as many groups as chunks of samples"
     assert threads_of((1000, 1000, 10), rows=64, batch=64, epochs=1000, most_threads=64) == 4, "four blocks of 16 rows"
+    assert threads_of((1000, 1000, 10), rows=8, batch=8, epochs=1000, most_threads=64) == 4, "a million weights"
+    assert threads_of((300, 300, 10), rows=8, batch=8, epochs=1000, most_threads=64) == 1, "few rows, few weights"
 
 
 def test_a_wrong_number_of_threads_refuses_a_training_however_small(monkeypatch):

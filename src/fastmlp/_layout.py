@@ -47,6 +47,7 @@ _MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most thread
 _WIDE_CHUNK = 1024  # rows that go through a wide network together
 _SLABS_PER_LAYER = 16
 _MOST_SLAB_ROWS = 256
+_WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
 
@@ -196,7 +197,10 @@ def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
 
 
 def most_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) -> int:
-    """Count the threads that a step can be shared out among: one a group of samples, or one a block of rows.
+    """Count the threads that a step can be shared out among.
+
+    One a group of samples, or one a block of rows; where weights are many, they alone are worth threads, since every
+    step reads and writes each of them and its optimizer's state.
 
     Parameters
     ----------
@@ -216,7 +220,7 @@ def most_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) ->
     groups, chunk = int(settings["groups"][0]), int(settings["chunk"][0])
     if settings["narrow"][0] or groups > 1:
         return groups
-    return -(-min(batch, chunk) // int(build["row_block"]))
+    return max(-(-min(batch, chunk) // int(build["row_block"])), parameter_count(layers) // _WEIGHTS_PER_THREAD)
 
 
 def _rounded_up(count: int, unit: int) -> int:

@@ -29,7 +29,7 @@ _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
 _MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
 # core makes some 20 to 50 of these a nanosecond.
-_WORK_PER_THREAD = 400_000
+_WORK_PER_THREAD = 500_000
 _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth starting threads for
 
 
