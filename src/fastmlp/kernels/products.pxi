@@ -130,10 +130,20 @@ cdef inline void outer_tile(
     if height > 7: store_row(&r7, c + 7 * panel.c_stride, panel.last, width)
 
 
-cdef inline void fold_row(TileRow* row, real* c, bint accumulate, const int width) noexcept nogil:
-    c[0] = sum_of_lanes(row.c0) + (c[0] if accumulate else <real> 0)
-    if width > 1: c[1] = sum_of_lanes(row.c1) + (c[1] if accumulate else <real> 0)
-    if width > 2: c[2] = sum_of_lanes(row.c2) + (c[2] if accumulate else <real> 0)
+cdef inline void fold_column(
+    real* c, Index c_stride, const vec* column, bint accumulate, const int height,
+) noexcept nogil:
+    # c (height,), c_stride apart; column (8,), of which `height` count
+    """c = or += Σ_lanes column."""
+    cdef real sums[8]
+    cdef int row
+    if height > 3:
+        sums_of_lanes(sums, column)
+    else:
+        for row in range(height):
+            sums[row] = sum_of_lanes(column[row])
+    for row in range(height):
+        c[row * c_stride] = sums[row] + (c[row * c_stride] if accumulate else <real> 0)
 
 
 cdef inline void inner_tile(
@@ -161,14 +171,18 @@ cdef inline void inner_tile(
         if height > 7: multiply_add(&r7, load(a + 7 * a_row), b0, b1, b2, width)
         a += LANES
         b += LANES
-    fold_row(&r0, c, accumulate, width)
-    if height > 1: fold_row(&r1, c + c_stride, accumulate, width)
-    if height > 2: fold_row(&r2, c + 2 * c_stride, accumulate, width)
-    if height > 3: fold_row(&r3, c + 3 * c_stride, accumulate, width)
-    if height > 4: fold_row(&r4, c + 4 * c_stride, accumulate, width)
-    if height > 5: fold_row(&r5, c + 5 * c_stride, accumulate, width)
-    if height > 6: fold_row(&r6, c + 6 * c_stride, accumulate, width)
-    if height > 7: fold_row(&r7, c + 7 * c_stride, accumulate, width)
+    cdef vec column[8]
+    column[0], column[1], column[2], column[3] = r0.c0, r1.c0, r2.c0, r3.c0
+    column[4], column[5], column[6], column[7] = r4.c0, r5.c0, r6.c0, r7.c0
+    fold_column(c, c_stride, column, accumulate, height)
+    if width > 1:
+        column[0], column[1], column[2], column[3] = r0.c1, r1.c1, r2.c1, r3.c1
+        column[4], column[5], column[6], column[7] = r4.c1, r5.c1, r6.c1, r7.c1
+        fold_column(c + 1, c_stride, column, accumulate, height)
+    if width > 2:
+        column[0], column[1], column[2], column[3] = r0.c2, r1.c2, r2.c2, r3.c2
+        column[4], column[5], column[6], column[7] = r4.c2, r5.c2, r6.c2, r7.c2
+        fold_column(c + 2, c_stride, column, accumulate, height)
 
 
 cdef inline void outer_tile_of(

@@ -129,8 +129,10 @@ cdef Step step_of(const Job* job, const Position* now, Index rows, double rate, 
     step.beta2 = <real> settings.beta2
     step.beta2_rest = <real> (1.0 - settings.beta2)
     step.epsilon = <real> settings.epsilon
-    step.m_scale = <real> (1.0 / (1.0 - now.beta1_power * settings.beta1))
-    step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
+    step.m_scale = step.v_scale = 1
+    if settings.optimizer == ADAM:
+        step.m_scale = <real> (1.0 / (1.0 - now.beta1_power * settings.beta1))
+        step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
     step.nesterov = settings.nesterov
     step.keep_gradient = keep_gradient
     return step

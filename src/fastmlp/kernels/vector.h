@@ -223,8 +223,11 @@ static inline vec shuffle_two(vec a, vec b, ivec order)
 #define shuffle_two(a, b, order) __builtin_shuffle((a), (b), (order))
 #endif
 
+/* Their distances are constants wherever they are inlined, and the orders of lanes have to be. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* Each lane plus the lane `distance` away: log2(LANES) of these leave the sum of all lanes in every lane. */
-static inline vec fold(vec x, integer distance)
+ALWAYS_INLINE vec fold(vec x, integer distance)
 {
     ivec lanes;
     for (int lane = 0; lane < LANES; lane++)
@@ -238,6 +241,42 @@ static inline real sum_of_lanes(vec x)
     for (int distance = LANES / 2; distance; distance /= 2)
         x = fold(x, distance);
     return x[0];
+}
+
+/* Two vectors folded into one: lanes without the bit `distance` hold what fold gives of a, those with it what it gives of b. */
+ALWAYS_INLINE vec fold_both(vec a, vec b, integer distance)
+{
+    ivec lanes;
+    for (int lane = 0; lane < LANES; lane++)
+        lanes[lane] = lane;
+    ivec of_b = (ivec)((lanes & distance) != 0) & (integer)LANES;
+    return shuffle_two(a, b, lanes + of_b) + shuffle_two(a, b, (lanes ^ distance) + of_b);
+}
+
+#define FOLDED 8
+#define FOLDED_AT_ONCE (LANES < FOLDED ? LANES : FOLDED)
+
+/* The sums of the lanes of 8 vectors, each the same additions as sum_of_lanes makes, in a third of the operations:
+ * every round folds two vectors into one. */
+ALWAYS_INLINE void sums_of_lanes(real *sums, const vec *vectors)
+{
+    vec x[FOLDED];
+    for (int i = 0; i < FOLDED; i++)
+        x[i] = vectors[i];
+#pragma GCC unroll 8
+    for (int first = 0; first < FOLDED; first += FOLDED_AT_ONCE) {
+        int distance = LANES / 2;
+#pragma GCC unroll 4
+        for (int half = FOLDED_AT_ONCE / 2; half; half /= 2, distance /= 2)
+#pragma GCC unroll 8
+            for (int i = 0; i < half; i++)
+                x[first + i] = fold_both(x[first + i], x[first + i + half], distance);
+#pragma GCC unroll 4
+        for (; distance; distance /= 2)
+            x[first] = fold(x[first], distance);
+        for (int i = 0; i < FOLDED_AT_ONCE; i++)
+            sums[first + i] = x[first][i * (LANES / FOLDED_AT_ONCE)];
+    }
 }
 
 /* A square of LANES x LANES numbers, turned over: log2(LANES) rounds, each of which swaps the off-diagonal quarters

@@ -34,6 +34,7 @@ cdef extern from "kernels/vector.h" nogil:
     vec larger(vec a, vec b)
     vec square_root(vec x)
     real sum_of_lanes(vec x)
+    void sums_of_lanes(real* sums, const vec* vectors)
     void transpose_square(real* out, Index out_stride, const real* x, Index x_stride)
     vec load_first(const real* p, Index count)
     void store_first(real* p, vec x, Index count)
