@@ -15,6 +15,7 @@ cdef enum:
     ROW_CHUNK = 256         # rows whose operand, DEPTH_BLOCK deep, half fills a second-level cache of 1 MB
     PACK_REALS = 520 * 64   # holds the largest packed block of all builds, and its biases
     MOST_CLAIMS = 3
+    ROWS_FETCHED = 8        # rows of a block that are asked for before they are packed: no hardware foresees their ends
 
 ctypedef struct TileRow:
     vec c0
@@ -266,9 +267,11 @@ cdef void pack(real* packed, const real* w, Index stride, Index depth, Index col
     cdef Index k, v
     for k in range(depth):
         for v in range(columns // LANES):
+            fetch_ahead(w + ROWS_FETCHED * stride + v * LANES)
             store(packed + v * LANES, load(w + v * LANES))
         v = columns // LANES * LANES
         if v < columns:
+            fetch_ahead(w + ROWS_FETCHED * stride + v)
             store(packed + v, load_first(w + v, columns - v))
         packed += width
         w += stride
