@@ -24,11 +24,11 @@ def layers_of(sizes: tuple[int, ...], bias: bool = True) -> np.ndarray:
     return _layout.network_layers(sizes, [1] * (len(sizes) - 1), bias)
 
 
-def plan_of(sizes, rows, build, bias=True, threads=1, settled=False) -> _layout.Plan:
+def plan_of(sizes, rows, build, bias=True, threads=1, settled=False, shuffle=False) -> _layout.Plan:
     batch, every, validation = rows
     return _layout.plan(
         layers_of(sizes, bias), build, batch=batch, rows=every, validation_rows=validation, threads=threads,
-        settled=settled,
+        settled=settled, shuffle=shuffle,
     )
 
 
@@ -71,7 +71,16 @@ def own_and_shared(plan: _layout.Plan, build: dict) -> tuple[dict, dict]:
         "output deltas": (s["output_deltas_at"], block), "targets": (s["targets_at"], block),
         "losses": (s["losses_at"], 3 * row_block), "labels": (s["labels_at"], row_block),
     }
-    return own, {"inputs": (s["inputs_at"], s["inputs_stride"] * chunk)} | per_layer
+    if s["shuffle"]:
+        # Of the chunk's units, whole blocks of rows or groups about as long as each other, the largest share.
+        units = s["groups"] if s["groups"] > 1 else math.ceil(chunk / row_block)
+        share = math.ceil(units / s["threads"]) * math.ceil(chunk / units)
+        own["inputs"] = (s["inputs_at"], share * s["inputs_stride"])
+        if s["groups"] == 1 and s["threads"] > 1:
+            columns = max(int(slab["rows"]) for slab in plan.slabs if slab["layer"] == 0)
+            own["inputs of a slab"] = (s["slab_inputs_at"], columns * chunk)
+    groups = {"groups": (s["groups_at"], s["groups"] * s["parameters"])} if s["groups"] > 1 else {}
+    return own, groups | per_layer
 
 
 # ---- the parameter vector --------------------------------------------------------------------------------
@@ -122,12 +131,12 @@ def test_the_views_of_a_network_are_the_layout(sizes):
 # ---- the workspace ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("settled", "shuffle"), [(True, False), (False, False), (False, True)])
 @pytest.mark.parametrize("sizes", TOPOLOGIES, ids=str)
-def test_nothing_overlaps_in_the_workspace(sizes, settled, build):
+def test_nothing_overlaps_in_the_workspace(sizes, settled, shuffle, threads, build):
     for rows in ROWS:
-        threads = 3
-        plan = plan_of(sizes, rows, build, threads=threads, settled=settled)
+        plan = plan_of(sizes, rows, build, threads=threads, settled=settled, shuffle=shuffle)
         settings = plan.settings[0]
         own, shared = own_and_shared(plan, build)
         assert_disjoint(shared, int(settings["private_at"]))
@@ -140,7 +149,7 @@ def test_the_builds_vectors_lie_on_cache_lines(sizes, dtype):
     for name in _backend.available()[1:]:  # the reference takes no notice of the workspace
         build = _backend.kernels(dtype, name).sizes()
         for rows in ROWS:
-            plan = plan_of(sizes, rows, build, threads=2, settled=True)
+            plan = plan_of(sizes, rows, build, threads=2, shuffle=True)
             own, shared = own_and_shared(plan, build)
             offsets = {what: begin for what, (begin, _) in (own | shared).items()}
             offsets |= {what: int(plan.settings[what][0]) for what in ("private_at", "private_size")}
@@ -162,14 +171,19 @@ def test_nothing_overlaps_in_the_tallies(sizes, build):
     for rows in ROWS:
         plan = plan_of(sizes, rows, build)
         s = {name: plan.settings[name].item() for name in plan.settings.dtype.names}
-        block = s["chunk"] if s["narrow"] else build["row_block"]
-        sums = s["groups"] if s["narrow"] else math.ceil(s["batch"] / block)
+        checked = max(s["validation_rows"], s["rows"])
+        if s["narrow"]:
+            sums, parts = s["groups"], math.ceil(checked / s["chunk"])
+        elif s["groups"] > 1:
+            sums, parts = (s["groups"] * math.ceil(count / s["chunk"]) for count in (s["batch"], checked))
+        else:
+            sums, parts = (math.ceil(count / build["row_block"]) for count in (s["batch"], checked))
         assert_disjoint(
             {
                 "sums of losses and hits": (0, 2 * sums),
                 "penalties": (s["penalties_at"], 2 * len(plan.slabs)),
                 "norms": (s["norms_at"], len(plan.slabs)),
-                "validation": (s["validation_at"], 2 * math.ceil(max(s["validation_rows"], s["rows"]) / block)),
+                "validation": (s["validation_at"], 2 * parts),
             },
             plan.tallies,
         )
@@ -218,8 +232,10 @@ def test_narrow_networks_are_the_small_ones_and_those_that_leave_lanes_empty(siz
     assert _layout.is_narrow(layers_of(sizes), lanes, batch) is narrow
 
 
-def test_both_layouts_are_among_the_topologies(build):
-    assert {bool(plan_of(sizes, ROWS[2], build).settings["narrow"][0]) for sizes in TOPOLOGIES} == {True, False}
+def test_all_layouts_are_among_the_topologies(build):
+    settings = [plan_of(sizes, rows, build).settings[0] for sizes in TOPOLOGIES for rows in ROWS]
+    found = {(bool(one["narrow"]), bool(one["groups"] > 1)) for one in settings}
+    assert found == {(True, False), (True, True), (False, False), (False, True)}
 
 
 # ---- what the kernels write ------------------------------------------------------------------------------
@@ -244,9 +260,12 @@ def guards(monkeypatch):
     return wholes
 
 
+# Of batches of 299 rows the last one is a single row, where the others come in several groups.
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("batch", [1, 37, 300])
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 3, 2), (5, 17, 9, 3), (33, 65, 1), (70, 129, 67, 5)], ids=str)
+@pytest.mark.parametrize("batch", [1, 37, 299, 300])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1), (2, 3, 2), (5, 17, 9, 3), (33, 65, 1), (70, 129, 67, 5), (784, 16, 3)], ids=str
+)
 def test_nothing_is_written_outside(sizes, batch, threads, backend, dtype, guards):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, sizes[0])).astype(dtype), rng.standard_normal((300, sizes[-1])).astype(dtype)

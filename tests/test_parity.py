@@ -30,10 +30,13 @@ def build(request):
     return request.param
 
 
-@pytest.fixture(params=["narrow", "wide"])
+@pytest.fixture(params=["narrow", "slabs", "groups"])
 def layout(request, monkeypatch):
-    """Both layouts of a network, whichever the rule would choose; the narrow one's chunks made small."""
+    """Every layout of a network, whichever the rules would choose: the narrow one, its chunks made small; the wide one
+    whose weights are shared out, and the wide one whose gradients are summed by groups, four rows or more in each."""
+    groups = {"slabs": lambda _, rows: 1, "groups": lambda _, rows: min(64, 1 << max(0, (rows // 4).bit_length() - 1))}
     monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
+    monkeypatch.setattr(_layout, "_wide_groups", groups.get(request.param))
     monkeypatch.setattr(_layout, "_NARROW_BYTES", 16 * 1024)
     return request.param
 
@@ -208,10 +211,12 @@ def test_loss_of_the_history_is_the_loss(backend, layout, dtype, sizes, normal, 
     assert net.history.val_loss[0] == pytest.approx(expected, rel=tolerance("loss", dtype))
 
 
-# many chunks in the narrow layout, fewer chunks than threads, batches of several chunks in the wide one
+# many chunks in the narrow layout, fewer chunks than threads, batches of several chunks in the wide one; a last batch
+# and a last chunk of one row, or of fewer rows than there are groups
 THREADED = [
     (SMALL, 1000, 1000), (SMALL, 900, 400), (SMALL, 100, 30), ((2, 3, 2), 20, 20), (LARGE, 300, 64), (LARGE, 10, 3),
     ((20, 70, 3), 2600, 2500), ((20, 70, 33, 3), 2600, 1100), ((600, 40, 4), 100, 50),
+    ((784, 16, 3), 257, 128), ((784, 16, 3), 1030, 1025), ((20, 40, 3), 515, 512),
 ]  # fmt: skip
 
 
@@ -227,6 +232,7 @@ def test_these_batches_have_many_chunks(build, dtype, layout):
         assert narrow["groups"] > 8
     else:
         assert wide["chunk"] * 2 < 2500
+        assert (wide["groups"] > 8) == (layout == "groups")
 
 
 @pytest.mark.parametrize(("sizes", "rows", "batch"), THREADED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -62,6 +64,40 @@ def test_nothing_is_read_or_written_past_an_array(
     assert _reference.forward(expected, weights, None, plan.layers, plan.settings, X, rows)
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=tolerance("forward", dtype))
     guarded.check()
+
+
+# The last page of memory may not be touched, and weights end where it begins. One input or two, and outputs that leave
+# a part of their last vector empty: no row of weights may be read in whole vectors there.
+_AT_THE_END_OF_MEMORY = """
+import ctypes, mmap, sys
+import numpy as np
+from fastmlp import _backend, _layout
+from fastmlp.activations import ACTIVATIONS
+
+_layout.is_narrow = lambda *_: False
+backend, dtype = sys.argv[1], np.dtype(sys.argv[2])
+kernels = _backend.kernels(dtype, backend)
+memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+page = np.frombuffer(memory, np.uint8)[: mmap.PAGESIZE]
+protect = ctypes.CDLL(None, use_errno=True).mprotect
+assert protect(ctypes.c_void_p(page.ctypes.data + mmap.PAGESIZE), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+for sizes in (1, 70), (1, 10), (1, 3), (2, 3), (2, 17), (5, 1), (9, 49):
+    layers = _layout.network_layers(sizes, [ACTIVATIONS["identity"]], False)
+    plan = _layout.plan(layers, kernels.sizes(), batch=8, rows=8)
+    weights = page.view(dtype)[-_layout.parameter_count(layers) :]
+    weights[:] = np.arange(len(weights)) % 7
+    for rows in 1, 4:
+        x, outputs = np.ones((rows, sizes[0]), dtype), np.empty((rows, sizes[1]), dtype)
+        assert kernels.forward(outputs, weights, np.zeros(plan.workspace, dtype), plan.layers, plan.settings, x, rows)
+        assert (outputs == weights.reshape(sizes).sum(axis=0)).all()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a page of memory is protected by Linux's call")
+def test_weights_at_the_end_of_memory(backend, dtype):
+    command = [sys.executable, "-c", _AT_THE_END_OF_MEMORY, backend, dtype.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
 
 
 # ---- the short way in, and the long one ------------------------------------------------------------------

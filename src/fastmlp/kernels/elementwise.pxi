@@ -73,8 +73,8 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
     return <real> 1.457 - x * <real> 0.5
 
 
-cdef inline vec sigmoid_near_vector(vec x) noexcept nogil:
-    """1 / (1 + exp(-x)) for x in [NEAR, -NEAR], where exp(-x) is a normal number."""
+cdef inline vec sigmoid_near_vector(vec x, vec* share) noexcept nogil:
+    """s and c of s - s c = 1 / (1 + exp(-x)) for x in [NEAR, -NEAR], where exp(-x) is a normal number; c is small."""
     cdef ivec n
     cdef vec tail
     cdef vec part = reduced_exp(-x, &n, &tail) + tail
@@ -83,16 +83,24 @@ cdef inline vec sigmoid_near_vector(vec x) noexcept nogil:
     cdef vec below = whole + scale * part
     cdef vec lost = ((whole - below) + scale * part) + (<real> 1 - (whole - scale))
     cdef vec inverse = divide(splat(1), below)
-    return inverse - inverse * (inverse * lost)
+    share[0] = inverse * lost
+    return inverse
 
 
 cdef inline vec sigmoid_vector(vec x) noexcept nogil:
     """1 / (1 + exp(-x)): exp(x) where 1 makes no difference beside exp(-x), exact down to the denormals."""
-    cdef vec near
+    cdef vec inverse, share
+    cdef ivec far
     if all_less(magnitude(x), splat(-NEAR)):    # nearly always: a branch costs less than what it saves
-        return sigmoid_near_vector(x)
-    near = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)))
-    return select(is_less(x, splat(NEAR)), exp_below_vector(x), near)
+        inverse = sigmoid_near_vector(x, &share)
+    else:
+        far = is_less(x, splat(NEAR))
+        inverse = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)), &share)
+        inverse = select(far, exp_below_vector(x), inverse)
+        share = select(far, ZERO, share)
+    # Not in either branch: a compiler that selects between finished numbers may round them otherwise, and then a
+    # number's bits depend on its neighbours.
+    return inverse - inverse * share
 
 
 cdef inline vec tanh_vector(vec x) noexcept nogil:

@@ -55,7 +55,7 @@ cdef void few_rows_product(
         width = rounded_up(columns, LANES)
         # Whole vectors may be read until they would reach past the last weight; the rows of w from there on are
         # packed, fewer than LANES of them.
-        depth = inputs if columns == width else max(0, (inputs * outputs - n - width) // outputs + 1)
+        depth = inputs if columns == width else max(0, (inputs * outputs - n - width + outputs) // outputs)
         panel = panel_at(y + n, y_stride, columns, False)
         if b != NULL:
             panel.start = FROM_COLUMN_BIAS

@@ -175,9 +175,12 @@ cdef void update_parameters(
     slabs_of_thread(job, &begin, &end)
     for s in range(begin, end):
         slab = &job.slabs[s]
-        if groups > 1:
-            sum_of_groups(job, slab, groups, more and not job.settings.narrow)
-        elif not job.settings.narrow:
+        if job.settings.narrow:
+            if groups > 1:
+                sum_of_groups(job, slab, groups, False)
+        elif job.settings.groups > 1:       # a last chunk of one row is one group, and lies where groups do
+            sum_of_groups(job, slab, groups, more)
+        else:
             wide_slab_gradient(job, samples, slab, first, chunk_rows, more, step != NULL)
         if step == NULL:
             continue
@@ -232,6 +235,8 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
     if job.settings.narrow:
         count = (samples.rows + chunk - 1) // chunk
         narrow_tallies(job, samples, tallies, gathered)
+        if not meet(job):
+            return False
     else:
         count = tallies_of(job, samples.rows)
         while begin < samples.rows:
@@ -239,8 +244,6 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
             begin += chunk
             if not meet(job):       # the next chunk may be shared out otherwise, over the same rows of the workspace
                 return False
-    if not meet(job):
-        return False
     total[0] = sum_of_tallies(tallies, count)
     return True
 
