@@ -47,6 +47,8 @@ _MOST_GROUPS = 64  # gradients of a batch that are summed apart: the most thread
 _WIDE_CHUNK = 1024  # rows that go through a wide network together
 _SLABS_PER_LAYER = 32
 _MOST_SLAB_ROWS = 256
+_MANY_INPUTS = 1024  # of a layer so large that packing its deltas pays, which slabs of so many rows do:
+_LARGE_SLAB_ROWS = 64
 _WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
@@ -348,7 +350,8 @@ def _slabs(layers: list[dict[str, int]], narrow: bool, tile_rows: int) -> list[t
 
 def _slab_rows(inputs: int, tile_rows: int) -> int:
     """Say how many rows of a wide layer's weights a slab has."""
-    return min(_MOST_SLAB_ROWS, _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows))
+    rows = _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows)
+    return min(rows if inputs < _MANY_INPUTS else max(rows, _LARGE_SLAB_ROWS), _MOST_SLAB_ROWS)
 
 
 def _lay_out_tallies(settings: dict[str, Any], slabs: int, row_block: int) -> int:
