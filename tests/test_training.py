@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -422,3 +424,19 @@ def test_a_linear_model_reaches_the_logistic_solution(backend):
         beta += np.linalg.solve((inputs.T * (p * (1 - p))) @ inputs, inputs.T @ (y - p))
     # At the minimum the gradient is all rounding, 1e-16; the inverse of its smallest curvature, about 0.02, scales it.
     np.testing.assert_allclose(np.append(net.weights[0], net.biases[0]), beta, atol=1e-12)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to CPUs")
+def test_a_helper_leaves_the_cpu_of_its_caller_and_may_run_anywhere_again():
+    kernels = _backend.kernels(np.dtype("float64"), _backend.available()[-1])
+    allowed, seen = os.sched_getaffinity(0), []
+    stand_in = SimpleNamespace(
+        current_cpu=kernels.current_cpu, train=lambda *given: seen.append((given, os.sched_getaffinity(0)))
+    )
+    taken = {kernels.current_cpu()}
+    helper = threading.Thread(target=training._help, args=(stand_in, ("arguments",), 3, 1, taken))
+    helper.start()
+    helper.join()
+    assert seen == [(("arguments", 3, 1), allowed)]
+    assert taken <= allowed
+    assert len(taken) == min(2, len(allowed))

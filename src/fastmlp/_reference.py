@@ -41,6 +41,11 @@ def sizes() -> dict:
 
 
 @_quietly
+def current_cpu() -> int:
+    """The number of the CPU that this thread runs on; -1, since Python has no way to ask."""
+    return -1
+
+
 def exp_forward(y, x, size):
     """y = exp(x)."""
     np.exp(x[:size], out=y[:size])

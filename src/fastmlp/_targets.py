@@ -326,8 +326,7 @@ def _is_one_hot(array: np.ndarray) -> bool:
 
 def _one_hot_rows(array: np.ndarray) -> np.ndarray:
     """Tell for every row of a matrix whether it holds a single 1 among 0s."""
-    ones = np.count_nonzero(array == 1, axis=1)
-    return (ones == 1) & (np.count_nonzero(array, axis=1) == 1)
+    return ((array == 1).sum(axis=1) == 1) & ((array != 0).sum(axis=1) == 1)
 
 
 def _refuse_not_binary(array: np.ndarray) -> None:
@@ -347,7 +346,7 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
     Either is None where the kind has none, or where it is not known yet.
     """
     if kind == "one_hot":
-        return np.arange(array.shape[1]), None
+        return np.arange(array.shape[1]), _columns_of_ones(array)
     if kind != "labels":
         return None, None
     labels = array.reshape(-1)
@@ -428,6 +427,11 @@ def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     return converted(array.reshape(len(array), known.outputs), dtype, "y")
 
 
+def _columns_of_ones(array: np.ndarray) -> np.ndarray:
+    """Give the column of the 1 of every one-hot row."""
+    return _by_blocks(lambda rows: rows.argmax(axis=1), array, np.int32)
+
+
 def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Find each row's class among the known ones, from labels or from one-hot rows."""
     if array.ndim == 2 and array.shape[1] == len(classes):
@@ -435,7 +439,7 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
         if not good.all():
             row = int(good.argmin())
             raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
-        return _by_blocks(lambda rows: rows.argmax(axis=1), array, np.int32)
+        return _columns_of_ones(array)
     rows = array.reshape(-1)
     labels = _distinct(rows)
     index = {label: position for position, label in enumerate(classes.tolist())}

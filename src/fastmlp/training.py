@@ -8,9 +8,10 @@ Imports the layout and the history; the network imports it.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import ModuleType
@@ -219,9 +220,10 @@ def _run(
 def _call(kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPoolExecutor | None, helpers: int) -> None:
     """One call of the kernels on all threads."""
     calls = []
+    taken = {kernels.current_cpu()} if helpers else set()
     try:
         for thread in range(1, helpers + 1):
-            calls.append(workers.submit(kernels.train, *arguments, steps, thread))
+            calls.append(workers.submit(_help, kernels, arguments, steps, thread, taken))
         kernels.train(*arguments, steps, 0)
     except BaseException:
         # Helpers wait for this thread at a barrier that it will not reach.
@@ -229,6 +231,22 @@ def _call(kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPool
         raise
     for call in calls:
         call.result()
+
+
+def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken: set[int]) -> None:
+    """One thread's part of a call, on a CPU that no other thread of the call has taken, if there is one.
+
+    Linux often wakes a thread on the CPU of the one that woke it, and may leave both there for a tenth of a second
+    although another CPU idles: they meet too often to look like two that should be parted. So a thread leaves by
+    itself; where it then stays is the system's choice again.
+    """
+    if -1 not in taken:
+        allowed = os.sched_getaffinity(0)
+        with suppress(OSError):  # a sandbox may forbid it; what is lost is time
+            os.sched_setaffinity(0, allowed - taken or allowed)
+            taken.add(kernels.current_cpu())
+            os.sched_setaffinity(0, allowed)
+    kernels.train(*arguments, steps, thread)
 
 
 def _report(schedule: Schedule, record: np.ndarray, epoch: int, settings: np.ndarray) -> None:

@@ -72,6 +72,11 @@ def sizes() -> dict:
     }
 
 
+def current_cpu() -> int:
+    """The number of the CPU that this thread runs on; -1 where the system does not say."""
+    return cpu_number()
+
+
 def exp_forward(y, x, Py_ssize_t size):
     # y, x (size,)
     """y = exp(x)."""

@@ -315,6 +315,11 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
 #define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
 #define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
+#if defined(__linux__)
+#define cpu_number() sched_getcpu()
+#else
+#define cpu_number() (-1)
+#endif
 #if defined(__x86_64__) || defined(__i386__)
 #define spin_pause() __builtin_ia32_pause()
 #elif defined(__aarch64__)

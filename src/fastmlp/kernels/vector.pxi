@@ -45,6 +45,7 @@ cdef extern from "kernels/vector.h" nogil:
     void claim_ahead(const void* p)
     void spin_pause()
     int sched_yield()
+    int cpu_number()
 
 cdef inline vec load(const real* p) noexcept nogil:
     return (<const vec*> p)[0]
