@@ -40,12 +40,12 @@ def sizes() -> dict:
     }
 
 
-@_quietly
 def current_cpu() -> int:
-    """The number of the CPU that this thread runs on; -1, since Python has no way to ask."""
+    """The number of the CPU that this thread runs on; -1 where the system does not say."""
     return -1
 
 
+@_quietly
 def exp_forward(y, x, size):
     """y = exp(x)."""
     np.exp(x[:size], out=y[:size])
