@@ -296,6 +296,9 @@ class Entry:
         self.seconds.append(self.worker.ask("run", self.epochs))
 
 
+REST_SECONDS = 0.15
+
+
 def time_entries(entries: Sequence[Entry], repeats: int, seconds: float) -> None:
     """Time rivals in turns; their entries keep the timings.
 
@@ -312,6 +315,9 @@ def time_entries(entries: Sequence[Entry], repeats: int, seconds: float) -> None
         entry.attempt(lambda entry=entry: entry.make_ready(seconds))
     for _ in range(repeats):
         for entry in entries:
+            # A library's idle threads may spin for a tenth of a second before they sleep, on a core that the next
+            # in turn wants.
+            time.sleep(REST_SECONDS)
             entry.attempt(entry.time)
 
 
