@@ -37,6 +37,17 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return read
 
 
+def loadable_builds() -> list[str]:
+    """List the builds of the kernels that this machine can run, the reference not among them.
+
+    Returns
+    -------
+    list of str
+        The best last.
+    """
+    return [name for name in _backend.available() if name != _backend.REFERENCE]
+
+
 def thread_counts(text: str) -> list[int]:
     """Parse the numbers of threads, "all" being the CPUs that this process may use.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from options import command, names, parser
+from options import command, loadable_builds, names, parser
 from records import header, write
 from timing import process, take_turns, written
 
@@ -249,7 +249,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     argparse.Namespace
     """
     reader = parser("Measure the products of a layer against NumPy's, on one thread.", repeats=7, seconds=0.02)
-    loadable = [name for name in _backend.available() if name != _backend.REFERENCE]
+    loadable = loadable_builds()
     dtypes = ["float32", "float64"]
     reader.add_argument("--dtypes", type=names(dtypes), default=dtypes, metavar="A,B", help=", ".join(dtypes))
     reader.add_argument("--builds", type=names(loadable), default=loadable, metavar="A,B", help=", ".join(loadable))

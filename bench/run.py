@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from cases import CASES, Case, data, start
-from options import command, names, parser, thread_counts
+from options import command, loadable_builds, names, parser, thread_counts
 from records import header, write
 from rivals import RIVALS, find, forced, installed, network, train
 from timing import NOT_INSTALLED, Entry, Worker, time_entries, written
@@ -62,7 +62,7 @@ def builds() -> list[str]:
     MismatchError
         If there is none, since there would be nothing to verify.
     """
-    found = [name for name in _backend.available() if name != _backend.REFERENCE]
+    found = loadable_builds()
     if not found:
         raise MismatchError("no build of the kernels can be loaded here; only the reference is there")
     return found
@@ -290,7 +290,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     reader = parser("Verify fastmlp, then time it and its rivals.", repeats=5, seconds=0.3)
     others = [name for name in RIVALS if name != "fastmlp"]
-    loadable = [name for name in _backend.available() if name != _backend.REFERENCE]
+    loadable = loadable_builds()
     add = reader.add_argument
     add("--check", action="store_true", help="verify only")
     add("--cases", type=names(list(CASES)), default=list(CASES), metavar="A,B", help=", ".join(CASES))

@@ -343,7 +343,7 @@ def _refuse_not_binary(array: np.ndarray) -> None:
 def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """List the classes that targets of this kind hold (sorted labels, or columns' numbers), and the class of each row.
 
-    Either is None where the kind has none, or where it is not known yet.
+    Both are None where the kind has none.
     """
     if kind == "one_hot":
         return np.arange(array.shape[1]), _columns_of_ones(array)

@@ -111,7 +111,7 @@ cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first,
     if count <= TILE_ROWS:
         few_rows_forward(job, x, count)
     else:
-        wide_forward(job, x, job.settings.inputs, 0, count)
+        wide_forward(job, x, job.settings.inputs, 0, count, False)
     if last.activation == SOFTMAX:
         softmax_rows(out, z, last.stride, job.own + job.settings.outputs_at, count, last.outputs)
     else:

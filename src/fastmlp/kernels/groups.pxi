@@ -11,8 +11,20 @@ cdef inline real* group_gradient(const Job* job, Index group) noexcept nogil:
     return job.workspace + job.settings.groups_at + group * rounded_up(job.settings.parameters, 16)
 
 
+cdef inline Index groups_of(const Job* job, Index rows) noexcept nogil:
+    """How many gradients of a batch (narrow) or a chunk (wide) of `rows` are summed apart; 1: none."""
+    if job.settings.narrow:
+        return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
+    return min(job.settings.groups, rows)
+
+
+cdef inline Index first_part(const Job* job, Index thread, Index parts) noexcept nogil:
+    """The first of the parts that a thread takes; they are neighbours, and the next thread's begin behind them."""
+    return thread * parts // job.settings.threads
+
+
 cdef inline Index thread_of_group(const Job* job, Index group, Index groups) noexcept nogil:
-    """The thread t with t groups / threads <= group < (t + 1) groups / threads, both rounded down."""
+    """The thread t with first_part(t) <= group < first_part(t + 1)."""
     return ((group + 1) * job.settings.threads - 1) // groups
 
 

@@ -13,7 +13,7 @@ cdef void gather(
     """Samples' rows become columns; lanes past the last sample repeat it, so that nothing overflows there alone."""
     cdef Index s, i, row, lanes = rounded_up(count, LANES)
     for s in range(count):
-        row = samples.order[first + s] if samples.order != NULL else first + s
+        row = row_number(samples, first + s)
         for i in range(inputs):
             x[i * stride + s] = samples.x[row * inputs + i]
         if samples.labels != NULL:
@@ -107,12 +107,11 @@ cdef Tally narrow_chunk(
 cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
     """This thread's groups of a batch: their gradients and tallies."""
     cdef Index chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
-    cdef Index groups = min(job.settings.groups, chunks), group, c, begin
-    cdef Index threads = job.settings.threads
+    cdef Index groups = groups_of(job, rows), group, c, begin
     cdef Tally part
     cdef Tally* tally
     cdef real* gradient
-    for group in range(job.thread * groups // threads, (job.thread + 1) * groups // threads):
+    for group in range(first_part(job, job.thread, groups), first_part(job, job.thread + 1, groups)):
         tally = &(<Tally*> job.tallies)[group]
         tally.loss = tally.hits = 0
         gradient = job.gradient
@@ -131,7 +130,6 @@ cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index r
 cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint gathered) noexcept nogil:
     """Loss and hits of this thread's chunks of `samples`, forward only."""
     cdef Index chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
-    cdef Index threads = job.settings.threads
-    for c in range(job.thread * chunks // threads, (job.thread + 1) * chunks // threads):
+    for c in range(first_part(job, job.thread, chunks), first_part(job, job.thread + 1, chunks)):
         tallies[c] = narrow_chunk(job, samples, c * chunk, min(chunk, samples.rows - c * chunk),
                                   resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False)

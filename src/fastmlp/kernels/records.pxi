@@ -107,3 +107,8 @@ ctypedef struct Samples:
     const int32_t* labels       # (rows,), or NULL
     const int32_t* order        # row s of a batch is order[s]; NULL: s itself
     Index rows
+
+
+cdef inline Index row_number(const Samples* samples, Index sample) noexcept nogil:
+    """Where in x and y the sample of this place in the order lies."""
+    return samples.order[sample] if samples.order != NULL else sample

@@ -155,13 +155,6 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
     update(w + weights, g + weights, m + weights, v + weights, size - weights, step, NULL, <int> settings.optimizer)
 
 
-cdef Index groups_of(const Job* job, Index rows) noexcept nogil:
-    """How many gradients of a batch (narrow) or a chunk (wide) of `rows` are summed apart; 1: none."""
-    if job.settings.narrow:
-        return min(job.settings.groups, (rows + job.settings.chunk - 1) // job.settings.chunk)
-    return units_of(job, rows) if job.settings.groups > 1 else 1
-
-
 cdef void update_parameters(
     Job* job, const Samples* samples, const Position* now, const Step* step, Index rows, Index first,
     Index chunk_rows, bint more,

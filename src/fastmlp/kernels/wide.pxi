@@ -14,7 +14,7 @@ cdef enum:
 
 
 cdef inline const real* row_of(const Samples* samples, Index sample, Index inputs) noexcept nogil:
-    return samples.x + (samples.order[sample] if samples.order != NULL else sample) * inputs
+    return samples.x + row_number(samples, sample) * inputs
 
 
 cdef void gather_rows(
@@ -39,15 +39,15 @@ cdef void gather_rows(
 
 
 cdef void wide_forward(
-    const Job* job, const real* x, Index x_stride, Index begin, Index end,
+    const Job* job, const real* x, Index x_stride, Index begin, Index end, bint backward,
 ) noexcept nogil:
     # x (end - begin, x_stride); the layers' h (chunk, stride) in the workspace, rows begin ... end
-    """z of every layer becomes h = f(z), but for the last, which stays z."""
+    """z of every layer becomes h = f(z), but for the last, which stays z; backward: the deltas are written next."""
     cdef Index number
     cdef const Layer* layer
     cdef real* h
     cdef Claims claims
-    claims.count = 2
+    claims.count = 2 if backward else 1
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.workspace + layer.activations + begin * layer.stride
@@ -114,7 +114,7 @@ cdef void wide_backward(const Job* job, Index begin, Index end) noexcept nogil:
 
 cdef Index units_of(const Job* job, Index rows) noexcept nogil:
     """How many units a chunk of `rows` is shared out in: groups, or blocks of ROW_BLOCK rows."""
-    return min(job.settings.groups, rows) if job.settings.groups > 1 else (rows + ROW_BLOCK - 1) // ROW_BLOCK
+    return groups_of(job, rows) if job.settings.groups > 1 else (rows + ROW_BLOCK - 1) // ROW_BLOCK
 
 
 cdef Index unit_begin(const Job* job, Index unit, Index rows) noexcept nogil:
@@ -156,15 +156,14 @@ cdef void wide_rows(
     """This thread's rows of a chunk: forward, loss, and back to every layer's delta if `backward`."""
     cdef const Settings* settings = job.settings
     cdef Index units = units_of(job, rows), unit
-    cdef Index first_unit = job.thread * units // settings.threads
-    cdef Index last_unit = (job.thread + 1) * units // settings.threads
+    cdef Index first_unit = first_part(job, job.thread, units), last_unit = first_part(job, job.thread + 1, units)
     cdef Index begin = unit_begin(job, first_unit, rows), end = unit_begin(job, last_unit, rows), x_stride
     cdef const real* x = own_samples(job, samples, first + begin, &x_stride)
     if begin >= end:
         return
     if samples.order != NULL:
         gather_rows(<real*> x, x_stride, samples, first + begin, end - begin, settings.inputs, 0, settings.inputs)
-    wide_forward(job, x, x_stride, begin, end)
+    wide_forward(job, x, x_stride, begin, end, backward)
     for unit in range(first_unit, last_unit):
         tallies[unit] = wide_unit(job, samples, first, unit_begin(job, unit, rows), unit_begin(job, unit + 1, rows),
                                   backward)
@@ -180,13 +179,13 @@ cdef void wide_group_gradients(
     # x (rows of this thread, x_stride), from row `first_row` of the chunk on
     """This thread's groups of a chunk: each group's gradient, then their sums as far as they are its own."""
     cdef const Settings* settings = job.settings
-    cdef Index groups = units_of(job, rows), group, number, begin, count, h_stride
+    cdef Index groups = groups_of(job, rows), group, number, begin, count, h_stride
     cdef const Layer* layer
     cdef const real* h
     cdef real* gradient
     cdef Claims claims
     claims.count = 1
-    for group in range(job.thread * groups // settings.threads, (job.thread + 1) * groups // settings.threads):
+    for group in range(first_part(job, job.thread, groups), first_part(job, job.thread + 1, groups)):
         begin = unit_begin(job, group, rows)
         count = unit_begin(job, group + 1, rows) - begin
         gradient = group_gradient(job, group)
