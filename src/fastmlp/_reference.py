@@ -24,6 +24,7 @@ _NO_METRIC, _LARGEST, _THRESHOLD = range(3)
 _SGD, _ADAM = range(2)
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
+_LOSS, _ACCURACY, _VAL_LOSS, _VAL_ACCURACY, _LEARNING_RATE, _GRADIENT_NORM = range(len(_layout.EPOCH.names))
 
 
 # As in the kernels, what overflows is infinite, what has no value is NaN, and no word is said: training looks at the
@@ -331,7 +332,7 @@ def train(
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
         if now.batch == 0 and settings.shuffle:
             shuffle(order, settings.seed, now.epoch, settings.rows)
-        epoch = record[now.epoch - settings.first_epoch]
+        epoch = record[:, now.epoch - settings.first_epoch]
         first = now.batch * settings.batch
         end = min(first + settings.batch, settings.rows)
         chosen = slice(first, end) if order is None else order[first:end]
@@ -341,7 +342,7 @@ def train(
         now.hits += hits
         if math.isfinite(loss + penalty):
             _finish_gradient(gradient, slopes, network, settings, end - first)
-            _update(parameters, state, gradient, settings, now, float(epoch["learning_rate"]))
+            _update(parameters, state, gradient, settings, now, float(epoch[_LEARNING_RATE]))
             now.step += 1
             now.beta1_power *= settings.beta1
             now.beta2_power *= settings.beta2
@@ -356,11 +357,11 @@ def train(
 
 def _end_epoch(network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, x, y) -> None:
     """Write the epoch down, validate, and go to the next."""
-    epoch["loss"] = now.loss_sum / settings.rows
-    epoch["accuracy"] = now.hits / settings.rows
-    epoch["gradient_norm"] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
+    epoch[_LOSS] = now.loss_sum / settings.rows
+    epoch[_ACCURACY] = now.hits / settings.rows
+    epoch[_GRADIENT_NORM] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
     if settings.validation_rows:
-        epoch["val_loss"], epoch["val_accuracy"] = _evaluate(network, settings, x, y)
+        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, x, y)
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0

@@ -154,9 +154,8 @@ def train(
         settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,
         epochs=first + schedule.epochs, **settings,
     )
-    record = np.empty(schedule.epochs, _layout.EPOCH)
-    record.view(np.float64).fill(np.nan)
-    record["learning_rate"] = schedule.learning_rate
+    record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
+    record[_layout.EPOCH.names.index("learning_rate")] = schedule.learning_rate
     control = np.zeros(_layout.CONTROL_WORDS, np.int64)
     arguments = (
         parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
@@ -250,12 +249,11 @@ def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken:
 
 
 def _report(schedule: Schedule, record: np.ndarray, epoch: int, settings: np.ndarray) -> None:
-    last = record[epoch - 1] if epoch else None
-    loss = float(last["loss"]) if epoch else float("nan")
+    last = record[:, epoch - 1].tolist() if epoch else [float("nan")] * len(record)
+    reached = dict(zip(_layout.EPOCH.names, last, strict=True))
     measured = bool(settings["metric"][0])
     name = "val_accuracy" if settings["validation_rows"][0] else "accuracy"
-    accuracy = (float(last[name]) if epoch else float("nan")) if measured else None
-    schedule.progress(Progress(epoch, schedule.epochs, loss, accuracy))
+    schedule.progress(Progress(epoch, schedule.epochs, reached["loss"], reached[name] if measured else None))
 
 
 class _Clock:
@@ -303,16 +301,14 @@ class _Clock:
 def _history(
     record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.ndarray
 ) -> History:
-    """Make a history of what the kernels wrote down."""
-    epochs = len(record)
-    if clock.diverged:
-        epochs = int(np.flatnonzero(~np.isfinite(record["loss"]))[0]) + 1
-    fields = {name: record[name][:epochs].copy() for name in record.dtype.names}
+    """Make a history of what the kernels wrote down: its rows themselves, which are long where epochs are short."""
+    epochs = clock.epoch
+    fields: dict[str, np.ndarray | None] = dict(zip(_layout.EPOCH.names, record[:, :epochs], strict=True))
     if not settings["metric"][0]:
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"][0]:
         fields["val_loss"] = fields["val_accuracy"] = None
-    return History(**fields, seconds=clock.seconds[:epochs].copy(), frames=frames)
+    return History(**fields, seconds=clock.seconds[:epochs], frames=frames)
 
 
 def warn_of_divergence(state: OptimizerState, parameters: np.ndarray) -> None:

@@ -68,7 +68,7 @@ def sizes() -> dict:
     return {
         "dtype": "float32" if REAL_BITS == 32 else "float64", "lanes": LANES, "tile_rows": TILE_ROWS,
         "pack_reals": PACK_REALS, "row_block": ROW_BLOCK, "layer": sizeof(Layer), "slab": sizeof(Slab),
-        "settings": sizeof(Settings), "epoch": sizeof(Epoch), "position": sizeof(Position),
+        "settings": sizeof(Settings), "epoch": EPOCH_ROWS * sizeof(double), "position": sizeof(Position),
     }
 
 
@@ -265,14 +265,14 @@ def train(
     parameters, state, gradient, tallies, workspace, record, position, control, order, layers, slabs, settings,
     x, y, x_validation, y_validation, Py_ssize_t steps, Py_ssize_t thread,
 ):
-    # parameters, gradient (parameters,), state (slots * parameters,), record (epochs,), position (1,), order (rows,)
+    # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), position (1,), order (rows,)
     # int32 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
     cdef Samples samples = samples_of(x, y, order, job.settings, job.settings.rows)
     cdef Samples validation = samples_of(x_validation, y_validation, None, job.settings, job.settings.validation_rows)
     job.parameters = reals(parameters)
-    job.record = <Epoch*> address(record, sizeof(Epoch), True)
+    job.record = <double*> address(record, sizeof(double), True)
     job.position = <Position*> address(position, sizeof(Position), True)
     job.control = <int64_t*> address(control, sizeof(int64_t), True)
     job.order = <int32_t*> samples.order

@@ -408,6 +408,30 @@ cdef void product_backward_inputs(
         m += count
 
 
+cdef real ONE = 1
+
+
+cdef void backward_weights_panel(
+    real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride, real* packed,
+    Index inputs, Index depth, Index columns, Index outputs, bint first, const Claims* claims, Index place,
+) noexcept nogil:
+    # dw (inputs, columns) of rows `outputs` long, db (columns,) or NULL, x (depth, inputs), dy (depth, columns)
+    """dw = xᵀ dy, db = Σ dy, or added to both where this block of the depth is not the first."""
+    cdef Panel panel = panel_at(dw, outputs, columns, False)
+    cdef Index width = dy_stride
+    if packed != NULL:
+        width = rounded_up(columns, LANES)
+        pack(packed, dy, dy_stride, depth, columns, width)
+        dy = packed
+    panel.start = FROM_ZERO if first else FROM_C
+    set_claims(&panel, claims, place)
+    panel_product(&panel, x, 1, x_stride, dy, width, inputs, depth)
+    if db != NULL:
+        panel.c = db
+        panel.claims.count = 0
+        panel_product(&panel, &ONE, 0, 0, dy, width, 1, depth)
+
+
 cdef void product_backward_weights(
     real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride,
     Index rows, Index inputs, Index outputs, bint accumulate, real* packed, const Claims* claims,
@@ -415,35 +439,22 @@ cdef void product_backward_weights(
     # dw (inputs, outputs), db (outputs,) or NULL, x (rows, inputs), dy (rows, outputs); packed (PACK_REALS,), or
     # NULL where dy is padded to whole vectors and is read where it lies; claims of dw, or NULL
     """dw = xᵀ dy, db = Σ_rows dy, or added to both; outputs along the lanes."""
-    cdef Index k, n = 0, depth, columns, width, b_depth
-    cdef const real* b
-    cdef Panel panel
-    while n < outputs:
-        columns = panel_columns(outputs - n)
-        width = rounded_up(columns, LANES)
+    cdef Index k, n, m = 0, count, depth, columns
+    while m < inputs:
+        count = fair_share(inputs - m, ROW_CHUNK)
         k = 0
         while k < rows:
             depth = fair_share(rows - k, DEPTH_BLOCK)
-            b = dy + k * dy_stride + n
-            b_depth = dy_stride
-            if packed != NULL:
-                pack(packed, b, dy_stride, depth, columns, width)
-                b = packed
-                b_depth = width
-            panel = panel_at(dw + n, outputs, columns, False)
-            panel.start = FROM_C if k > 0 or accumulate else FROM_ZERO
-            if k + depth == rows:
-                set_claims(&panel, claims, n)
-            panel_product(&panel, x + k * x_stride, 1, x_stride, b, b_depth, inputs, depth)
-            if db != NULL:
-                panel.c = db + n
-                panel.claims.count = 0
-                panel_product(&panel, &ONE, 0, 0, b, b_depth, 1, depth)
+            n = 0
+            while n < outputs:
+                columns = panel_columns(outputs - n)
+                backward_weights_panel(
+                    dw + m * outputs + n, db + n if db != NULL and m == 0 else NULL, x + k * x_stride + m, x_stride,
+                    dy + k * dy_stride + n, dy_stride, packed, count, depth, columns, outputs,
+                    k == 0 and not accumulate, claims if k + depth == rows else NULL, m * outputs + n)
+                n += columns
             k += depth
-        n += columns
-
-
-cdef real ONE = 1
+        m += count
 
 
 cdef inline void lanes_weights_as(

@@ -65,13 +65,15 @@ ctypedef struct Settings:
     double l1                   # over N, as they stand in the gradient
     double l2
 
-ctypedef struct Epoch:
-    double loss
-    double accuracy
-    double val_loss
-    double val_accuracy
-    double learning_rate        # read; the rest is written
-    double gradient_norm
+cdef enum:
+    # the rows of job.record, one number an epoch in each
+    EPOCH_LOSS = 0
+    EPOCH_ACCURACY = 1
+    EPOCH_VAL_LOSS = 2
+    EPOCH_VAL_ACCURACY = 3
+    EPOCH_LEARNING_RATE = 4     # read; the rest is written
+    EPOCH_GRADIENT_NORM = 5
+    EPOCH_ROWS = 6
 
 ctypedef struct Position:
     int64_t epoch
@@ -89,7 +91,7 @@ ctypedef struct Job:
     real* gradient
     real* workspace
     double* tallies
-    Epoch* record
+    double* record
     Position* position
     int64_t* control
     int32_t* order              # NULL: the rows as they come
@@ -100,6 +102,12 @@ ctypedef struct Job:
     Index n_slabs
     Index thread
     real* own                   # this thread's part of the workspace
+
+cdef inline double* epoch_number(const Job* job, Index row, int64_t epoch) noexcept nogil:
+    """Where the record has a row's number of an epoch."""
+    cdef int64_t first = job.settings.first_epoch
+    return &job.record[row * (job.settings.epochs - first) + epoch - first]
+
 
 ctypedef struct Samples:
     const real* x               # (rows, inputs)

@@ -259,7 +259,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gather
     if not isfinite(tally.loss + penalty):
         now.diverged = 1
         return True
-    step = step_of(job, now, rows, job.record[now.epoch - settings.first_epoch].learning_rate, ends_epoch)
+    step = step_of(job, now, rows, epoch_number(job, EPOCH_LEARNING_RATE, now.epoch)[0], ends_epoch)
     update_parameters(job, samples, now, &step, rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
     now.step += 1
     now.beta1_power *= settings.beta1
@@ -270,25 +270,22 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gather
 cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
     """Write the epoch down, validate, and go to the next. False: abandoned."""
     cdef const Settings* settings = job.settings
-    cdef Epoch* record = &job.record[now.epoch - settings.first_epoch]
     cdef Tally tally
     cdef double norm = 0
     cdef Index s
     if job.thread == 0:
-        record.loss = now.loss_sum / settings.rows
-        record.accuracy = now.hits / settings.rows
-        if now.diverged:
-            record.gradient_norm = NAN
-        else:
-            for s in range(job.n_slabs):
-                norm += job.tallies[settings.norms_at + s]
-            record.gradient_norm = sqrt(norm)
+        for s in range(job.n_slabs):
+            norm += job.tallies[settings.norms_at + s]
+        epoch_number(job, EPOCH_LOSS, now.epoch)[0] = now.loss_sum / settings.rows
+        epoch_number(job, EPOCH_ACCURACY, now.epoch)[0] = now.hits / settings.rows
+        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else sqrt(norm)
     if validation.rows > 0:
         if not validate(job, validation, &tally, gathered):
             return False
         if job.thread == 0:
-            record.val_loss = tally.loss / validation.rows + total_penalty(job, now.step)
-            record.val_accuracy = tally.hits / validation.rows
+            epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
+                tally.loss / validation.rows + total_penalty(job, now.step))
+            epoch_number(job, EPOCH_VAL_ACCURACY, now.epoch)[0] = tally.hits / validation.rows
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0
