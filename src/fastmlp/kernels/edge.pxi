@@ -60,6 +60,7 @@ cdef Job job_of(
     job.position = NULL
     job.control = NULL
     job.order = NULL
+    take_slabs(&job)
     return job
 
 
@@ -250,6 +251,7 @@ def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, 
     frozen.optimizer = FROZEN
     frozen.threads = 1
     job.settings = &frozen
+    take_slabs(&job)
     memset(&start, 0, sizeof(Position))
     with nogil:
         find_penalties(&job, 0)

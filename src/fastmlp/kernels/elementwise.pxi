@@ -195,6 +195,9 @@ cdef void multiply_by_slope(
 ) noexcept nogil:
     # dz (rows, dz_stride), in place; h (rows, stride)
     """dz = dz f'(z), with f' from h = f(z), the first `size` of each row."""
+    if size == stride and size == dz_stride:    # one long row
+        size = stride = dz_stride = rows * size
+        rows = 1
     if activation == SIGMOID:
         multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SIGMOID)
     elif activation == TANH:

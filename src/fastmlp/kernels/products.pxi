@@ -78,15 +78,34 @@ cdef inline void store_row(TileRow* row, real* p, Index last, const int width) n
         store_lanes(p + 2 * LANES, row.c2, last)
 
 
-cdef inline void start_row(TileRow* row, Panel* panel, Index m, const int width) noexcept nogil:
-    if panel.start == FROM_C:
-        load_row(row, panel.c + m * panel.c_stride, panel.last, width)
-    elif panel.start == FROM_COLUMN_BIAS:
-        load_row(row, panel.bias, panel.last, width)
-    elif panel.start == FROM_ROW_BIAS:
-        row.c0 = row.c1 = row.c2 = splat(panel.bias[m])
-    else:
-        row.c0 = row.c1 = row.c2 = ZERO
+cdef inline void load_tile(
+    TileRow* r0, TileRow* r1, TileRow* r2, TileRow* r3,
+    TileRow* r4, TileRow* r5, TileRow* r6, TileRow* r7,
+    const real* c, Index c_stride, Index last, const int height, const int width,
+) noexcept nogil:
+    load_row(r0, c, last, width)
+    if height > 1: load_row(r1, c + c_stride, last, width)
+    if height > 2: load_row(r2, c + 2 * c_stride, last, width)
+    if height > 3: load_row(r3, c + 3 * c_stride, last, width)
+    if height > 4: load_row(r4, c + 4 * c_stride, last, width)
+    if height > 5: load_row(r5, c + 5 * c_stride, last, width)
+    if height > 6: load_row(r6, c + 6 * c_stride, last, width)
+    if height > 7: load_row(r7, c + 7 * c_stride, last, width)
+
+
+cdef inline void store_tile(
+    TileRow* r0, TileRow* r1, TileRow* r2, TileRow* r3,
+    TileRow* r4, TileRow* r5, TileRow* r6, TileRow* r7,
+    real* c, Index c_stride, Index last, const int height, const int width,
+) noexcept nogil:
+    store_row(r0, c, last, width)
+    if height > 1: store_row(r1, c + c_stride, last, width)
+    if height > 2: store_row(r2, c + 2 * c_stride, last, width)
+    if height > 3: store_row(r3, c + 3 * c_stride, last, width)
+    if height > 4: store_row(r4, c + 4 * c_stride, last, width)
+    if height > 5: store_row(r5, c + 5 * c_stride, last, width)
+    if height > 6: store_row(r6, c + 6 * c_stride, last, width)
+    if height > 7: store_row(r7, c + 7 * c_stride, last, width)
 
 
 cdef inline void outer_tile(
@@ -98,14 +117,27 @@ cdef inline void outer_tile(
     cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
     cdef vec b0, b1 = ZERO, b2 = ZERO
     cdef Index k
-    start_row(&r0, panel, m, width)
-    if height > 1: start_row(&r1, panel, m + 1, width)
-    if height > 2: start_row(&r2, panel, m + 2, width)
-    if height > 3: start_row(&r3, panel, m + 3, width)
-    if height > 4: start_row(&r4, panel, m + 4, width)
-    if height > 5: start_row(&r5, panel, m + 5, width)
-    if height > 6: start_row(&r6, panel, m + 6, width)
-    if height > 7: start_row(&r7, panel, m + 7, width)
+    cdef real* c = panel.c + m * panel.c_stride
+    r0.c0 = r0.c1 = r0.c2 = ZERO
+    if panel.start == FROM_COLUMN_BIAS:
+        load_row(&r0, panel.bias, panel.last, width)
+    r1 = r2 = r3 = r4 = r5 = r6 = r7 = r0
+    # Whole tiles and the last lanes of a row stand apart, so that a short depth pays for one question, not eight.
+    if panel.start == FROM_C and panel.last == LANES:
+        load_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
+                  c, panel.c_stride, LANES, height, width)
+    elif panel.start == FROM_C:
+        load_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
+                  c, panel.c_stride, panel.last, height, width)
+    elif panel.start == FROM_ROW_BIAS:
+        r0.c0 = r0.c1 = r0.c2 = splat(panel.bias[m])
+        if height > 1: r1.c0 = r1.c1 = r1.c2 = splat(panel.bias[m + 1])
+        if height > 2: r2.c0 = r2.c1 = r2.c2 = splat(panel.bias[m + 2])
+        if height > 3: r3.c0 = r3.c1 = r3.c2 = splat(panel.bias[m + 3])
+        if height > 4: r4.c0 = r4.c1 = r4.c2 = splat(panel.bias[m + 4])
+        if height > 5: r5.c0 = r5.c1 = r5.c2 = splat(panel.bias[m + 5])
+        if height > 6: r6.c0 = r6.c1 = r6.c2 = splat(panel.bias[m + 6])
+        if height > 7: r7.c0 = r7.c1 = r7.c2 = splat(panel.bias[m + 7])
     for k in range(depth):
         b0 = load(b)
         if width > 1: b1 = load(b + LANES)
@@ -120,21 +152,18 @@ cdef inline void outer_tile(
         if height > 7: multiply_add(&r7, splat(a[7 * a_row]), b0, b1, b2, width)
         a += a_depth
         b += b_depth
-    cdef real* c = panel.c + m * panel.c_stride
-    store_row(&r0, c, panel.last, width)
-    if height > 1: store_row(&r1, c + panel.c_stride, panel.last, width)
-    if height > 2: store_row(&r2, c + 2 * panel.c_stride, panel.last, width)
-    if height > 3: store_row(&r3, c + 3 * panel.c_stride, panel.last, width)
-    if height > 4: store_row(&r4, c + 4 * panel.c_stride, panel.last, width)
-    if height > 5: store_row(&r5, c + 5 * panel.c_stride, panel.last, width)
-    if height > 6: store_row(&r6, c + 6 * panel.c_stride, panel.last, width)
-    if height > 7: store_row(&r7, c + 7 * panel.c_stride, panel.last, width)
+    if panel.last == LANES:
+        store_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
+                   c, panel.c_stride, LANES, height, width)
+    else:
+        store_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
+                   c, panel.c_stride, panel.last, height, width)
 
 
 cdef inline void fold_column(
-    real* c, Index c_stride, const vec* column, bint accumulate, const int height,
+    real* c, Index c_row, const vec* column, bint accumulate, const int height,
 ) noexcept nogil:
-    # c (height,), c_stride apart; column (8,), of which `height` count
+    # c (height,), c_row apart; column (8,), of which `height` count
     """c = or += Σ_lanes column."""
     cdef real sums[8]
     cdef int row
@@ -144,14 +173,14 @@ cdef inline void fold_column(
         for row in range(height):
             sums[row] = sum_of_lanes(column[row])
     for row in range(height):
-        c[row * c_stride] = sums[row] + (c[row * c_stride] if accumulate else <real> 0)
+        c[row * c_row] = sums[row] + (c[row * c_row] if accumulate else <real> 0)
 
 
 cdef inline void inner_tile(
-    real* c, Index c_stride, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
+    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
     const int height, const int width,
 ) noexcept nogil:
-    # c (height, width); a (height, depth) and b (width, depth), depth along the lanes and a whole number of vectors
+    # c (height, width) with any strides; a (height, depth), b (width, depth): depth lies along the lanes, whole vectors
     """c = a bᵀ, or c += a bᵀ, one tile."""
     cdef TileRow r0, r1, r2, r3, r4, r5, r6, r7
     cdef vec b0, b1 = ZERO, b2 = ZERO
@@ -175,15 +204,15 @@ cdef inline void inner_tile(
     cdef vec column[8]
     column[0], column[1], column[2], column[3] = r0.c0, r1.c0, r2.c0, r3.c0
     column[4], column[5], column[6], column[7] = r4.c0, r5.c0, r6.c0, r7.c0
-    fold_column(c, c_stride, column, accumulate, height)
+    fold_column(c, c_row, column, accumulate, height)
     if width > 1:
         column[0], column[1], column[2], column[3] = r0.c1, r1.c1, r2.c1, r3.c1
         column[4], column[5], column[6], column[7] = r4.c1, r5.c1, r6.c1, r7.c1
-        fold_column(c + 1, c_stride, column, accumulate, height)
+        fold_column(c + c_column, c_row, column, accumulate, height)
     if width > 2:
         column[0], column[1], column[2], column[3] = r0.c2, r1.c2, r2.c2, r3.c2
         column[4], column[5], column[6], column[7] = r4.c2, r5.c2, r6.c2, r7.c2
-        fold_column(c + 2, c_stride, column, accumulate, height)
+        fold_column(c + 2 * c_column, c_row, column, accumulate, height)
 
 
 cdef inline void outer_tile_of(
@@ -202,22 +231,24 @@ cdef inline void outer_tile_of(
 
 
 cdef inline void inner_tile_of(
-    real* c, Index c_stride, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
+    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
     int height, const int width,
 ) noexcept nogil:
     """inner_tile with the height made a constant."""
-    if height == 8 and TILE_ROWS >= 8: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 8, width)
-    elif height == 7 and TILE_ROWS >= 7: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 7, width)
-    elif height == 6 and TILE_ROWS >= 6: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 6, width)
-    elif height == 5 and TILE_ROWS >= 5: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 5, width)
-    elif height == 4: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 4, width)
-    elif height == 3: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 3, width)
-    elif height == 2: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 2, width)
-    else: inner_tile(c, c_stride, a, a_row, b, b_row, depth, accumulate, 1, width)
+    if height == 8 and TILE_ROWS >= 8: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 8, width)
+    elif height == 7 and TILE_ROWS >= 7: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 7, width)
+    elif height == 6 and TILE_ROWS >= 6: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 6, width)
+    elif height == 5 and TILE_ROWS >= 5: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 5, width)
+    elif height == 4: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 4, width)
+    elif height == 3: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 3, width)
+    elif height == 2: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 2, width)
+    else: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 1, width)
 
 
 cdef inline Index fair_share(Index remaining, Index largest) noexcept nogil:
     """The next piece when `remaining` is cut into the fewest pieces of at most `largest`, all about as long."""
+    if remaining <= largest:
+        return remaining
     cdef Index pieces = (remaining + largest - 1) // largest
     return (remaining + pieces - 1) // pieces
 
@@ -458,16 +489,37 @@ cdef void product_backward_weights(
 
 
 cdef inline void lanes_weights_as(
-    real* dw, const real* x, const real* dy, Index stride, Index j, Index inputs, Index outputs, Index lanes,
+    real* c, Index c_row, Index c_column, const real* a, const real* b, Index stride, Index rows, Index lanes,
     bint accumulate, const int width,
 ) noexcept nogil:
-    cdef Index i = 0
+    cdef Index m = 0
     cdef int height
-    while i < inputs:
-        height = <int> fair_share(inputs - i, TILE_ROWS)
-        inner_tile_of(dw + i * outputs + j, outputs, x + i * stride, stride, dy + j * stride, stride, lanes,
-                      accumulate, height, width)
-        i += height
+    while m < rows:
+        height = <int> fair_share(rows - m, TILE_ROWS)
+        inner_tile_of(c + m * c_row, c_row, c_column, a + m * stride, stride, b, stride, lanes, accumulate,
+                      height, width)
+        m += height
+
+
+cdef void lanes_weights(
+    real* c, Index c_row, Index c_column, const real* a, const real* b, Index stride, Index rows, Index columns,
+    Index lanes, bint accumulate,
+) noexcept nogil:
+    # c (rows, columns) with any strides, a (rows, stride), b (columns, stride)
+    """c = a bᵀ, or added to it; the depth along the lanes."""
+    cdef Index n = 0
+    cdef int width
+    while n < columns:
+        width = <int> fair_share(columns - n, TILE_VECTORS)
+        if width == 3 and TILE_VECTORS >= 3:
+            lanes_weights_as(c, c_row, c_column, a, b, stride, rows, lanes, accumulate, 3)
+        elif width == 2:
+            lanes_weights_as(c, c_row, c_column, a, b, stride, rows, lanes, accumulate, 2)
+        else:
+            lanes_weights_as(c, c_row, c_column, a, b, stride, rows, lanes, accumulate, 1)
+        c += width * c_column
+        b += width * stride
+        n += width
 
 
 cdef void lanes_backward_weights(
@@ -476,18 +528,13 @@ cdef void lanes_backward_weights(
 ) noexcept nogil:
     # dw (inputs, outputs), db (outputs,) or NULL, x (inputs, stride), dy (outputs, stride); lanes <= stride in use
     """dw = x dyᵀ, db = Σ_lanes dy, or added to both; samples along the lanes."""
-    cdef Index j = 0, v
-    cdef int width
+    cdef Index j, v
     cdef vec total
-    while j < outputs:
-        width = <int> fair_share(outputs - j, TILE_VECTORS)
-        if width == 3 and TILE_VECTORS >= 3:
-            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 3)
-        elif width == 2:
-            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 2)
-        else:
-            lanes_weights_as(dw, x, dy, stride, j, inputs, outputs, lanes, accumulate, 1)
-        j += width
+    # A tile folds the sums of its lanes eight rows at once, so that the longer side of dw should be its rows.
+    if inputs >= outputs:
+        lanes_weights(dw, outputs, 1, x, dy, stride, inputs, outputs, lanes, accumulate)
+    else:
+        lanes_weights(dw, 1, outputs, dy, x, stride, outputs, inputs, lanes, accumulate)
     if db != NULL:
         for j in range(outputs):
             total = ZERO

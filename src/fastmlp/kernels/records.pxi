@@ -101,7 +101,25 @@ ctypedef struct Job:
     Index n_layers
     Index n_slabs
     Index thread
+    Index first_slab            # this thread's slabs, and where the next thread's begin
+    Index end_slab
     real* own                   # this thread's part of the workspace
+
+cdef void take_slabs(Job* job) noexcept nogil:
+    """This thread's slabs: neighbours whose cost is its share of the whole."""
+    cdef int64_t total = 0, passed = 0
+    cdef Index s, owner
+    for s in range(job.n_slabs):
+        total += job.slabs[s].cost
+    job.first_slab = job.end_slab = 0
+    for s in range(job.n_slabs):
+        owner = <Index> ((2 * passed + job.slabs[s].cost) * job.settings.threads // (2 * total))
+        if owner < job.thread:
+            job.first_slab = s + 1
+        if owner <= job.thread:
+            job.end_slab = s + 1
+        passed += job.slabs[s].cost
+
 
 cdef inline double* epoch_number(const Job* job, Index row, int64_t epoch) noexcept nogil:
     """Where the record has a row's number of an epoch."""

@@ -56,22 +56,6 @@ cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, Index size) 
         order[j] = kept
 
 
-cdef void slabs_of_thread(const Job* job, Index* first, Index* end) noexcept nogil:
-    """This thread's slabs: neighbours whose cost is its share of the whole."""
-    cdef int64_t total = 0, passed = 0
-    cdef Index s, owner
-    for s in range(job.n_slabs):
-        total += job.slabs[s].cost
-    first[0] = end[0] = 0
-    for s in range(job.n_slabs):
-        owner = <Index> ((2 * passed + job.slabs[s].cost) * job.settings.threads // (2 * total))
-        if owner < job.thread:
-            first[0] = s + 1
-        if owner <= job.thread:
-            end[0] = s + 1
-        passed += job.slabs[s].cost
-
-
 cdef double penalty_of(const Job* job, const Slab* slab) noexcept nogil:
     """l2 / 2 Σ W² + l1 Σ |W| over a slab, both already over N."""
     cdef double penalty = 0
@@ -163,10 +147,9 @@ cdef void update_parameters(
 
     Of a wide network's chunks the last one brings the step; before it, step is NULL.
     """
-    cdef Index begin, end, s, groups = groups_of(job, rows if job.settings.narrow else chunk_rows)
+    cdef Index s, groups = groups_of(job, rows if job.settings.narrow else chunk_rows)
     cdef const Slab* slab
-    slabs_of_thread(job, &begin, &end)
-    for s in range(begin, end):
+    for s in range(job.first_slab, job.end_slab):
         slab = &job.slabs[s]
         if job.settings.narrow:
             if groups > 1:
