@@ -177,8 +177,8 @@ cdef inline void fold_column(
 
 
 cdef inline void inner_tile(
-    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
-    const int height, const int width,
+    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth,
+    bint accumulate, const int height, const int width,
 ) noexcept nogil:
     # c (height, width) with any strides; a (height, depth), b (width, depth): depth lies along the lanes, whole vectors
     """c = a bᵀ, or c += a bᵀ, one tile."""
@@ -231,8 +231,8 @@ cdef inline void outer_tile_of(
 
 
 cdef inline void inner_tile_of(
-    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth, bint accumulate,
-    int height, const int width,
+    real* c, Index c_row, Index c_column, const real* a, Index a_row, const real* b, Index b_row, Index depth,
+    bint accumulate, int height, const int width,
 ) noexcept nogil:
     """inner_tile with the height made a constant."""
     if height == 8 and TILE_ROWS >= 8: inner_tile(c, c_row, c_column, a, a_row, b, b_row, depth, accumulate, 8, width)
