@@ -123,12 +123,15 @@ def targets(normal):
     """A function: loss, rows, outputs -> y as users give it: labels, 0 and 1, or numbers."""
 
     def make(loss, rows, outputs, *, dtype=np.float64, seed=0):
+        dtype = np.dtype(dtype).type
         generator = np.random.default_rng([seed, rows, outputs])
         if loss == "cross_entropy":
             return generator.integers(0, outputs, rows)
         if loss == "binary_cross_entropy":
             return generator.integers(0, 2, (rows, outputs)).astype(dtype)
-        return normal(rows, outputs, dtype=dtype, seed=seed + 1)
+        name = getattr(loss, "name", loss)
+        y = normal(rows, outputs // getattr(loss, "outputs_per_target", 1), dtype=dtype, seed=seed + 1)
+        return {"poisson": np.floor(y * y * 2), "gamma": y * y + dtype(0.1)}.get(name, y)
 
     return make
 

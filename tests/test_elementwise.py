@@ -1,15 +1,14 @@
-"""exp, log, sigmoid and tanh against the true values in 160 bits; relu, identity and the derivatives exactly."""
+"""exp, log, sigmoid and tanh against the true values in 160 bits; the other activations and the derivatives."""
 
 import functools
 
 import numpy as np
 import pytest
 
-from fastmlp.activations import ACTIVATIONS
+from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 
 mpmath = pytest.importorskip("mpmath")
 
-IDENTITY, SIGMOID, TANH, RELU = (ACTIVATIONS[name] for name in ("identity", "sigmoid", "tanh", "relu"))
 FUNCTIONS = ("exp", "log", "sigmoid", "tanh")
 
 # Where a result leaves the normal numbers, reaches zero, one or infinity: dtype -> function -> arguments.
@@ -27,6 +26,26 @@ EDGES = {
         "tanh": (-19.0615, -18.715, 18.715, 19.0615, 22.5),
     },
 }
+
+
+SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+# f(z) in as many digits as z has, and f' by h
+TRUE = {
+    "leaky_relu": lambda z: z if z > 0 else z / 100,
+    "elu": lambda z: z if z > 0 else mpmath.expm1(z),
+    "selu": lambda z: mpmath.mpf(SCALE) * (z if z > 0 else mpmath.mpf(ALPHA) * mpmath.expm1(z)),
+    "softplus": lambda z: mpmath.log1p(mpmath.exp(-abs(z))) + max(z, 0),
+}
+# Far from 0: what it is on the left, as a function of z, and what z is multiplied with on the right.
+FAR = {
+    "leaky_relu": (lambda z: z * 0.01, 1), "elu": (lambda z: -1.0, 1), "selu": (lambda z: -SCALE * ALPHA, SCALE),
+    "softplus": (lambda z: 0.0, 1),
+}  # fmt: skip
+SLOPES = {
+    "identity": np.ones_like, "sigmoid": lambda h: h * (1 - h), "tanh": lambda h: 1 - h * h, "relu": lambda h: h > 0,
+    "leaky_relu": lambda h: np.where(h > 0, 1, 0.01), "elu": lambda h: np.where(h > 0, 1, h + 1),
+    "selu": lambda h: np.where(h > 0, SCALE, h + SCALE * ALPHA), "softplus": lambda h: -np.expm1(-h),
+}  # fmt: skip
 
 
 def apply(kernels, function, x):
@@ -227,22 +246,49 @@ def test_identity_and_relu_are_exact(kernels, dtype):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 17, 33, 100])
-@pytest.mark.parametrize("activation", [IDENTITY, SIGMOID, TANH, RELU])
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_activation_backward(kernels, dtype, activation, size, normal, guarded, tolerance):
     h = np.clip(normal(size, dtype=dtype), -1, 1)
-    if activation == SIGMOID:
+    if activation in ("sigmoid", "softplus"):
         h = np.abs(h)
-    if activation == RELU:
+    if activation == "relu":
         h = np.maximum(h, 0)
     dh = normal(size, dtype=dtype, seed=1)
     dz = guarded.result(size, dtype=dtype)
-    kernels.activation_backward(dz, guarded.given(dh), guarded.given(h), activation, size)
+    kernels.activation_backward(dz, guarded.given(dh), guarded.given(h), ACTIVATIONS[activation], size)
     guarded.check()
-    exact = h.astype(np.longdouble)
-    slope = {IDENTITY: np.ones_like(exact), SIGMOID: exact * (1 - exact), TANH: 1 - exact * exact, RELU: exact > 0}
-    # The slope is at most 1 and takes two roundings, of numbers up to 1; the product takes another.
-    bound = 3 * tolerance("roundoff", dtype) * np.abs(dh)
-    assert (np.abs(dz - dh * slope[activation]) <= bound).all()
+    # The slope is at most 1.76 and takes two roundings, of numbers up to 1.76, or six for softplus, whose exponential
+    # minus 1 takes four; the product takes another.
+    bound = 7 * 1.76 * tolerance("roundoff", dtype) * np.abs(dh)
+    assert (np.abs(dz - dh * SLOPES[activation](h.astype(np.longdouble))) <= bound).all()
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu", "selu", "softplus"])
+def test_other_activations(kernels, backend, dtype, activation, tolerance):
+    info = np.finfo(dtype)
+    # all magnitudes, both signs, and where exponentials come to nothing
+    x = truth("tanh", dtype.name)[0]
+    x = np.concatenate([x, np.linspace(-120, 120, 4001).astype(dtype), np.array([0, -0.0, info.max, -info.max], dtype)])
+    with mpmath.workprec(160):
+        expected = np.array([float(TRUE[activation](mpmath.mpf(value))) for value in np.clip(x, -1000, 1000).tolist()])
+    with np.errstate(over="ignore"):
+        far = np.where(x > 0, x.astype(np.float64) * FAR[activation][1], FAR[activation][0](x.astype(np.float64)))
+        expected = np.where(np.abs(x) > 1000, far, expected)
+        y = apply(kernels, activation, x).astype(np.float64)
+        expected = expected.astype(dtype).astype(np.float64)
+    # Exponential, its rest, and two products or sums: four units, as two roundoffs each; the reference's functions, up
+    # to four units by themselves, twice that. Below the normal numbers a unit is that of the smallest.
+    units = 8 if backend != "reference" else 16
+    bound = units * tolerance("roundoff", dtype) * np.maximum(np.abs(expected), info.tiny)
+    finite = np.isfinite(expected)
+    error = np.abs(y[finite] - expected[finite])
+    assert (error <= bound[finite]).all(), f"off by {(error / bound[finite]).max()} times the bound"
+    np.testing.assert_array_equal(y[~finite], expected[~finite])
+    assert np.isnan(apply(kernels, activation, np.full(33, np.nan, dtype))).all()
+    np.testing.assert_array_equal(
+        apply(kernels, activation, np.array([-np.inf, np.inf], dtype)),
+        np.array([FAR[activation][0](-np.inf), np.inf], dtype),
+    )
 
 
 def test_activation_backward_exact_values(kernels, dtype):
@@ -250,16 +296,17 @@ def test_activation_backward_exact_values(kernels, dtype):
     dh = np.full(5, 2.0, dtype)
     dz = np.empty_like(h)
     expected = {
-        IDENTITY: [2, 2, 2, 2, 2], SIGMOID: [0, 0, 0, 0.5, np.nan], TANH: [2, 2, 0, 1.5, np.nan],
-        RELU: [0, 0, 2, 2, np.nan],
-    }
+        "identity": [2, 2, 2, 2, 2], "sigmoid": [0, 0, 0, 0.5, np.nan], "tanh": [2, 2, 0, 1.5, np.nan],
+        "relu": [0, 0, 2, 2, np.nan], "leaky_relu": [dtype.type(0.02)] * 2 + [2, 2, np.nan],
+        "elu": [2, 2, 2, 2, np.nan],
+    }  # fmt: skip
     for activation, values in expected.items():
-        kernels.activation_backward(dz, dh, h, activation, 5)
+        kernels.activation_backward(dz, dh, h, ACTIVATIONS[activation], 5)
         np.testing.assert_array_equal(dz, values)
 
 
-@pytest.mark.parametrize("activation", [IDENTITY, SIGMOID, TANH, RELU])
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_activation_backward_keeps_nan_of_the_gradient_from_above(kernels, dtype, activation):
     dz = np.empty(5, dtype)
-    kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), activation, 5)
+    kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), ACTIVATIONS[activation], 5)
     assert np.isnan(dz).all()

@@ -228,7 +228,7 @@ def description(**changes) -> dict:
     """What a file of a network 3 -> 2 -> 3 says, with some of it changed."""
     return {
         "sizes": [3, 2, 3], "activations": ["relu", "softmax"], "loss": "cross_entropy", "output": "softmax",
-        "bias": True, "l1": 0.0, "l2": 0.0, "kind": "labels", "squeeze": False,
+        "bias": True, "l1": 0.0, "l2": 0.0, "loss_parameters": [], "kind": "labels", "squeeze": False,
         "classes": {"dtype": "int64", "values": [0, 1, 2]}, "seed": 1, "metadata": {},
     } | changes
 
@@ -275,6 +275,15 @@ DESCRIPTIONS = {
     "bias": (description(bias=1), "bias is a int"),
     "l1": (description(l1="0"), "l1 is a str"),
     "l2 true": (description(l2=True), "l2 is a bool"),
+    "loss parameters": (description(loss_parameters=0.5), "loss_parameters is a float"),
+    "loss parameters of text": (description(loss_parameters=["a"]), "loss_parameters are not numbers"),
+    "parameters of a loss without": (description(loss_parameters=[0.5]), "loss 'cross_entropy' has no parameters"),
+    "two deltas": (
+        description(**REGRESSION | {"loss": "huber", "loss_parameters": [0.5, 1.0]}), "loss 'huber' has one parameter"
+    ),
+    "a level of 1": (
+        description(**REGRESSION | {"loss": "quantile", "loss_parameters": [1.0]}), "levels: got 1.0"
+    ),
     "squeeze": (description(squeeze=0), "squeeze is a int"),
     "seed true": (description(seed=True), "seed is a bool"),
     "seed 1.0": (description(seed=1.0), "seed is a float"),

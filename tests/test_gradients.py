@@ -10,11 +10,15 @@ from fastmlp.activations import HIDDEN_ACTIVATIONS
 STEP = 2e-4
 LOSSES = [
     ("squared_error", "identity"), ("squared_error", "sigmoid"), ("binary_cross_entropy", "sigmoid"),
-    ("cross_entropy", "softmax"),
+    ("cross_entropy", "softmax"), ("absolute_error", "identity"), (fastmlp.losses.huber(0.4), "identity"),
+    (fastmlp.losses.quantile(0.2, 0.7), "identity"), ("log_cosh", "identity"), ("poisson", "exponential"),
+    ("gamma", "exponential"),
 ]  # fmt: skip
 ACTIVATE = {
     "identity": lambda z: z, "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
+    "relu": lambda z: np.maximum(z, 0), "leaky_relu": lambda z: np.maximum(z, z / 100),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)), "softplus": lambda z: np.logaddexp(0, z),
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
 }  # fmt: skip
 PENALTIES = [{}, {"l2": 0.7}, {"l1": 0.4}, {"l1": 0.3, "l2": 0.6}]
 
@@ -42,17 +46,27 @@ def assert_gradient(net, X, y, tolerance):
     assert error <= tolerance("finite differences", np.float64) * np.abs(gradient).max()
 
 
-def assert_away_from_kinks(net, X):
-    """No relu's input comes near zero when a parameter moves by two steps."""
-    below = X
+def sides(net, X):
+    """On which side of its activation's kink every z lies."""
+    found, below = [], X
     for number, name in enumerate(net.activations[:-1]):
         z = below @ net.weights[number] + (net.biases[number] if net.biases else 0)
-        if name == "relu":
-            # z moves by 2 steps times an input of at most 4, or, through a layer, times a weight as well. Where all
-            # inputs are 0 and there is no bias, it does not move.
-            moving = z[below.any(axis=1) | bool(net.biases)]
-            assert np.abs(moving).min() > 8 * STEP * 4
+        if name in ("relu", "leaky_relu", "elu", "selu"):  # of elu it is the curvature that jumps
+            found.append(z > 0)
         below = ACTIVATE[name](z)
+    return np.concatenate([side.ravel() for side in found]) if found else np.empty(0)
+
+
+def assert_away_from_kinks(net, X):
+    """No input of an activation with a kink steps over it when a parameter moves by two steps."""
+    before = sides(net, X)
+    if not len(before):
+        return
+    for i, value in enumerate(net.params.copy()):
+        for shift in (-2, 2):
+            net.params[i] = value + shift * STEP
+            np.testing.assert_array_equal(sides(net, X), before)
+        net.params[i] = value
 
 
 def small_network(activation, loss, output, bias, penalty, backend, sizes=(2, 3, 3, 2)):

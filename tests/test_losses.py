@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+import fastmlp
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
 
 SQUARED, BINARY, CROSS = (LOSSES[name].code for name in ("squared_error", "binary_cross_entropy", "cross_entropy"))
+ABSOLUTE, HUBER, QUANTILE = (LOSSES[name].code for name in ("absolute_error", "huber", "quantile"))
+LOG_COSH, POISSON, GAMMA = (LOSSES[name].code for name in ("log_cosh", "poisson", "gamma"))
+EXPONENTIAL = ACTIVATIONS["exponential"]
 IDENTITY, SIGMOID, SOFTMAX = (ACTIVATIONS[name] for name in ("identity", "sigmoid", "softmax"))
 NO_METRIC, LARGEST, THRESHOLD = range(3)
 
@@ -14,9 +18,16 @@ NO_METRIC, LARGEST, THRESHOLD = range(3)
 COMBINATIONS = [
     (SQUARED, IDENTITY, NO_METRIC), (SQUARED, IDENTITY, LARGEST), (SQUARED, IDENTITY, THRESHOLD),
     (SQUARED, SIGMOID, NO_METRIC), (SQUARED, SIGMOID, LARGEST), (SQUARED, SIGMOID, THRESHOLD),
-    (BINARY, SIGMOID, THRESHOLD), (CROSS, SOFTMAX, LARGEST),
+    (BINARY, SIGMOID, THRESHOLD), (CROSS, SOFTMAX, LARGEST), (ABSOLUTE, IDENTITY, NO_METRIC),
+    (HUBER, IDENTITY, NO_METRIC), (QUANTILE, IDENTITY, NO_METRIC), (LOG_COSH, IDENTITY, NO_METRIC),
+    (POISSON, EXPONENTIAL, NO_METRIC), (GAMMA, EXPONENTIAL, NO_METRIC),
 ]  # fmt: skip
 SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (8, 1), (15, 4), (16, 10), (17, 5), (33, 3), (64, 65), (100, 2)]
+
+
+def parameters_of(loss, outputs):
+    """A parameter for each output, where the loss has one: deltas, or levels."""
+    return (np.arange(outputs) + 1) / (outputs + 1) if loss in (HUBER, QUANTILE) else None
 
 
 def run(kernels, z, y, loss, activation, metric, guarded):
@@ -25,7 +36,7 @@ def run(kernels, z, y, loss, activation, metric, guarded):
     losses = guarded.result(rows, dtype=z.dtype)
     dz, h = guarded.result(rows, outputs, dtype=z.dtype), guarded.result(rows, outputs, dtype=z.dtype)
     hits = kernels.output_forward_backward(
-        losses, dz, h, guarded.given(z), y, loss, metric, activation, rows, outputs
+        losses, dz, h, guarded.given(z), y, parameters_of(loss, outputs), loss, metric, activation, rows, outputs
     )
     guarded.check()
     return losses, dz, h, hits
@@ -54,10 +65,45 @@ def formulas(z, y, loss, activation):
         h = sigmoid(z)
         losses = (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).sum(axis=1)
         return (losses, h - y, h), ((np.abs(z) * (1 + np.abs(y)) + 1).sum(axis=1), h + np.abs(y), h)
+    if activation == EXPONENTIAL:
+        return half_deviance(z, y, loss)
+    if loss != SQUARED:
+        return error_loss(z, y, parameters_of(loss, z.shape[1]), loss)
     h = sigmoid(z) if activation == SIGMOID else z
     slope = h * (1 - h) if activation == SIGMOID else np.ones_like(z)
     size = np.abs(h) + np.abs(y)
     return (((y - h) ** 2).sum(axis=1) / 2, (h - y) * slope, h), ((size**2).sum(axis=1), size, np.abs(h))
+
+
+def half_deviance(z, y, loss):
+    """Poisson's and gamma's, with an exponential output."""
+    y, h = y.astype(np.longdouble), np.exp(z)
+    if loss == POISSON:
+        log_y = np.log(np.where(y == 0, 1, y))
+        sizes = ((np.abs(log_y) + np.abs(z) + 1) * y + h).sum(axis=1), h + y, h
+        return ((y * (log_y - z) - y + h).sum(axis=1), h - y, h), sizes
+    ratio = y / h
+    size = (ratio * (1 + np.abs(z)) + 1 + np.abs(np.log(y)) + np.abs(z)).sum(axis=1)
+    return ((ratio - 1 - np.log(ratio)).sum(axis=1), 1 - ratio, h), (size, 1 + ratio * (1 + np.abs(z)), h)
+
+
+def error_loss(z, y, parameters, loss):
+    """The losses of h - y alone, with an identity output."""
+    error = z - y
+    size = np.abs(z) + np.abs(y)
+    if loss == ABSOLUTE:
+        parts, slope, sizes = np.abs(error), np.sign(error), size
+    elif loss == HUBER:
+        far = np.abs(error) > parameters
+        parts = np.where(far, parameters * (np.abs(error) - parameters / 2), error**2 / 2)
+        slope, sizes = np.where(far, np.sign(error) * parameters, error), size * (size + parameters)
+    elif loss == QUANTILE:
+        parts = np.where(error < 0, -parameters * error, (1 - parameters) * error)
+        slope, sizes = np.where(error < 0, -parameters, np.where(error > 0, 1 - parameters, 0)), size
+    else:
+        parts = np.abs(error) + np.log1p(np.exp(-2 * np.abs(error))) - np.log(np.longdouble(2))
+        slope, sizes = np.tanh(error), size + 1
+    return (parts.sum(axis=1), slope, z), (sizes.sum(axis=1), 1 + size, np.abs(z))
 
 
 def draw_targets(loss, metric, rows, outputs, dtype, generator):
@@ -69,7 +115,10 @@ def draw_targets(loss, metric, rows, outputs, dtype, generator):
         return np.eye(outputs, dtype=dtype)[labels]
     if metric == THRESHOLD:
         return generator.integers(0, 2, (rows, outputs)).astype(dtype)
-    return generator.standard_normal((rows, outputs)).astype(dtype)
+    y = generator.standard_normal((rows, outputs)).astype(dtype)
+    if loss in (POISSON, GAMMA):  # counts, 0 among them; positive numbers
+        return np.floor(y * y * 3) if loss == POISSON else y * y + dtype.type(0.01)
+    return y
 
 
 def hits_of(h, y, metric):
@@ -88,6 +137,8 @@ def test_formulas(kernels, dtype, loss, activation, metric, scale, guarded, tole
     generator = np.random.default_rng(5)
     for rows, outputs in SHAPES:
         z = (scale * generator.standard_normal((rows, outputs))).astype(dtype)
+        if activation == EXPONENTIAL:  # as far as float32 holds it
+            z = np.clip(z, -70, 70)
         y = draw_targets(loss, metric, rows, outputs, dtype, generator)
         *results, hits = run(kernels, z, y, loss, activation, metric, guarded)
         # exp and log are within 4 units of 2 roundoffs each; differences and the sum over outputs round once a term.
@@ -178,3 +229,101 @@ def test_nan_stays_in_its_row(kernels, dtype, loss, activation, metric, guarded)
     assert np.isnan(dz[20, 2])
     assert np.isnan(h[20, 2])
     assert np.isfinite(np.delete(dz, 20, axis=0)).all()
+
+
+# ---- networks ----------------------------------------------------------------------------------------------
+
+
+def constant_model(y, loss, backend, **options):
+    """A linear model whose inputs are all 0: its biases alone approximate y."""
+    X = np.zeros((len(y), 1))
+    return fastmlp.train(
+        X, y, hidden=(), loss=loss, learning_rate=fastmlp.schedules.Exponential(0.3, 0.985), batch_size="full",
+        epochs=600, seed=0, backend=backend, **options,
+    )  # fmt: skip
+
+
+def test_what_minimises_each_loss(backend, normal):
+    y = np.exp(normal(400))
+    levels = (0.1, 0.5, 0.9)
+    net = constant_model(y, fastmlp.losses.quantile(*levels), backend)
+    found = net.predict(np.zeros((2, 1)))
+    assert found.shape == (2, 3)
+    # The rate ends at 0.3 * 0.985^600 = 3e-5, on a slope of at most 1; between two of 400 numbers all are as good.
+    near = {"atol": 0.03, "rtol": 0}
+    np.testing.assert_allclose(found[0], np.quantile(y, levels), **near)
+    zero = np.zeros((1, 1))
+    np.testing.assert_allclose(constant_model(y, "absolute_error", backend).predict(zero)[0], np.median(y), **near)
+    np.testing.assert_allclose(constant_model(y, "squared_error", backend).predict(zero)[0], y.mean(), **near)
+    for loss in ("poisson", "gamma"):  # a deviance is least at the mean
+        np.testing.assert_allclose(constant_model(y, loss, backend).predict(zero)[0], y.mean(), **near)
+    # Between the median and the mean, and nearer to the one or the other as delta is small or large.
+    small, large = (constant_model(y, fastmlp.losses.huber(d), backend).predict(zero)[0] for d in (0.01, 100.0))
+    np.testing.assert_allclose([small, large], [np.median(y), y.mean()], **near)
+
+
+def test_quantiles_of_several_targets_stand_target_by_target(backend, normal):
+    y = np.stack([normal(300), 10 + normal(300, seed=1)], axis=1)
+    net = constant_model(y, fastmlp.losses.quantile(0.2, 0.8), backend)
+    assert net.sizes == (1, 4)
+    expected = np.quantile(y, (0.2, 0.8), axis=0).T.ravel()
+    np.testing.assert_allclose(net.predict(np.zeros((1, 1)))[0], expected, rtol=0, atol=0.1)
+    assert net.gradient(np.zeros((300, 1)), y).shape == (8,)
+    with pytest.raises(ValueError, match=r"^y: got 3 columns .*; the network has 4 outputs for 2 columns"):
+        net.loss(np.zeros((300, 1)), np.zeros((300, 3)))
+
+
+def test_counts_may_be_integers(backend):
+    counts = np.array([0, 1, 2, 3, 4, 0])
+    net = constant_model(counts, "poisson", backend)
+    np.testing.assert_allclose(net.predict(np.zeros((1, 1))), counts.mean(), rtol=1e-3)
+    assert net.classes_ is None
+    assert net.history.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "kind", "words"),
+    [
+        ([1.0, -2.0], "poisson", ValueError, "^y: got -2.0 at row 1 with loss 'poisson'; numbers of at least 0"),
+        ([0, 1], "gamma", ValueError, "^y: got 0 at row 0 with loss 'gamma'; numbers above 0"),
+        (["a", "b"], "huber", ValueError, "^loss: got 'huber' with labels in y; it goes with numbers"),
+        ([True, False], "log_cosh", ValueError, "^loss: got 'log_cosh' with labels in y"),
+        ([1.0, 2.0], fastmlp.losses.huber, TypeError, r"^loss: got the function huber; call it, such as huber\(0.5\)"),
+        ([1.0, 2.0], "huberr", ValueError, "^loss: got 'huberr', .*did you mean 'huber'"),
+        ([1.0, 2.0], 0.5, TypeError, "^loss: got 0.5"),
+    ],
+)
+def test_targets_that_do_not_go_with_a_loss(y, loss, kind, words):
+    with pytest.raises(kind, match=words):
+        fastmlp.train(np.zeros((2, 1)), y, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: fastmlp.losses.huber(0), ValueError, "^delta: got 0.0, expected .* above 0"),
+        (lambda: fastmlp.losses.huber("1"), TypeError, "^delta: got '1'"),
+        (lambda: fastmlp.losses.quantile(), ValueError, r"^levels: got \[\]"),
+        (lambda: fastmlp.losses.quantile(0.5, 0.5), ValueError, r"^levels: got \[0.5, 0.5\]; .* that rise"),
+        (lambda: fastmlp.losses.quantile(0.0), ValueError, "^levels: got 0.0"),
+        (lambda: fastmlp.losses.quantile(0.5, 1), ValueError, "^levels: got 1.0"),
+        (lambda: fastmlp.Network((2, 3), loss=fastmlp.losses.quantile(0.1, 0.9)), ValueError,
+         "^sizes: got 3 outputs with 2 quantiles; a multiple"),
+        (lambda: fastmlp.Network((2, 2), loss="gamma", classes=[0, 1]), ValueError, "^classes: got labels with loss"),
+        (lambda: fastmlp.Network((2, 1), loss="poisson").predict_proba(np.zeros((1, 2))), ValueError,
+         "^predict_proba: got a network trained with loss 'poisson'"),
+    ],
+)  # fmt: skip
+def test_losses_check_themselves(make, kind, words):
+    with pytest.raises(kind, match=words):
+        make()
+
+
+@pytest.mark.parametrize("loss", [fastmlp.losses.huber(0.3), fastmlp.losses.quantile(0.1, 0.6), "gamma"], ids=str)
+def test_files_keep_a_loss_and_its_settings(tmp_path, normal, loss):
+    X, y = normal(20, 3), normal(20, seed=1) ** 2 + 0.1
+    net = fastmlp.train(X, y, hidden=4, loss=loss, epochs=2, seed=0)
+    net.save(tmp_path / "net")
+    again = fastmlp.load(tmp_path / "net")
+    np.testing.assert_array_equal(again.predict(X), net.predict(X))
+    assert again.loss(X, y) == net.loss(X, y)

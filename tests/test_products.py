@@ -19,6 +19,10 @@ SIZES = [
 ]  # fmt: skip
 
 
+SCALE, ALPHA = np.longdouble("1.0507009873554804934193349852946"), np.longdouble("1.6732632423543772848170429916717")
+STEEPEST = 1.76  # of any activation: selu's below 0
+
+
 def activate(z, activation):
     """h = f(z) in the type of z."""
     if activation == ACTIVATIONS["sigmoid"]:
@@ -27,6 +31,14 @@ def activate(z, activation):
         return np.tanh(z)
     if activation == ACTIVATIONS["relu"]:
         return np.maximum(z, 0)
+    if activation == ACTIVATIONS["leaky_relu"]:
+        return np.maximum(z, z / 100)
+    if activation == ACTIVATIONS["elu"]:
+        return np.where(z > 0, z, np.expm1(z))
+    if activation == ACTIVATIONS["selu"]:
+        return SCALE * np.where(z > 0, z, ALPHA * np.expm1(z))
+    if activation == ACTIVATIONS["softplus"]:
+        return np.logaddexp(0, z)
     return z
 
 
@@ -38,6 +50,14 @@ def slope(h, activation):
         return 1 - h * h
     if activation == ACTIVATIONS["relu"]:
         return (h > 0).astype(h.dtype)
+    if activation == ACTIVATIONS["leaky_relu"]:
+        return np.where(h > 0, 1, h.dtype.type(1) / 100)
+    if activation == ACTIVATIONS["elu"]:
+        return np.where(h > 0, 1, h + 1)
+    if activation == ACTIVATIONS["selu"]:
+        return np.where(h > 0, SCALE, h + SCALE * ALPHA)
+    if activation == ACTIVATIONS["softplus"]:
+        return -np.expm1(-h)
     return np.ones_like(h)
 
 
@@ -72,9 +92,10 @@ def test_dense_forward(kernels, dtype, bias, activation, normal, guarded, produc
         if bias:
             z, size = z + b, size + np.abs(b)
         h = activate(z, code)
-        # No activation is steeper than 1, so it passes on at most what z is off by, and adds its own 4 units in the
-        # last place, each at most two roundoffs of h.
-        bound = product_bound(dtype, terms(inputs, dtype), size) + 8 * tolerance("roundoff", dtype) * np.abs(h)
+        # An activation passes on what z is off by, and adds its own 4 units in the last place, each at most two
+        # roundoffs of h.
+        passed_on = STEEPEST * product_bound(dtype, terms(inputs, dtype), size)
+        bound = passed_on + 8 * tolerance("roundoff", dtype) * np.abs(h)
         assert_within(y, h, bound)
     guarded.check()
 

@@ -17,18 +17,30 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_python_runs_and_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
+def run(code: str) -> dict:
     names: dict = {}
     exec(compile(code, str(README), "exec"), names)
+    return names
+
+
+def test_python_runs_and_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = run(blocks("python")[0])
     assert names["net"].score(names["X_test"], names["y_test"]) >= 0.97
     assert "test accuracy 0.9" in capsys.readouterr().out
     assert (tmp_path / "digits.safetensors").is_file()
 
 
+def test_quantiles_lie_where_they_should(capsys):
+    names = run(blocks("python")[1])
+    share = float(capsys.readouterr().out.split()[0])
+    assert abs(share - 0.8) < 0.03, "between the levels 0.1 and 0.9 lie eight tenths"
+    assert (names["low"] < names["high"]).mean() > 0.99
+    assert len(blocks("python")) == 2, "every example runs"
+
+
 def test_ten_lines_are_ten():
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     assert len([line for line in code.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
 
 

@@ -7,10 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastmlp import _validate
+from fastmlp import _layout, _validate
 from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastmlp.losses import LOSSES
-from fastmlp.optimizers import OPTIMIZERS, SGD, Adam
+from fastmlp.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
+from fastmlp.schedules import Constant, StepDecay
 
 F32, F64 = np.float32, np.float64
 BINARY = "binary_cross_entropy"
@@ -300,7 +301,7 @@ def test_real_targets_are_not_copied_where_they_are_right_already():
     ("loss", "output"), [(loss.name, output) for loss in LOSSES.values() for output in loss.outputs]
 )
 def test_every_output_that_goes_with_a_loss_is_accepted(loss, output):
-    assert _validate.targets([0, 1], 2, F64, loss=loss, output=output).task.output == output
+    assert _validate.targets([1, 2], 2, F64, loss=loss, output=output).task.output == output
 
 
 @pytest.mark.parametrize(
@@ -341,7 +342,7 @@ def test_an_output_that_does_not_go_with_the_loss_is_refused(loss, output, liste
         (MULTILABEL, "cross_entropy", ValueError, "with a multilabel matrix in y; .*labels or one-hot rows"),
         (MULTILABEL, "cross_entropy", ValueError, "is 'squared_error', 'binary_cross_entropy'$"),
         (MULTILABEL * 1.0, "cross_entropy", ValueError, "loss: got 'cross_entropy' with numbers in y"),
-        (ONE_HOT * 0.5, "cross_entropy", ValueError, "what goes with numbers is 'squared_error'$"),
+        (ONE_HOT * 0.5, "cross_entropy", ValueError, "what goes with numbers is 'squared_error', 'absolute_error', "),
         (REAL, "binary_cross_entropy", ValueError, "y: got 0.5 at row 0; 0 and 1 are accepted"),
         (MULTILABEL * 0.9, "binary_cross_entropy", ValueError, "y: got 0.9 at row 0, column 0; 0 and 1"),
         (LABELS_3, "binary_cross_entropy", ValueError, "loss: got 'binary_cross_entropy' with 3 classes"),
@@ -568,7 +569,7 @@ def test_hidden_sizes_refuse(hidden, kind, words):
 
 
 def test_activations():
-    assert HIDDEN_ACTIVATIONS == ("identity", "sigmoid", "tanh", "relu")
+    assert HIDDEN_ACTIVATIONS == ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus")
     assert _validate.activations("tanh", 3) == ("tanh",) * 3
     assert _validate.activations("tanh", 0) == ()
     assert _validate.activations(["tanh", "relu"], 2) == ("tanh", "relu")
@@ -649,11 +650,11 @@ def test_optimizer():
     assert _validate.optimizer("adam") == Adam()
     mine = SGD(momentum=0.9)
     assert _validate.optimizer(mine) is mine
-    for kind in OPTIMIZERS.values():
+    for kind in map(type, OPTIMIZERS.values()):
         words = rf"^optimizer: got the class {kind.__name__}; .*write {kind.__name__}\(\)"
         with pytest.raises(TypeError, match=words):
             _validate.optimizer(kind)
-    with pytest.raises(ValueError, match="^optimizer: got 'adm', expected one of 'sgd', 'adam'; did you"):
+    with pytest.raises(ValueError, match="^optimizer: got 'adm', expected one of 'sgd', .*; did you mean 'adam'"):
         _validate.optimizer("adm")
     for value in (None, 1, int):
         with pytest.raises(TypeError, match="^optimizer: got "):
@@ -661,9 +662,11 @@ def test_optimizer():
 
 
 def test_learning_rate():
-    assert _validate.learning_rate(None, SGD()) == 0.01
-    assert _validate.learning_rate(None, Adam()) == 0.001
-    assert _validate.learning_rate(1, Adam()) == 1.0
+    assert _validate.learning_rate(None, SGD()) == Constant(0.01)
+    assert _validate.learning_rate(None, Adam()) == Constant(0.001)
+    assert _validate.learning_rate(1, Adam()) == Constant(1.0)
+    schedule = StepDecay(0.1, every=3)
+    assert _validate.learning_rate(schedule, Adam()) is schedule
     for value in (-0.1, np.nan, np.inf):
         with pytest.raises(ValueError, match="^learning_rate: got "):
             _validate.learning_rate(value, SGD())
@@ -672,9 +675,19 @@ def test_learning_rate():
 
 
 def test_optimizers_say_what_the_kernels_need():
-    codes = {name: (kind.name, kind.code) for name, kind in OPTIMIZERS.items()}
-    assert codes == {"sgd": ("sgd", 0), "adam": ("adam", 1)}
-    assert (SGD().slots, SGD(momentum=0.5).slots, Adam().slots) == (0, 1, 2)
+    codes = {name: optimizer.code for name, optimizer in OPTIMIZERS.items()}
+    assert codes == {
+        "sgd": 0, "adam": 1, "amsgrad": 1, "adamw": 1, "nadam": 2, "rmsprop": 3, "adagrad": 4, "adadelta": 5,
+        "lion": 6, "rprop": 7,
+    }  # fmt: skip
+    assert all(name in (optimizer.name, "amsgrad") for name, optimizer in OPTIMIZERS.items())
+    assert (SGD().slots, SGD(momentum=0.5).slots, Adam().slots, Adam(amsgrad=True).slots) == (0, 1, 2, 3)
+    assert [RMSprop(**given).slots for given in ({}, {"momentum": 0.5}, {"centered": True})] == [1, 2, 3]
+    assert Rprop().starts(0.02) == (0.0, 0.02)
+    assert Adagrad(initial_accumulator=0.5).starts(0.02) == (0.5,)
+    fields = set(_layout.SETTINGS.names)
+    for optimizer in OPTIMIZERS.values():
+        assert optimizer.settings().keys() <= fields, "the kernels know every setting"
     assert repr(SGD(np.float64(0.5), np.True_)) == "SGD(momentum=0.5, nesterov=True)"
 
 
@@ -694,6 +707,18 @@ def test_optimizers_say_what_the_kernels_need():
         (Adam, {"epsilon": 0.0}, ValueError, "^epsilon: got 0.0, expected a finite number above 0"),
         (Adam, {"epsilon": np.inf}, ValueError, "^epsilon: got inf"),
         (Adam, {"epsilon": None}, TypeError, "^epsilon: got None"),
+        (Adam, {"amsgrad": 1}, TypeError, r"^amsgrad: got 1 \(int\), expected True or False"),
+        (AdamW, {"weight_decay": -0.1}, ValueError, "^weight_decay: got -0.1"),
+        (NAdam, {"momentum_decay": np.nan}, ValueError, "^momentum_decay: got nan"),
+        (RMSprop, {"centered": "yes"}, TypeError, "^centered: got 'yes'"),
+        (RMSprop, {"beta2": 1}, ValueError, "^beta2: got 1.0"),
+        (Adagrad, {"initial_accumulator": -1}, ValueError, "^initial_accumulator: got -1.0"),
+        (Adagrad, {"rate_decay": -1}, ValueError, "^rate_decay: got -1.0"),
+        (Lion, {"beta1": 1.5}, ValueError, "^beta1: got 1.5"),
+        (Rprop, {"eta_minus": 1.0}, ValueError, "^eta_minus: got 1.0, expected .* above 0 and below 1"),
+        (Rprop, {"eta_plus": 1.0}, ValueError, "^eta_plus: got 1.0, expected .* above 1"),
+        (Rprop, {"least_step": 0}, ValueError, "^least_step: got 0.0, expected .* above 0"),
+        (Rprop, {"least_step": 2, "most_step": 1}, ValueError, "^least_step: got 2.0, above most_step 1.0"),
     ],
 )
 def test_optimizers_check_themselves(make, settings, kind, words):
@@ -705,12 +730,12 @@ def test_optimizers_check_themselves(make, settings, kind, words):
 
 
 def test_tables_are_as_the_kernels_number_them_and_cannot_be_written():
-    assert dict(ACTIVATIONS) == {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "softmax": 4}
+    assert list(ACTIVATIONS.values()) == list(range(len(ACTIVATIONS)))
+    assert list(ACTIVATIONS)[:5] == ["identity", "sigmoid", "tanh", "relu", "softmax"]
     assert {name: loss.code for name, loss in LOSSES.items()} == {
-        "squared_error": 0,
-        "binary_cross_entropy": 1,
-        "cross_entropy": 2,
-    }
+        "squared_error": 0, "binary_cross_entropy": 1, "cross_entropy": 2, "absolute_error": 3, "huber": 4,
+        "quantile": 5, "log_cosh": 6, "poisson": 7, "gamma": 8,
+    }  # fmt: skip
     for table in (ACTIVATIONS, LOSSES, OPTIMIZERS):
         with pytest.raises(TypeError):
             table["new"] = 9

@@ -20,7 +20,8 @@ from safetensors.numpy import save as to_bytes
 _FORMAT = "fastmlp 1"
 _FIELDS = {
     "sizes": list, "activations": list, "loss": str, "output": str, "bias": bool, "l1": (int, float),
-    "l2": (int, float), "kind": str, "squeeze": bool, "classes": (dict, type(None)), "seed": int, "metadata": dict,
+    "l2": (int, float), "loss_parameters": list, "kind": str, "squeeze": bool, "classes": (dict, type(None)),
+    "seed": int, "metadata": dict,
 }
 _LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "float64": float} | {
     f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -130,6 +131,8 @@ def _checked(path: Any, text: str) -> dict[str, Any]:
         raise _refusal(path, "sizes are not whole numbers above 0")
     if not all(isinstance(name, str) for name in description["activations"]):
         raise _refusal(path, "activations are not names")
+    if not all(type(value) is float for value in description["loss_parameters"]):
+        raise _refusal(path, "loss_parameters are not numbers")
     if not all(isinstance(note, str) for note in description["metadata"].values()):
         raise _refusal(path, "metadata is not text")
     return description | {"classes": _labels_in(path, description["classes"])}

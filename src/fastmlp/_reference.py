@@ -18,13 +18,17 @@ import numpy as np
 
 from fastmlp import _layout
 
-_IDENTITY, _SIGMOID, _TANH, _RELU, _SOFTMAX = range(5)
-_SQUARED_ERROR, _BINARY_CROSS_ENTROPY, _CROSS_ENTROPY = range(3)
+_IDENTITY, _SIGMOID, _TANH, _RELU, _SOFTMAX, _LEAKY_RELU, _ELU, _SELU, _SOFTPLUS, _EXPONENTIAL = range(10)
+_LEAK = 0.01
+# G. Klambauer et al., Self-normalizing neural networks (2017): the values that keep mean 0 and variance 1
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_SQUARED_ERROR, _BINARY_CROSS_ENTROPY, _CROSS_ENTROPY, _ABSOLUTE_ERROR, _HUBER = range(5)
+_QUANTILE, _LOG_COSH, _POISSON, _GAMMA = range(5, 9)
 _NO_METRIC, _LARGEST, _THRESHOLD = range(3)
-_SGD, _ADAM = range(2)
+_NADAM = 2
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
-_LOSS, _ACCURACY, _VAL_LOSS, _VAL_ACCURACY, _LEARNING_RATE, _GRADIENT_NORM = range(len(_layout.EPOCH.names))
+_LOSS, _ACCURACY, _VAL_LOSS, _VAL_ACCURACY, _, _GRADIENT_NORM = range(len(_layout.EPOCH.names))
 
 
 # As in the kernels, what overflows is infinite, what has no value is NaN, and no word is said: training looks at the
@@ -72,6 +76,16 @@ def _activate(z: np.ndarray, activation: int) -> np.ndarray:
         return np.tanh(z)
     if activation == _RELU:
         return np.maximum(z, 0)
+    if activation == _LEAKY_RELU:
+        return np.maximum(z, _LEAK * z)
+    if activation == _ELU:
+        return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+    if activation == _SELU:
+        return _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+    if activation == _SOFTPLUS:
+        return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    if activation == _EXPONENTIAL:
+        return np.exp(z)
     if activation == _SOFTMAX:
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
@@ -86,18 +100,26 @@ def _slope(h: np.ndarray, activation: int) -> np.ndarray | float:
         return 1 - h * h
     if activation == _RELU:
         return np.where(h > 0, 1, h * 0)
+    if activation == _LEAKY_RELU:
+        return np.where(h > 0, 1, h * 0 + _LEAK)
+    if activation == _ELU:
+        return np.where(h > 0, 1, h + 1)
+    if activation == _SELU:
+        return np.where(h > 0, _SELU_SCALE, h + _SELU_SCALE * _SELU_ALPHA)
+    if activation == _SOFTPLUS:
+        return -np.expm1(-h)
     return 1.0
 
 
 @_quietly
 def activation_forward(h, z, activation, size):
-    """h = f(z), f one of identity, sigmoid, tanh, relu."""
+    """h = f(z), f any but softmax."""
     h[:size] = _activate(z[:size], activation)
 
 
 @_quietly
 def activation_backward(dz, dh, h, activation, size):
-    """dz = dh f'(z), f' from h = f(z): h(1 - h), 1 - h², [h > 0], 1."""
+    """dz = dh f'(z), f' from h = f(z), f any but softmax."""
     dz[:size] = dh[:size] * _slope(h[:size], activation)
 
 
@@ -127,7 +149,7 @@ def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs):
 
 
 @_quietly
-def output_forward_backward(losses, dz, h, z, y, loss, metric, activation, rows, outputs) -> int:
+def output_forward_backward(losses, dz, h, z, y, loss_parameters, loss, metric, activation, rows, outputs) -> int:
     """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
     if loss == _CROSS_ENTROPY:
         shifted = z - z.max(axis=1, keepdims=True)
@@ -142,12 +164,39 @@ def output_forward_backward(losses, dz, h, z, y, loss, metric, activation, rows,
         losses[:] = (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).sum(axis=1)
         h[:] = _sigmoid(z)
         np.subtract(h, y, out=dz)
+    elif loss in (_POISSON, _GAMMA):
+        np.exp(z, out=h)
+        if loss == _POISSON:
+            losses[:] = np.where(y == 0, h, y * (np.log(y) - z) + (h - y)).sum(axis=1)
+            np.subtract(h, y, out=dz)
+        else:
+            ratio = y * np.exp(-z)
+            losses[:] = (ratio - 1 - (np.log(y) - z)).sum(axis=1)
+            np.subtract(1, ratio, out=dz)
     else:
         h[:] = _activate(z, activation)
-        error = h - y
-        losses[:] = 0.5 * (error * error).sum(axis=1)
-        np.multiply(error, _slope(h, activation), out=dz)
+        parts, slope = _loss_of_error(h - y, loss_parameters, loss)
+        losses[:] = parts.sum(axis=1)
+        np.multiply(slope, _slope(h, activation), out=dz)
     return _hits(h, y, metric)
+
+
+def _loss_of_error(error: np.ndarray, parameters: np.ndarray | None, loss: int) -> tuple[np.ndarray, np.ndarray]:
+    """The loss of each output whose error is h - y, and its derivative by h."""
+    size = np.abs(error)
+    if loss == _ABSOLUTE_ERROR:
+        return size, np.sign(error)
+    if loss == _HUBER:
+        bound = parameters.astype(error.dtype)
+        inner = np.clip(error, -bound, bound)
+        return inner * (error - 0.5 * inner), inner
+    if loss == _QUANTILE:
+        level = parameters.astype(error.dtype)
+        slope = np.where(error < 0, -level, np.sign(error) * (1 - level))
+        return slope * error, slope
+    if loss == _LOG_COSH:
+        return size + (np.log1p(np.exp(-2 * size)) - math.log(2)), np.tanh(error)
+    return 0.5 * error * error, error
 
 
 def _hits(h: np.ndarray, y: np.ndarray, metric: int) -> int:
@@ -235,38 +284,41 @@ def _penalty(network: list[_Layer], settings: SimpleNamespace) -> float:
 
 
 def _output_layer(
-    z: np.ndarray, y: np.ndarray, network: list[_Layer], settings: SimpleNamespace
+    z: np.ndarray, y: np.ndarray, network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None
 ) -> tuple[np.ndarray, float, int]:
     """dL/dz of every row, Σ loss and hits."""
     losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
     hits = output_forward_backward(
-        losses, dz, h, z, y, settings.loss, settings.metric, network[-1].activation, *z.shape
+        losses, dz, h, z, y, loss_parameters, settings.loss, settings.metric, network[-1].activation, *z.shape
     )
     return dz, float(losses.sum(dtype=np.float64)), hits
 
 
 @_quietly
-def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> tuple:
+def evaluate(parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, rows) -> tuple:
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
-    return _evaluate(_layers_of(parameters, layers), _fields(settings), x, y)
+    return _evaluate(_layers_of(parameters, layers), _fields(settings), loss_parameters, x, y)
 
 
-def _evaluate(network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _evaluate(
+    network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None, x: np.ndarray, y: np.ndarray
+) -> tuple[float, float]:
     loss = hits = 0
     # In pieces, so that as many rows as one likes take no more memory than a batch.
     for begin in range(0, len(x), 4096):
         z = _outputs_of_layers(network, x[begin : begin + 4096])[-1]
-        _, part, right = _output_layer(z, y[begin : begin + 4096], network, settings)
+        _, part, right = _output_layer(z, y[begin : begin + 4096], network, settings, loss_parameters)
         loss, hits = loss + part, hits + right
     return loss / len(x) + _penalty(network, settings), hits / len(x)
 
 
 def _batch_gradient(
-    slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, y: np.ndarray
+    slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None,
+    x: np.ndarray, y: np.ndarray,
 ) -> tuple[float, int]:
     """slopes = Σ_rows dL/dW and dL/db of every layer; returns Σ loss and hits."""
     activations = _outputs_of_layers(network, x)
-    dz, loss, hits = _output_layer(activations.pop(), y, network, settings)
+    dz, loss, hits = _output_layer(activations.pop(), y, network, settings, loss_parameters)
     for number in range(len(network) - 1, -1, -1):
         h, layer = activations[number], network[number]
         dense_backward_weights(slopes[number].w, slopes[number].b, h, dz, len(h), *layer.w.shape)
@@ -292,37 +344,122 @@ def _finish_gradient(
 
 
 @_quietly
-def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, rows) -> float:
+def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, rows) -> float:
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     settings = _fields(settings)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
-    loss, _ = _batch_gradient(slopes, network, settings, x, y)
+    loss, _ = _batch_gradient(slopes, network, settings, loss_parameters, x, y)
     _finish_gradient(gradient, slopes, network, settings, rows)
     return loss / rows + _penalty(network, settings)
 
 
+def _beta1(settings: SimpleNamespace, number: int) -> float:
+    """beta1 of a step, counted from 1; NAdam lets it grow."""
+    if settings.optimizer != _NADAM:
+        return settings.beta1
+    return settings.beta1 * (1 - 0.5 * 0.96 ** (number * settings.momentum_decay))
+
+
 def _update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleNamespace, rate: float) -> None:
     """One step of the optimizer along the gradient."""
-    if settings.optimizer == _ADAM:
-        m, v = state[: len(parameters)], state[len(parameters) :]
-        m += (gradient - m) * (1 - settings.beta1)
-        v *= settings.beta2
-        v += gradient * gradient * (1 - settings.beta2)
-        m_scale = 1 / (1 - now.beta1_power * settings.beta1)
-        v_scale = 1 / math.sqrt(1 - now.beta2_power * settings.beta2)
-        parameters -= m * (rate * m_scale) / (np.sqrt(v) * v_scale + settings.epsilon)
-    elif settings.momentum > 0:
-        state *= settings.momentum
-        state += gradient
-        parameters -= rate * (gradient + settings.momentum * state if settings.nesterov else state)
-    else:
-        parameters -= rate * gradient
+    slots = state.reshape(settings.slots, len(parameters))
+    _STEPS[settings.optimizer](parameters, slots, gradient, settings, now, rate)
+
+
+def _sgd_step(w, slots, g, settings, now, rate) -> None:
+    if settings.momentum > 0:
+        (buffer,) = slots
+        buffer *= settings.momentum
+        buffer += g
+        g = g + settings.momentum * buffer if settings.nesterov else buffer
+    w -= rate * g
+
+
+def _moments(slots, g, settings, now) -> tuple[np.ndarray, np.ndarray]:
+    """Adam's running means of the gradient and of its square; the square root of the second, corrected."""
+    m, v = slots[:2]
+    m += (g - m) * (1 - settings.beta1)
+    v *= settings.beta2
+    v += g * g * (1 - settings.beta2)
+    if settings.amsgrad:
+        v = np.maximum(slots[2], v, out=slots[2])
+    return m, np.sqrt(v) * (1 / math.sqrt(1 - now.beta2_power * settings.beta2)) + settings.epsilon
+
+
+def _adam_step(w, slots, g, settings, now, rate) -> None:
+    m, root = _moments(slots, g, settings, now)
+    w *= 1 - rate * settings.weight_decay
+    w -= m * (rate / (1 - now.beta1_power * settings.beta1)) / root
+
+
+def _nadam_step(w, slots, g, settings, now, rate) -> None:
+    m, root = _moments(slots, g, settings, now)
+    beta1, following = _beta1(settings, now.step + 1), _beta1(settings, now.step + 2)
+    product = now.beta1_power * beta1
+    along = g * ((1 - beta1) / (1 - product)) + m * (following / (1 - product * following))
+    w -= rate * along / root
+
+
+def _rmsprop_step(w, slots, g, settings, now, rate) -> None:
+    v = slots[0]
+    v *= settings.beta2
+    v += g * g * (1 - settings.beta2)
+    if settings.centered:
+        mean = slots[2]
+        mean += (g - mean) * (1 - settings.beta2)
+        v = np.maximum(0, v - mean * mean)
+    g = g / (np.sqrt(v) + settings.epsilon)
+    if settings.momentum > 0:
+        buffer = slots[1]
+        buffer *= settings.momentum
+        buffer += g
+        g = buffer
+    w -= rate * g
+
+
+def _adagrad_step(w, slots, g, settings, now, rate) -> None:
+    (total,) = slots
+    total += g * g
+    w -= rate / (1 + now.step * settings.rate_decay) * g / (np.sqrt(total) + settings.epsilon)
+
+
+def _adadelta_step(w, slots, g, settings, now, rate) -> None:
+    v, past = slots
+    v *= settings.beta2
+    v += g * g * (1 - settings.beta2)
+    delta = g * (np.sqrt(past + settings.epsilon) / np.sqrt(v + settings.epsilon))
+    past *= settings.beta2
+    past += delta * delta * (1 - settings.beta2)
+    w -= rate * delta
+
+
+def _lion_step(w, slots, g, settings, now, rate) -> None:
+    (m,) = slots
+    blend = m * settings.beta1 + g * (1 - settings.beta1)
+    m *= settings.beta2
+    m += g * (1 - settings.beta2)
+    w *= 1 - rate * settings.weight_decay
+    w -= rate * np.sign(blend)
+
+
+def _rprop_step(w, slots, g, settings, now, rate) -> None:
+    last, length = slots
+    agreement = last * g
+    length *= np.where(agreement < 0, settings.eta_minus, np.where(agreement > 0, settings.eta_plus, 1))
+    np.clip(length, settings.least_step, settings.most_step, out=length)
+    last[:] = np.where(agreement < 0, 0, g)
+    w -= np.sign(last) * length
+
+
+_STEPS = (
+    _sgd_step, _adam_step, _nadam_step, _rmsprop_step, _adagrad_step, _adadelta_step, _lion_step, _rprop_step,
+)  # in the order of the optimizers' codes
 
 
 @_quietly
 def train(
-    parameters, state, gradient, tallies, workspace, record, position, control, order, layers, slabs, settings,
-    x, y, x_validation, y_validation, steps, thread,
+    parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
+    loss_parameters, x, y, x_validation, y_validation, steps, thread,
 ):
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     if thread > 0:
@@ -336,32 +473,36 @@ def train(
         first = now.batch * settings.batch
         end = min(first + settings.batch, settings.rows)
         chosen = slice(first, end) if order is None else order[first:end]
-        loss, hits = _batch_gradient(slopes, network, settings, x[chosen], y[chosen])
+        loss, hits = _batch_gradient(slopes, network, settings, loss_parameters, x[chosen], y[chosen])
         penalty = _penalty(network, settings)
         now.loss_sum += loss + penalty * (end - first)
         now.hits += hits
         if math.isfinite(loss + penalty):
             _finish_gradient(gradient, slopes, network, settings, end - first)
-            _update(parameters, state, gradient, settings, now, float(epoch[_LEARNING_RATE]))
+            each = settings.rates_per_epoch
+            rate = rates[(now.epoch - settings.first_epoch) * each + (now.batch if each > 1 else 0)]
+            _update(parameters, state, gradient, settings, now, float(rate))
             now.step += 1
-            now.beta1_power *= settings.beta1
+            now.beta1_power *= _beta1(settings, now.step)
             now.beta2_power *= settings.beta2
         else:
             now.diverged = 1
         now.batch += 1
         steps -= 1
         if now.diverged or end == settings.rows:
-            _end_epoch(network, gradient, epoch, now, settings, x_validation, y_validation)
+            _end_epoch(network, gradient, epoch, now, settings, loss_parameters, x_validation, y_validation)
     position[0] = tuple(vars(now).values())
 
 
-def _end_epoch(network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, x, y) -> None:
+def _end_epoch(
+    network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, loss_parameters, x, y
+) -> None:
     """Write the epoch down, validate, and go to the next."""
     epoch[_LOSS] = now.loss_sum / settings.rows
     epoch[_ACCURACY] = now.hits / settings.rows
     epoch[_GRADIENT_NORM] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
     if settings.validation_rows:
-        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, x, y)
+        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, x, y)
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fastmlp._arrays import BLOCK, converted, read_array, refuse_nonfinite
 from fastmlp._scalars import choice, listing
-from fastmlp.losses import LOSSES, OUTPUTS, Loss
+from fastmlp.losses import LOSSES, OUTPUTS, Loss, huber, quantile
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,12 @@ class Task:
     kind : str
         How the targets came: ``"labels"``, ``"one_hot"``, ``"multilabel"`` or ``"real"``.
     squeeze : bool
-        Whether predictions are 1-D: true of regression on 1-D targets.
+        Whether predictions are 1-D: true of regression on 1-D targets, but for several quantiles of them.
+
+    Attributes
+    ----------
+    loss_parameters : ndarray of float64, shape (outputs,), or None
+        The loss's parameter of each output, as the kernels read it.
     """
 
     loss: Loss
@@ -42,6 +48,12 @@ class Task:
     classes: np.ndarray | None
     kind: str
     squeeze: bool
+
+    @cached_property
+    def loss_parameters(self) -> np.ndarray | None:
+        """The loss's parameter of each output; None where it has none."""
+        given = self.loss.parameters
+        return np.resize(np.array(given), self.outputs) if given else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +73,7 @@ class Targets:
     values: np.ndarray
 
 
-def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: str | None = None) -> Targets:
+def targets(y: Any, rows: int, dtype: Any, *, loss: str | Loss | None = None, output: str | None = None) -> Targets:
     """Check targets, decide what they are, and code them for the kernels.
 
     ============================ ==================== ===================================================
@@ -73,10 +85,11 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: s
     other 0/1 integers, 2-D      binary_cross_entropy squared_error
     other integers, 2-D          refused              squared_error
     floats, 1-D or 2-D           squared_error        of 0 and 1: binary_cross_entropy; one-hot: cross_entropy
+    numbers of any type          -                    absolute_error, huber, quantile, log_cosh; poisson, gamma
     ============================ ==================== ===================================================
 
     Labels are integers, bools, strings or a pandas categorical, 1-D or one column. To fit integers as
-    numbers, pass them as floats.
+    numbers, pass them as floats, or name a loss that is for numbers only.
 
     Parameters
     ----------
@@ -86,8 +99,8 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: s
         The number of rows of X.
     dtype : numpy dtype
         float32 or float64, as the features.
-    loss : str or None, default None
-        The loss's name; None takes the one of the table.
+    loss : str, Loss or None, default None
+        The loss or its name; None takes the one of the table.
     output : str or None, default None
         The output activation; None takes the loss's own.
 
@@ -110,33 +123,32 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | None = None, output: s
     >>> known.task.loss.name, known.task.outputs, known.values.ravel().tolist()
     ('binary_cross_entropy', 1, [0.0, 1.0, 0.0])
     """
-    if loss is not None:
-        choice(loss, LOSSES, "loss")
+    asked = None if loss is None else _loss(loss)
     array = _target_array(y, rows)
-    kind = _kind(array, loss, _is_categorical(y))
+    kind = _kind(array, asked, _is_categorical(y))
     classes, indices = _classes(array, kind)
-    chosen = LOSSES[loss or _default_loss(array, kind, classes)]
+    chosen = asked or LOSSES[_default_loss(array, kind, classes)]
     _refuse_kind(kind, classes, chosen)
     outputs = _output_count(array, classes, chosen)
-    squeeze = kind == "real" and array.ndim == 1
+    squeeze = kind == "real" and array.ndim == 1 and outputs == 1
     known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze)
     return Targets(known, _coded(array, dtype, known) if indices is None else _coded_classes(indices, dtype, known))
 
 
-def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
+def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
     """Make the task of a network that has seen no targets yet.
 
     Parameters
     ----------
-    loss : str
-        The loss's name.
+    loss : str or Loss
+        The loss or its name.
     outputs : int
         The number of output units.
     output : str or None, default None
         The output activation; None takes the loss's own.
     classes : array-like or None, default None
         The labels, one a class. None means 0, 1, ... for cross-entropy and for binary cross-entropy with one
-        output, multilabel for binary cross-entropy with several, and regression for squared error.
+        output, multilabel for binary cross-entropy with several, and regression for all others.
 
     Returns
     -------
@@ -146,7 +158,7 @@ def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = N
     Raises
     ------
     TypeError
-        If `loss` or `output` is not a string, or `classes` are no labels.
+        If `loss` is neither a string nor a Loss, `output` is not a string, or `classes` are no labels.
     ValueError
         If a name is unknown, the output does not go with the loss, or the number of classes not with
         the outputs.
@@ -156,22 +168,28 @@ def task(loss: str, outputs: int, *, output: str | None = None, classes: Any = N
     >>> task("cross_entropy", 3).classes.tolist()
     [0, 1, 2]
     """
-    chosen = LOSSES[choice(loss, LOSSES, "loss")]
+    chosen = _loss(loss)
     activation = _output(output, chosen)
-    one_unit = loss == "binary_cross_entropy" and outputs == 1
+    one_unit = chosen.name == "binary_cross_entropy" and outputs == 1
     needed = 2 if one_unit else outputs
-    if classes is None and (one_unit or loss == "cross_entropy"):
+    if classes is None and (one_unit or chosen.name == "cross_entropy"):
         classes = np.arange(needed)
-    if loss == "cross_entropy" and outputs < 2:
+    if chosen.name == "cross_entropy" and outputs < 2:
         raise ValueError("sizes: got 1 output with loss 'cross_entropy'; at least 2 are needed, one a class")
+    if outputs % chosen.outputs_per_target:
+        raise ValueError(
+            f"sizes: got {outputs} outputs with {chosen.outputs_per_target} quantiles; a multiple of these is accepted"
+        )
     if classes is None:
-        kind = "real" if loss == "squared_error" else "multilabel"
+        kind = "real" if "real" in chosen.targets else "multilabel"
         return Task(chosen, activation, outputs, None, kind, squeeze=kind == "real" and outputs == 1)
+    if "labels" not in chosen.targets:
+        raise ValueError(f"classes: got labels with loss {chosen.name!r}, which goes with numbers; leave them out")
     labels = _label_array(read_array(classes, "classes"), "classes")
     if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
         raise ValueError(
             f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
-            f"{'output' if outputs == 1 else 'outputs'} and loss {loss!r}"
+            f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
         )
     return Task(chosen, activation, outputs, labels, "labels", squeeze=False)
 
@@ -218,10 +236,12 @@ def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
                 f"y: got shape {array.shape}; labels of shape ({rows},) or one-hot rows of shape "
                 f"({rows}, {len(known.classes)}) are accepted"
             )
-    elif columns != known.outputs:
+    elif columns * known.loss.outputs_per_target != known.outputs:
+        needed = known.outputs // known.loss.outputs_per_target
         raise ValueError(
             f"y: got {columns} columns (shape {array.shape}); the network has {known.outputs} "
             f"{'output' if known.outputs == 1 else 'outputs'}"
+            + (f" for {needed} columns" if needed != known.outputs else "")
         )
     return _coded(array, dtype, known)
 
@@ -284,17 +304,28 @@ def _is_integer(label: Any) -> bool:
     return isinstance(label, (int, np.integer)) and not _is_bool(label) and -(2**63) <= label < 2**63
 
 
+def _loss(value: Any) -> Loss:
+    """Check a loss, or find one by its name."""
+    if isinstance(value, Loss):
+        return value
+    if value in (huber, quantile):
+        raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
+    return LOSSES[choice(value, LOSSES, "loss")]
+
+
 def _is_categorical(y: Any) -> bool:
     """Tell whether y is a pandas categorical, which holds labels even where they are floats."""
     # NumPy composes a dtype's name whenever it is asked for it, and knows no categories.
     return not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "name", None) == "category"
 
 
-def _kind(array: np.ndarray, loss: str | None, categorical: bool) -> str:
+def _kind(array: np.ndarray, loss: Loss | None, categorical: bool) -> str:
     """Decide what targets are; the loss decides where several kinds fit."""
+    if loss is not None and loss.targets == ("real",) and array.dtype.kind in "iuf" and not categorical:
+        return "real"
     if categorical or (array.ndim == 1 and array.dtype.kind != "f"):
         return "labels"
-    if loss == "binary_cross_entropy":
+    if loss is not None and loss.name == "binary_cross_entropy":
         _refuse_not_binary(array)
         return "multilabel" if array.ndim == 2 and array.shape[1] > 1 else "labels"
     if _is_one_hot(array):
@@ -381,6 +412,8 @@ def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> s
 
 def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
     """Raise if the loss does not go with this kind of targets."""
+    if loss.targets == ("real",) and kind != "real":
+        raise ValueError(f"loss: got {loss.name!r} with labels in y; it goes with numbers; for labels leave loss out")
     if ("labels" if kind == "one_hot" else kind) not in loss.targets:
         what = {"real": "numbers", "multilabel": "a multilabel matrix"}[kind]
         raise ValueError(
@@ -413,7 +446,7 @@ def _output_count(array: np.ndarray, classes: np.ndarray | None, loss: Loss) -> 
     """Count the output units that targets need."""
     if classes is not None:
         return 1 if loss.name == "binary_cross_entropy" else len(classes)
-    return array.shape[1] if array.ndim == 2 else 1
+    return (array.shape[1] if array.ndim == 2 else 1) * loss.outputs_per_target
 
 
 def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
@@ -424,7 +457,21 @@ def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
         raise ValueError(f"y: got labels (dtype {array.dtype}); the network has no classes and takes numbers")
     if known.kind == "multilabel":
         _refuse_not_binary(array)
-    return converted(array.reshape(len(array), known.outputs), dtype, "y")
+    _refuse_outside(array, known.loss)
+    each = known.loss.outputs_per_target
+    values = converted(array.reshape(len(array), known.outputs // each), dtype, "y")
+    return values if each == 1 else np.repeat(values, each, axis=1)
+
+
+def _refuse_outside(array: np.ndarray, loss: Loss) -> None:
+    """Raise at the first target that the loss has no value for."""
+    if loss.name not in ("poisson", "gamma"):
+        return
+    outside = np.argwhere(array < 0 if loss.name == "poisson" else array <= 0)
+    if len(outside):
+        row, at = int(outside[0][0]), tuple(outside[0])
+        accepted = "numbers of at least 0" if loss.name == "poisson" else "numbers above 0"
+        raise ValueError(f"y: got {array[at]!s} at row {row} with loss {loss.name!r}; {accepted} are accepted")
 
 
 def _columns_of_ones(array: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ from fastmlp._arrays import features
 from fastmlp._scalars import choice, flag, number, whole
 from fastmlp._targets import Targets, Task, encode, targets, task
 from fastmlp.activations import HIDDEN_ACTIVATIONS
-from fastmlp.optimizers import OPTIMIZERS, SGD, Adam
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.schedules import Constant, RateSchedule
 
 __all__ = [
     "Targets",
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 _AUTO_BATCH = 200
-_DEFAULT_OPTIMIZERS = {name: kind() for name, kind in OPTIMIZERS.items()}
 
 
 def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
@@ -121,7 +121,7 @@ def activations(activation: Any, layers: int) -> tuple[str, ...]:
     return names
 
 
-def batch_size(value: Any, rows: int) -> int:
+def batch_size(value: Any, rows: int, optimizer: Optimizer | None = None) -> int:
     """Check a batch size.
 
     Parameters
@@ -130,6 +130,8 @@ def batch_size(value: Any, rows: int) -> int:
         Rows a step; ``"full"`` for all of them, ``"auto"`` for 200. More than there are means all.
     rows : int
         The number of rows of X.
+    optimizer : Optimizer or None, default None
+        The optimizer; with one that needs whole gradients ``"auto"`` means all rows, and fewer are refused.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def batch_size(value: Any, rows: int) -> int:
     TypeError
         If `value` is neither a whole number nor a string.
     ValueError
-        If it is below 1 or an unknown name.
+        If it is below 1 or an unknown name, or the optimizer needs all rows.
 
     Examples
     --------
@@ -150,8 +152,15 @@ def batch_size(value: Any, rows: int) -> int:
     """
     if isinstance(value, str):
         name = choice(value, ("auto", "full"), "batch_size")
-        return min(_AUTO_BATCH, rows) if name == "auto" else rows
-    return min(whole(value, "batch_size"), rows)
+        whole_gradients = name == "full" or (optimizer is not None and optimizer.full_batch)
+        return rows if whole_gradients else min(_AUTO_BATCH, rows)
+    size = min(whole(value, "batch_size"), rows)
+    if optimizer is not None and optimizer.full_batch and size < rows:
+        raise ValueError(
+            f"batch_size: got {size} with optimizer {optimizer.name!r} and {rows} rows in X; it needs the gradient "
+            "over all rows in every step: 'full' or 'auto' is accepted"
+        )
+    return size
 
 
 def floating(dtype: Any) -> np.dtype | None:
@@ -221,17 +230,17 @@ def seed(value: Any) -> int:
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 
-def optimizer(value: Any) -> SGD | Adam:
+def optimizer(value: Any) -> Optimizer:
     """Check an optimizer.
 
     Parameters
     ----------
-    value : str, SGD or Adam
+    value : str or Optimizer
         A name, or an optimizer with its own settings.
 
     Returns
     -------
-    SGD or Adam
+    Optimizer
         The optimizer; a name stands for its defaults.
 
     Raises
@@ -246,49 +255,55 @@ def optimizer(value: Any) -> SGD | Adam:
     >>> optimizer("sgd")
     SGD(momentum=0.0, nesterov=False)
     """
-    if isinstance(value, (SGD, Adam)):
+    if isinstance(value, Optimizer):
         return value
-    if isinstance(value, type) and value in OPTIMIZERS.values():
+    if isinstance(value, type) and issubclass(value, Optimizer):
         name = value.__name__
         raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
-    return _DEFAULT_OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
+    return OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
 
 
-def learning_rate(value: Any, optimizer: SGD | Adam, dtype: Any = np.float64) -> float:
+def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> RateSchedule:
     """Check a learning rate.
 
     Parameters
     ----------
-    value : float or None
-        The learning rate, finite and at least 0; None takes the optimizer's default.
-    optimizer : SGD or Adam
+    value : float, RateSchedule or None
+        The learning rate, finite and at least 0, or a schedule of it; None takes the optimizer's default.
+    optimizer : Optimizer
         The optimizer that it is for.
     dtype : numpy dtype, default float64
         The dtype of the arithmetic, which has to hold it.
 
     Returns
     -------
-    float
-        The learning rate.
+    RateSchedule
+        The schedule; a number is a constant one.
 
     Raises
     ------
     TypeError
-        If `value` is not a real number.
+        If `value` is neither a real number nor a schedule; a class must be called first.
     ValueError
         If it is negative, NaN or infinite.
 
     Examples
     --------
-    >>> learning_rate(None, Adam())
-    0.001
+    >>> learning_rate(None, optimizer("adam"))
+    Constant(rate=0.001)
     """
-    if value is None:
-        return optimizer.default_learning_rate
-    rate = number(value, "learning_rate")
+    if isinstance(value, type) and issubclass(value, RateSchedule):
+        name = value.__name__
+        raise TypeError(f"learning_rate: got the class {name}; an instance is accepted, such as {name}(0.1, ...)")
+    if isinstance(value, RateSchedule):
+        schedule = value
+    else:
+        rate = optimizer.default_learning_rate if value is None else number(value, "learning_rate")
+        schedule = Constant(rate)
     largest = float(np.finfo(dtype).max)
-    if rate > largest:
+    if schedule.rate > largest:
         raise ValueError(
-            f"learning_rate: got {rate}; numbers up to {largest:.4g}, the largest {np.dtype(dtype)}, are accepted"
+            f"learning_rate: got {schedule.rate}; numbers up to {largest:.4g}, the largest {np.dtype(dtype)}, are "
+            "accepted"
         )
-    return rate
+    return schedule

@@ -3,15 +3,24 @@
 No arithmetic here: the kernels and the reference compute them. Imports nothing of fastmlp; `_validate`, the
 network and the kernels' callers may import it.
 
-========== ============================= =====================================
-name       h(z)                          derivative, written with h
-========== ============================= =====================================
-identity   z                             1
-sigmoid    1 / (1 + exp(-z))             h (1 - h)
-tanh       tanh(z)                       1 - h^2
-relu       max(z, 0)                     1 where h > 0, else 0
-softmax    exp(z_j) / sum_k exp(z_k)     output layer only, with cross-entropy
-========== ============================= =====================================
+=========== ================================== =========================================
+name        h(z)                               derivative, written with h
+=========== ================================== =========================================
+identity    z                                  1
+sigmoid     1 / (1 + exp(-z))                  h (1 - h)
+tanh        tanh(z)                            1 - h^2
+relu        max(z, 0)                          1 where h > 0, else 0
+leaky_relu  max(z, 0.01 z)                     1 where h > 0, else 0.01
+elu         z where z > 0, else exp(z) - 1     1 where h > 0, else h + 1
+selu        s z where z > 0, else              s where h > 0, else h + s a
+            s a (exp(z) - 1)
+softplus    log(1 + exp(z))                    1 - exp(-h)
+softmax     exp(z_j) / sum_k exp(z_k)          output layer only, with cross-entropy
+exponential exp(z)                             output layer only, with poisson and gamma
+=========== ================================== =========================================
+
+leaky_relu is A. L. Maas et al.'s (2013), elu D.-A. Clevert et al.'s (2016), selu G. Klambauer et al.'s (2017), with
+s = 1.0507009873554805 and a = 1.6732632423543772, softplus C. Dugas et al.'s (2001).
 """
 
 from __future__ import annotations
@@ -20,7 +29,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 ACTIVATIONS: Mapping[str, int] = MappingProxyType(
-    {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "softmax": 4}
-)
-# Softmax couples the units of a layer; its derivative is simple only together with cross-entropy.
-HIDDEN_ACTIVATIONS: tuple[str, ...] = tuple(name for name in ACTIVATIONS if name != "softmax")
+    {
+        "identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "softmax": 4, "leaky_relu": 5, "elu": 6, "selu": 7,
+        "softplus": 8, "exponential": 9,
+    }
+)  # fmt: skip
+# Softmax couples the units of a layer, and its derivative is simple only together with cross-entropy; an exponential
+# is what positive numbers are predicted with, and within a network grows past all bounds.
+HIDDEN_ACTIVATIONS: tuple[str, ...] = tuple(name for name in ACTIVATIONS if name not in ("softmax", "exponential"))

@@ -23,6 +23,7 @@ import numpy as np
 from fastmlp import _validate, training
 from fastmlp.history import History
 from fastmlp.network import Network
+from fastmlp.schedules import Constant
 
 RIDGES = ("published", "true")
 
@@ -192,7 +193,7 @@ def train(
         rows, np.dtype(np.float64), "sgd", learning_rate, "full", epochs, False, progress, seed, 1,
         frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
     )
-    schedule = dataclasses.replace(schedule, learning_rate=schedule.learning_rate * rows)
+    schedule = dataclasses.replace(schedule, learning_rate=Constant(schedule.learning_rate.rate * rows))
     network = _network(*initial_weights(hidden, seed), reg=reg, backend=backend)
     network._fit(
         training.Samples(X[:rows], y[:rows]), training.Samples(X, y), optimizer, schedule,

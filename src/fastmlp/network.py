@@ -17,7 +17,9 @@ import numpy as np
 from fastmlp import _backend, _layout, _validate, training
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.history import History
-from fastmlp.optimizers import SGD, Adam
+from fastmlp.losses import LOSSES, Loss, huber, quantile
+from fastmlp.optimizers import Optimizer
+from fastmlp.schedules import RateSchedule
 
 _NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
@@ -32,11 +34,12 @@ class Network:
     sizes : sequence of int
         Inputs, hidden sizes, outputs: at least two numbers.
     activation : str or sequence of str, default "relu"
-        The hidden layers' activation, one for all or one each: identity, sigmoid, tanh, relu.
-    loss : str, default "squared_error"
-        squared_error, binary_cross_entropy or cross_entropy.
+        The hidden layers' activation, one for all or one each: identity, sigmoid, tanh, relu,
+        leaky_relu, elu, selu, softplus.
+    loss : str or Loss, default "squared_error"
+        As in `fastmlp.train`.
     output : str or None, default None
-        The output activation; None takes the loss's own: identity, sigmoid, softmax.
+        The output activation; None takes the loss's own: identity, sigmoid, softmax, exponential.
     bias : bool, default True
         Whether layers have biases.
     l1, l2 : float, default 0.0
@@ -87,7 +90,7 @@ class Network:
     """
 
     def __init__(
-        self, sizes: Sequence[int], *, activation: str | Sequence[str] = "relu", loss: str = "squared_error",
+        self, sizes: Sequence[int], *, activation: str | Sequence[str] = "relu", loss: str | Loss = "squared_error",
         output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0, classes: Any = None,
         seed: int | None = None, dtype: Any = np.float64, backend: str | None = None,
     ) -> None:
@@ -125,7 +128,7 @@ class Network:
         self._use(backend)
         self.history = History()
         self.metadata: dict[str, str] = {}
-        self._optimizer: SGD | Adam | None = None
+        self._optimizer: Optimizer | None = None
         self._state: training.OptimizerState | None = None
         self._initialize()
 
@@ -219,8 +222,9 @@ class Network:
         return X, _validate.encode(y, len(X), self.dtype, self._task)
 
     def train(
-        self, X: Any, y: Any, *, optimizer: str | SGD | Adam = "adam", learning_rate: float | None = None,
-        batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
+        self, X: Any, y: Any, *, optimizer: str | Optimizer = "adam",
+        learning_rate: float | RateSchedule | None = None, batch_size: int | str = "auto", epochs: int = 200,
+        shuffle: bool = True,
         progress: Callable[[training.Progress], None] | None = None, seed: int | None = None,
         n_threads: int | None = None,
     ) -> Network:
@@ -261,7 +265,7 @@ class Network:
     def _schedule(
         rows: int, dtype: np.dtype, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any,
         progress: Any, seed: Any, n_threads: Any, frames: Sequence[int] = (),
-    ) -> tuple[SGD | Adam, training.Schedule]:
+    ) -> tuple[Optimizer, training.Schedule]:
         """Check what a training is to do."""
         optimizer = _validate.optimizer(optimizer)
         if rows >= 2**31:
@@ -270,7 +274,7 @@ class Network:
             raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress is accepted")
         return optimizer, training.Schedule(
             epochs=_validate.whole(epochs, "epochs"),
-            batch=_validate.batch_size(batch_size, rows),
+            batch=_validate.batch_size(batch_size, rows, optimizer),
             shuffle=_validate.flag(shuffle, "shuffle"),
             seed=_validate.seed(seed),
             learning_rate=_validate.learning_rate(learning_rate, optimizer, dtype),
@@ -281,13 +285,14 @@ class Network:
         )
 
     def _fit(
-        self, samples: training.Samples, validation: training.Samples, optimizer: SGD | Adam,
+        self, samples: training.Samples, validation: training.Samples, optimizer: Optimizer,
         schedule: training.Schedule, **settings: float,
     ) -> Network:
         """Train on checked arrays; `settings` override fields of SETTINGS."""
         if self._state is None or optimizer != self._optimizer:
             before, self._optimizer = self._state, optimizer
-            self._state = training.OptimizerState(np.zeros(optimizer.slots * len(self.params), self.dtype))
+            starts = optimizer.starts(schedule.learning_rate.rate)
+            self._state = training.OptimizerState(np.repeat(np.array(starts, self.dtype), len(self.params)))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
         else:
@@ -295,9 +300,10 @@ class Network:
             for name in ("diverged", "batch", "loss_sum", "hits"):
                 self._state.position[name] = 0
         # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
-        fields = self._settings(len(samples)) | vars(optimizer) | {"optimizer": optimizer.code} | settings
+        fields = self._settings(len(samples)) | optimizer.settings() | settings
         history = training.train(
-            self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields
+            self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields,
+            self._task.loss_parameters,
         )
         self.history = self.history.extended(history)
         training.warn_of_divergence(self._state, self.params)
@@ -374,10 +380,11 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used, or the loss is not one of probabilities.
         """
-        if self.loss_name == "squared_error":
+        if self.loss_name not in ("binary_cross_entropy", "cross_entropy"):
             raise ValueError(
-                "predict_proba: got a network trained with loss 'squared_error', whose outputs are no probabilities; "
-                "'cross_entropy' or 'binary_cross_entropy' is needed; forward(X)[-1] gives the outputs as they are"
+                f"predict_proba: got a network trained with loss {self.loss_name!r}, whose outputs are no "
+                "probabilities; 'cross_entropy' or 'binary_cross_entropy' is needed; forward(X)[-1] gives the outputs "
+                "as they are"
             )
         outputs = self._outputs(X)
         if self._task.outputs == 1 and self._task.classes is not None:
@@ -441,7 +448,7 @@ class Network:
         plan = self._plan(len(X), min(len(X), _FORWARD_ROWS))
         return self._kernels.evaluate(
             self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
-            plan.layers, plan.slabs, plan.settings, X, values, len(X),
+            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, X, values, len(X),
         )
 
     def gradient(self, X: Any, y: Any) -> np.ndarray:
@@ -469,7 +476,7 @@ class Network:
         gradient = np.empty_like(self.params)
         self._kernels.gradient(
             gradient, self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
-            plan.layers, plan.slabs, plan.settings, X, values, len(X),
+            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, X, values, len(X),
         )
         return gradient
 
@@ -563,7 +570,8 @@ class Network:
         description = {
             "sizes": list(self.sizes), "activations": list(self.activations), "loss": self.loss_name,
             "output": task.output, "bias": self._bias, "l1": self.l1, "l2": self.l2, "kind": task.kind,
-            "squeeze": task.squeeze, "classes": task.classes, "seed": self.seed, "metadata": self.metadata,
+            "loss_parameters": list(task.loss.parameters), "squeeze": task.squeeze, "classes": task.classes,
+            "seed": self.seed, "metadata": self.metadata,
         }
         _files.write(path, self.params, description)
 
@@ -603,7 +611,8 @@ def load(path: Any, *, backend: str | None = None) -> Network:
         count = sum((a + known["bias"]) * b for a, b in zip(known["sizes"], known["sizes"][1:], strict=False))
         if count != len(parameters):
             raise ValueError(f"sizes {known['sizes']} need {count} parameters, the file holds {len(parameters)}")
-        task = _validate.task(known["loss"], known["sizes"][-1], output=known["output"], classes=known["classes"])
+        loss = _loss_of_file(known["loss"], known["loss_parameters"])
+        task = _validate.task(loss, known["sizes"][-1], output=known["output"], classes=known["classes"])
         task = _refined(task, known["kind"], known["squeeze"])
         if known["activations"][-1] != known["output"]:
             raise ValueError(f"activations {known['activations']} do not end in the output {known['output']!r}")
@@ -619,12 +628,21 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     return network
 
 
+def _loss_of_file(name: str, parameters: list[float]) -> Loss:
+    """Find the loss that a file names, with its settings."""
+    loss = LOSSES[_validate.choice(name, LOSSES, "loss")]
+    if name == "quantile":
+        return quantile(*parameters)
+    if len(parameters) != len(loss.parameters):
+        needed = "one parameter" if loss.parameters else "no parameters"
+        raise ValueError(f"loss {name!r} has {needed}, the file has {parameters}")
+    return huber(*parameters) if name == "huber" else loss
+
+
 def _refined(task: _validate.Task, kind: str, squeeze: bool) -> _validate.Task:
     """Give a task the kind of targets and the shape of predictions that a file tells, if they go with it."""
-    if task.classes is not None:
-        fitting = {"labels", "one_hot"}
-    else:
-        fitting = {"real", "multilabel"} if task.loss.name == "squared_error" else {"multilabel"}
+    without_labels = {"real", "multilabel"} & set(task.loss.targets)
+    fitting = without_labels if task.classes is None else {"labels", "one_hot"}
     if kind not in fitting:
         raise ValueError(f"targets of kind {kind!r} do not go with loss {task.loss.name!r} and labels {task.classes}")
     if squeeze and (kind != "real" or task.outputs != 1):
@@ -634,8 +652,8 @@ def _refined(task: _validate.Task, kind: str, squeeze: bool) -> _validate.Task:
 
 def train(
     X: Any, y: Any, *, hidden: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu",
-    loss: str | None = None, output: str | None = None, optimizer: str | SGD | Adam = "adam",
-    learning_rate: float | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
+    loss: str | Loss | None = None, output: str | None = None, optimizer: str | Optimizer = "adam",
+    learning_rate: float | RateSchedule | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
     batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
     progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
     n_threads: int | None = None, backend: str | None = None,
@@ -654,16 +672,21 @@ def train(
     hidden : int or sequence of int, default (100,)
         Sizes of the hidden layers; () makes a linear model.
     activation : str or sequence of str, default "relu"
-        One for all hidden layers or one each: identity, sigmoid, tanh, relu.
-    loss : str or None, default None
-        squared_error, binary_cross_entropy or cross_entropy. None takes cross-entropy for labels (one sigmoid output
-        and binary cross-entropy for two classes and for multi-label rows), squared error for floats.
+        One for all hidden layers or one each: identity, sigmoid, tanh, relu,
+        leaky_relu, elu, selu, softplus.
+    loss : str, Loss or None, default None
+        squared_error, absolute_error, huber, quantile, log_cosh, poisson, gamma, binary_cross_entropy or cross_entropy,
+        or one with settings of its own, such as ``fastmlp.losses.quantile(0.1, 0.9)``. None takes cross-entropy for
+        labels (one sigmoid output and binary cross-entropy for two classes and for multi-label rows), squared error
+        for floats.
     output : str or None, default None
         The output activation; None takes the loss's own. squared_error allows sigmoid.
-    optimizer : str, SGD or Adam, default "adam"
-        The optimizer or its name.
-    learning_rate : float or None, default None
-        None takes the optimizer's own: 0.001 for Adam, 0.01 for SGD.
+    optimizer : str or Optimizer, default "adam"
+        The optimizer, such as ``fastmlp.SGD(momentum=0.9)``, or the name of one with its defaults: sgd, adam, amsgrad,
+        adamw, nadam, rmsprop, adagrad, adadelta, lion, rprop.
+    learning_rate : float, RateSchedule or None, default None
+        A number, or a schedule such as ``fastmlp.schedules.Cosine(0.01)``. None takes the optimizer's own, such as
+        0.001 for Adam and 0.01 for SGD.
     l1, l2 : float, default 0.0
         The penalties' factors.
     bias : bool, default True

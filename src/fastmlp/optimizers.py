@@ -3,7 +3,8 @@
 No arithmetic here: the kernels and the reference take the steps. Imports `_scalars` only; `_validate`, the
 network and the kernels' callers may import it.
 
-Notation: p a parameter, g its gradient of the objective, t the step counted from 1, lr the learning rate.
+Formulas and defaults are PyTorch's, so that a step equals `torch.optim`'s (Lion's are its paper's). Notation: p a
+parameter, g its gradient of the objective, t the step counted from 1, lr the learning rate.
 """
 
 from __future__ import annotations
@@ -11,13 +12,92 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fastmlp._scalars import flag, number
 
 
 @dataclass(frozen=True)
-class SGD:
+class Optimizer:
+    """What all optimizers have; not one by itself.
+
+    Attributes
+    ----------
+    name : str
+        The name that stands for its defaults.
+    code : int
+        The number by which the kernels know it.
+    default_learning_rate : float
+        Where the user gives none.
+    slots : int
+        How many state vectors as long as the parameters it keeps.
+    full_batch : bool
+        Whether it needs the gradient over all rows in every step.
+    """
+
+    name: ClassVar[str]
+    code: ClassVar[int]
+    default_learning_rate: ClassVar[float]
+    full_batch: ClassVar[bool] = False
+    _only_starts: ClassVar[str] = ""  # the setting that the kernels need not know
+
+    def __post_init__(self) -> None:
+        """Check the settings, and keep them as Python's own floats and bools: equal ones then print alike."""
+        for name, value in vars(self).items():
+            bounds = _BOUNDS[name]
+            checked = flag(value, name) if bounds is None else number(value, name, **bounds)
+            object.__setattr__(self, name, checked)
+
+    @property
+    def slots(self) -> int:
+        """How many state vectors it keeps."""
+        return len(self.starts(0.0))
+
+    def starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Say what each state vector is filled with at the beginning.
+
+        Parameters
+        ----------
+        learning_rate : float
+            The rate of the first epoch.
+
+        Returns
+        -------
+        tuple of float
+            One number a state vector.
+        """
+        return self._starts(learning_rate)
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """List the fields of the kernels' settings that come of it.
+
+        Returns
+        -------
+        dict
+            The code, the number of state vectors and the optimizer's own settings by their names.
+        """
+        own = {name: value for name, value in vars(self).items() if name != self._only_starts}
+        return own | {"optimizer": self.code, "slots": self.slots}
+
+
+# Setting -> the bounds that `number` takes, or None for a flag.
+_SHARE = {"below": 1.0}
+_BOUNDS: Mapping[str, Mapping[str, float] | None] = MappingProxyType(
+    {
+        "momentum": _SHARE, "beta1": _SHARE, "beta2": _SHARE, "epsilon": {"above": 0.0},
+        "weight_decay": {}, "momentum_decay": {}, "rate_decay": {}, "initial_accumulator": {},
+        "eta_minus": {"above": 0.0, "below": 1.0}, "eta_plus": {"above": 1.0},
+        "least_step": {"above": 0.0}, "most_step": {"above": 0.0},
+        "nesterov": None, "amsgrad": None, "centered": None,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
     """Stochastic gradient descent, plain or with momentum.
 
     Without momentum ``p -= lr * g``. With momentum, as in PyTorch, a buffer that starts at zero::
@@ -32,17 +112,6 @@ class SGD:
         The share of the buffer that each step keeps, in [0, 1).
     nesterov : bool, default False
         Look ahead along the buffer; needs a momentum above 0.
-
-    Attributes
-    ----------
-    name : str
-        ``"sgd"``.
-    code : int
-        The number by which the kernels know it.
-    default_learning_rate : float
-        0.01.
-    slots : int
-        How many state vectors as long as the parameters it keeps: 1 with momentum, 0 without.
 
     Raises
     ------
@@ -66,20 +135,17 @@ class SGD:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        # Stored as Python's own float and bool, so that two equal optimizers also print and save alike.
-        object.__setattr__(self, "momentum", number(self.momentum, "momentum", below=1.0))
-        object.__setattr__(self, "nesterov", flag(self.nesterov, "nesterov"))
+        super().__post_init__()
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov: got True with momentum 0; it needs a momentum above 0, such as 0.9")
 
-    @property
-    def slots(self) -> int:
-        """How many state vectors it keeps."""
-        return 1 if self.momentum > 0.0 else 0
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start the buffer, if there is one, at zero."""
+        return (0.0,) if self.momentum > 0.0 else ()
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Optimizer):
     """Adam (Kingma & Ba, 2015): steps scaled by running means of the gradient and of its square.
 
     The two means start at zero and are corrected for it, with epsilon where PyTorch has it::
@@ -96,45 +162,331 @@ class Adam:
         The share of the mean squared gradient that each step keeps, in [0, 1).
     epsilon : float, default 1e-8
         Keeps the division finite; above 0.
-
-    Attributes
-    ----------
-    name : str
-        ``"adam"``.
-    code : int
-        The number by which the kernels know it.
-    default_learning_rate : float
-        0.001.
-    slots : int
-        How many state vectors as long as the parameters it keeps: 2.
+    amsgrad : bool, default False
+        Divide by the largest v so far (Reddi et al., On the convergence of Adam and beyond, 2018);
+        ``optimizer="amsgrad"`` is short for it.
 
     Raises
     ------
     TypeError
-        If a value is not a real number.
+        If a value is not a real number, or `amsgrad` is not a bool.
     ValueError
         If a beta lies outside [0, 1) or `epsilon` is not above 0.
 
     Examples
     --------
     >>> Adam(beta2=0.99)
-    Adam(beta1=0.9, beta2=0.99, epsilon=1e-08)
+    Adam(beta1=0.9, beta2=0.99, epsilon=1e-08, amsgrad=False)
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    amsgrad: bool = False
 
     name: ClassVar[str] = "adam"
     code: ClassVar[int] = 1
     default_learning_rate: ClassVar[float] = 0.001
-    slots: ClassVar[int] = 2
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start m, v and, for AMSGrad, the largest v at zero."""
+        return (0.0, 0.0, 0.0) if self.amsgrad else (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019).
+
+    Every step first shrinks the parameters, biases included, as PyTorch's does: ``p *= 1 - lr * weight_decay``; then
+    it is Adam's.
+
+    Parameters
+    ----------
+    beta1, beta2, epsilon, amsgrad
+        As in `Adam`.
+    weight_decay : float, default 0.01
+        How fast parameters shrink, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `Adam`; if `weight_decay` is no number of at least 0.
+
+    Examples
+    --------
+    >>> AdamW(weight_decay=0.1).weight_decay
+    0.1
+    """
+
+    weight_decay: float = 0.01
+
+    name: ClassVar[str] = "adamw"
+
+
+@dataclass(frozen=True)
+class NAdam(Optimizer):
+    """Adam with Nesterov's look ahead (Dozat, 2016).
+
+    m and v are Adam's. With mu_t = beta1 (1 - 0.5 * 0.96^(t momentum_decay)) and P_t the product of mu_1 ... mu_t::
+
+        step = (1 - mu_t) / (1 - P_t) * g + mu_{t+1} / (1 - P_{t+1}) * m
+        p -= lr * step / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+
+    Parameters
+    ----------
+    beta1, beta2, epsilon
+        As in `Adam`.
+    momentum_decay : float, default 0.004
+        How fast the momentum reaches beta1, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `Adam`; if `momentum_decay` is no number of at least 0.
+
+    Examples
+    --------
+    >>> NAdam().default_learning_rate
+    0.002
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    momentum_decay: float = 0.004
+
+    name: ClassVar[str] = "nadam"
+    code: ClassVar[int] = 2
+    default_learning_rate: ClassVar[float] = 0.002
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start m and v at zero."""
+        return (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012).
+
+    Steps divided by the root of a running mean of the squared gradient::
+
+        v = beta2 * v + (1 - beta2) * g^2
+        r = sqrt(v) + epsilon                     # centered (Graves, 2013): sqrt(v - m^2), m the mean gradient
+        p -= lr * g / r                           # with momentum: b = momentum * b + g / r; p -= lr * b
+
+    Parameters
+    ----------
+    beta2 : float, default 0.99
+        The share of the means that each step keeps, in [0, 1); PyTorch's alpha.
+    epsilon : float, default 1e-8
+        Keeps the division finite; above 0.
+    momentum : float, default 0.0
+        The share of the buffer that each step keeps, in [0, 1).
+    centered : bool, default False
+        Divide by the gradient's standard deviation instead of its root mean square.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range.
+
+    Examples
+    --------
+    >>> RMSprop(momentum=0.9).slots
+    2
+    """
+
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+
+    name: ClassVar[str] = "rmsprop"
+    code: ClassVar[int] = 3
+    default_learning_rate: ClassVar[float] = 0.01
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start v, the buffer and the mean gradient, as far as they are needed, at zero."""
+        return (0.0,) * (3 if self.centered else 2 if self.momentum > 0.0 else 1)
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan & Singer, 2011): steps divided by the root of all squared gradients so far.
+
+    ::
+
+        s = s + g^2
+        p -= lr / (1 + (t - 1) rate_decay) * g / (sqrt(s) + epsilon)
+
+    Parameters
+    ----------
+    rate_decay : float, default 0.0
+        How fast the rate falls with the steps, at least 0; PyTorch's lr_decay.
+    initial_accumulator : float, default 0.0
+        Where s starts, at least 0.
+    epsilon : float, default 1e-10
+        Keeps the division finite; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range.
+
+    Examples
+    --------
+    >>> Adagrad(initial_accumulator=0.1).starts(0.01)
+    (0.1,)
+    """
+
+    rate_decay: float = 0.0
+    initial_accumulator: float = 0.0
+    epsilon: float = 1e-10
+
+    name: ClassVar[str] = "adagrad"
+    code: ClassVar[int] = 4
+    default_learning_rate: ClassVar[float] = 0.01
+    _only_starts: ClassVar[str] = "initial_accumulator"
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start s at `initial_accumulator`."""
+        return (self.initial_accumulator,)
+
+
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler, 2012): steps in proportion to the root of past steps over that of past gradients.
+
+    ::
+
+        v = beta2 * v + (1 - beta2) * g^2
+        d = sqrt(u + epsilon) / sqrt(v + epsilon) * g
+        u = beta2 * u + (1 - beta2) * d^2
+        p -= lr * d
+
+    Parameters
+    ----------
+    beta2 : float, default 0.9
+        The share of the means that each step keeps, in [0, 1); PyTorch's rho.
+    epsilon : float, default 1e-6
+        Where steps begin; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range.
+
+    Examples
+    --------
+    >>> Adadelta().default_learning_rate
+    1.0
+    """
+
+    beta2: float = 0.9
+    epsilon: float = 1e-6
+
+    name: ClassVar[str] = "adadelta"
+    code: ClassVar[int] = 5
+    default_learning_rate: ClassVar[float] = 1.0
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start v and u at zero."""
+        return (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion (Chen et al., Symbolic discovery of optimization algorithms, 2023): the sign of a mean gradient.
+
+    ::
+
+        p -= lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * p)
+        m = beta2 * m + (1 - beta2) * g
+
+    Parameters
+    ----------
+    beta1 : float, default 0.9
+        The share of the mean in the step, in [0, 1).
+    beta2 : float, default 0.99
+        The share of the mean that each step keeps, in [0, 1).
+    weight_decay : float, default 0.0
+        How fast parameters, biases included, shrink; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range.
+
+    Examples
+    --------
+    >>> Lion().default_learning_rate
+    0.0001
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+
+    name: ClassVar[str] = "lion"
+    code: ClassVar[int] = 6
+    default_learning_rate: ClassVar[float] = 0.0001
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start m at zero."""
+        return (0.0,)
+
+
+@dataclass(frozen=True)
+class Rprop(Optimizer):
+    """Resilient backpropagation (Riedmiller & Braun, 1993), as iRPROP- (Igel & Hüsken, 2000).
+
+    Every parameter has a step of its own, which starts at the learning rate, grows by `eta_plus` while the gradient
+    keeps its sign, and shrinks by `eta_minus` where it turns; there the gradient counts as zero once. The gradient's
+    size plays no part. It needs the gradient over all rows: ``batch_size="full"``, which "auto" is with it.
+
+    Parameters
+    ----------
+    eta_minus : float, default 0.5
+        What a step is multiplied with where the sign turns, in (0, 1).
+    eta_plus : float, default 1.2
+        What it is multiplied with where the sign stays, above 1.
+    least_step, most_step : float, default 1e-6 and 50.0
+        Bounds of the steps, above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range, or `least_step` above `most_step`.
+
+    Examples
+    --------
+    >>> Rprop().starts(0.01)
+    (0.0, 0.01)
+    """
+
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    least_step: float = 1e-6
+    most_step: float = 50.0
+
+    name: ClassVar[str] = "rprop"
+    code: ClassVar[int] = 7
+    default_learning_rate: ClassVar[float] = 0.01
+    full_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        object.__setattr__(self, "beta1", number(self.beta1, "beta1", below=1.0))
-        object.__setattr__(self, "beta2", number(self.beta2, "beta2", below=1.0))
-        object.__setattr__(self, "epsilon", number(self.epsilon, "epsilon", above=0.0))
+        super().__post_init__()
+        if self.least_step > self.most_step:
+            raise ValueError(f"least_step: got {self.least_step}, above most_step {self.most_step}; at most that goes")
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Start the last gradient at zero and the steps at the learning rate."""
+        return (0.0, learning_rate)
 
 
-OPTIMIZERS: Mapping[str, type[SGD] | type[Adam]] = MappingProxyType({"sgd": SGD, "adam": Adam})
+# Name -> what it stands for.
+OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
+    {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop)}
+    | {"amsgrad": Adam(amsgrad=True)}
+)

@@ -21,6 +21,7 @@ import numpy as np
 
 from fastmlp import _layout
 from fastmlp.history import History
+from fastmlp.schedules import RateSchedule
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -83,10 +84,12 @@ def start_position() -> np.ndarray:
 
 @dataclass
 class OptimizerState:
-    """What the optimizer remembers from step to step, and where the training stands."""
+    """What the optimizer remembers from step to step, where the training stands, and since when the rate's schedule."""
 
     slots: np.ndarray
     position: np.ndarray = field(default_factory=start_position)
+    schedule: RateSchedule | None = None
+    schedule_begun: int = 0
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Schedule:
     batch: int
     shuffle: bool
     seed: int
-    learning_rate: float
+    learning_rate: RateSchedule
     n_threads: int | None = None  # as asked for
     most_threads: int = 1  # where none are asked for
     progress: Callable[[Progress], None] | None = None
@@ -120,7 +123,7 @@ def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, schedul
 
 def train(
     kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
-    validation: Samples, schedule: Schedule, settings: dict[str, float],
+    validation: Samples, schedule: Schedule, settings: dict[str, float], loss_parameters: np.ndarray | None = None,
 ) -> History:
     """Train in place.
 
@@ -140,6 +143,8 @@ def train(
         What to do.
     settings : dict
         Fields of SETTINGS that come of the loss, the optimizer and the penalties.
+    loss_parameters : ndarray of float64, shape (outputs,), or None
+        The loss's parameter of each output.
 
     Returns
     -------
@@ -148,25 +153,35 @@ def train(
     """
     rows, first = len(samples), state.position["epoch"].item()
     shuffled = schedule.shuffle and schedule.batch < rows
+    rates = _rates(state, schedule, -(-rows // schedule.batch))
     threads = threads_for(layers, kernels.sizes(), rows, schedule)
     plan = _layout.plan(
         layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation), threads=threads,
         settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,
-        epochs=first + schedule.epochs, **settings,
+        epochs=first + schedule.epochs, rates_per_epoch=len(rates) // schedule.epochs, **settings,
     )
     record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
-    record[_layout.EPOCH.names.index("learning_rate")] = schedule.learning_rate
+    rate_of_epoch = record[_layout.EPOCH.names.index("learning_rate")]
+    rate_of_epoch[:] = rates[:: len(rates) // schedule.epochs]
     control = np.zeros(_layout.CONTROL_WORDS, np.int64)
     arguments = (
         parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
-        aligned_zeros(plan.workspace, parameters.dtype), record, state.position, control,
+        aligned_zeros(plan.workspace, parameters.dtype), record, rates, state.position, control,
         np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
-        samples.x, samples.y, validation.x, validation.y,
+        loss_parameters, samples.x, samples.y, validation.x, validation.y,
     )
     clock = _Clock(schedule, state.position, -(-rows // schedule.batch))
     with _pool(threads - 1) as workers:
         frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, record)
     return _history(record, clock, frames, plan.settings)
+
+
+def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarray:
+    """List the learning rates, one an epoch or one a step; an equal schedule goes on from where it stood."""
+    epoch = state.position["epoch"].item()
+    if schedule.learning_rate != state.schedule:
+        state.schedule, state.schedule_begun = schedule.learning_rate, epoch
+    return schedule.learning_rate.rates(epoch - state.schedule_begun, schedule.epochs, batches)
 
 
 def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -212,7 +227,7 @@ def _run(
         if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
             frames.append((clock.epoch, parameters.copy()))
         if schedule.progress is not None:
-            _report(schedule, record, clock.epoch, arguments[11])
+            _report(schedule, record, clock.epoch, arguments[12])
     return frames
 
 
@@ -226,7 +241,7 @@ def _call(kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPool
         kernels.train(*arguments, steps, 0)
     except BaseException:
         # Helpers wait for this thread at a barrier that it will not reach.
-        kernels.abandon(arguments[7])
+        kernels.abandon(arguments[8])
         raise
     for call in calls:
         call.result()

@@ -56,7 +56,9 @@ cdef Job job_of(
     job.n_slabs = len(slabs) if slabs is not None else 0
     job.thread = thread
     job.own = job.workspace + job.settings.private_at + thread * job.settings.private_size
+    job.loss_parameters = NULL
     job.record = NULL
+    job.rates = NULL
     job.position = NULL
     job.control = NULL
     job.order = NULL
@@ -106,7 +108,7 @@ def log_forward(y, x, Py_ssize_t size):
 
 def activation_forward(h, z, int activation, Py_ssize_t size):
     # h, z (size,)
-    """h = f(z), f one of identity, sigmoid, tanh, relu."""
+    """h = f(z), f any but softmax."""
     cdef real* out = reals(h)
     memmove(out, given_reals(z), size * sizeof(real))
     with nogil:
@@ -115,7 +117,7 @@ def activation_forward(h, z, int activation, Py_ssize_t size):
 
 def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
     # dz, dh, h (size,)
-    """dz = dh f'(z), f' from h = f(z): h(1 - h), 1 - h², [h > 0], 1."""
+    """dz = dh f'(z), f' from h = f(z), f any but softmax."""
     cdef real* out = reals(dz)
     cdef const real* given = given_reals(h)
     memmove(out, given_reals(dh), size * sizeof(real))
@@ -171,14 +173,16 @@ def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py
 
 
 def output_forward_backward(
-    losses, dz, h, z, y, int loss, int metric, int activation, Py_ssize_t rows, Py_ssize_t outputs,
+    losses, dz, h, z, y, loss_parameters, int loss, int metric, int activation, Py_ssize_t rows, Py_ssize_t outputs,
 ) -> int:
-    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,)
+    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,); loss_parameters (outputs,)
+    # float64, or None
     """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
     cdef Settings settings
     settings.loss = loss
     settings.metric = metric
     cdef Samples samples = samples_of(None, y, None, &settings, rows)
+    cdef const double* parameters = <const double*> address(loss_parameters, sizeof(double), False)
     cdef Index stride = rounded_up(rows, 16), hits
     cdef real* h_out = reals(h)
     cdef real* dz_out = reals(dz)
@@ -194,8 +198,8 @@ def output_forward_backward(
         transpose(block, stride, given, outputs, rows, outputs)
         if samples.y != NULL:
             transpose(block_y, stride, samples.y, outputs, rows, outputs)
-        hits = <Index> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, activation,
-                                    stride, rows, outputs).hits
+        hits = <Index> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, parameters,
+                                    activation, stride, rows, outputs).hits
         transpose(h_out, outputs, block, stride, outputs, rows)
         transpose(dz_out, outputs, block_dz, stride, outputs, rows)
         memcpy(losses_out, scratch, rows * sizeof(real))
@@ -223,11 +227,14 @@ def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows
     return finite
 
 
-def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> tuple:
-    # x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
+def evaluate(
+    parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, Py_ssize_t rows,
+) -> tuple:
+    # loss_parameters (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
     cdef Job job = job_of(parameters, None, None, tallies, workspace, layers, slabs, settings, 0)
     cdef Samples samples = samples_of(x, y, None, job.settings, rows)
+    job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
     cdef Tally total
     cdef double penalty
     with nogil:
@@ -237,8 +244,11 @@ def evaluate(parameters, tallies, workspace, layers, slabs, settings, x, y, Py_s
     return total.loss / rows + penalty, total.hits / rows
 
 
-def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, x, y, Py_ssize_t rows) -> float:
-    # gradient, parameters (parameters,), x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
+def gradient(
+    gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, Py_ssize_t rows,
+) -> float:
+    # gradient, parameters (parameters,), loss_parameters (outputs,) float64 or None, x (rows, inputs),
+    # y (rows, outputs) or int32 labels (rows,)
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     cdef Job job = job_of(parameters, None, gradient, tallies, workspace, layers, slabs, settings, 0)
     cdef Samples samples = samples_of(x, y, None, job.settings, rows)
@@ -251,6 +261,7 @@ def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, 
     frozen.optimizer = FROZEN
     frozen.threads = 1
     job.settings = &frozen
+    job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
     take_slabs(&job)
     memset(&start, 0, sizeof(Position))
     with nogil:
@@ -258,23 +269,28 @@ def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, 
         batch_gradient(&job, &samples, 0, rows, False)
         total = sum_of_tallies(<Tally*> job.tallies, tallies_of(&job, rows))
         objective = total.loss / rows + total_penalty(&job, 0)
-        step = step_of(&job, &start, rows, 0, True)
+        step = settled_step(&frozen)
+        step.keep_gradient = True
+        set_step(&step, &frozen, &start, rows, 0)
         update_parameters(&job, &samples, &start, &step, rows, last_chunk, rows - last_chunk, last_chunk > 0)
     return objective
 
 
 def train(
-    parameters, state, gradient, tallies, workspace, record, position, control, order, layers, slabs, settings,
-    x, y, x_validation, y_validation, Py_ssize_t steps, Py_ssize_t thread,
+    parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
+    loss_parameters, x, y, x_validation, y_validation, Py_ssize_t steps, Py_ssize_t thread,
 ):
-    # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), position (1,), order (rows,)
-    # int32 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), the same of validation or None
+    # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), rates (epochs,) or one a
+    # step, position (1,), order (rows,) int32 or None, loss_parameters (outputs,) float64 or None, x (rows, inputs),
+    # y (rows, outputs) or int32 labels (rows,), the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
     cdef Samples samples = samples_of(x, y, order, job.settings, job.settings.rows)
     cdef Samples validation = samples_of(x_validation, y_validation, None, job.settings, job.settings.validation_rows)
     job.parameters = reals(parameters)
     job.record = <double*> address(record, sizeof(double), True)
+    job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
+    job.rates = <const double*> address(rates, sizeof(double), False)
     job.position = <Position*> address(position, sizeof(Position), True)
     job.control = <int64_t*> address(control, sizeof(int64_t), True)
     job.order = <int32_t*> samples.order

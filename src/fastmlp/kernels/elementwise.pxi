@@ -8,6 +8,22 @@ cdef enum:
     TANH = 2
     RELU = 3
     SOFTMAX = 4
+    LEAKY_RELU = 5
+    ELU = 6
+    SELU = 7
+    SOFTPLUS = 8
+    EXPONENTIAL = 9
+
+cdef real LEAK = 0.01
+# G. Klambauer et al., Self-normalizing neural networks (2017): the values that keep mean 0 and variance 1
+cdef real SELU_SCALE = 1.0507009873554804934193349852946
+cdef real SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+cdef inline vec sign_vector(vec x) noexcept nogil:
+    """-1, 0 or 1; NaN stays NaN."""
+    cdef vec sign = select(is_equal(x, ZERO), ZERO, with_sign(splat(1), sign_of(x)))
+    return select(is_equal(x, x), sign, x)
 
 
 cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
@@ -130,6 +146,15 @@ cdef inline vec log1p_exp_vector(vec x) noexcept nogil:
     return select(is_equal(u, splat(1)), e, divide(log_vector(u) * e, u - <real> 1))
 
 
+cdef inline vec expm1_below_vector(vec x) noexcept nogil:
+    """exp(x) - 1 for x up to 0, to full relative precision."""
+    cdef ivec n
+    cdef vec tail
+    cdef vec part = reduced_exp(larger(splat(TANH_ONE * 2), x), &n, &tail) + tail
+    cdef vec scale = power_of_two(n)
+    return (scale - <real> 1) + scale * part
+
+
 cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
     if activation == SIGMOID:
@@ -138,17 +163,35 @@ cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
         return tanh_vector(z)
     if activation == RELU:
         return larger(ZERO, z)
+    if activation == LEAKY_RELU:
+        return larger(z * LEAK, z)
+    if activation == ELU:
+        return select(is_less(ZERO, z), z, expm1_below_vector(smaller(ZERO, z)))
+    if activation == SELU:
+        return SELU_SCALE * select(is_less(ZERO, z), z, SELU_ALPHA * expm1_below_vector(smaller(ZERO, z)))
+    if activation == SOFTPLUS:
+        return larger(ZERO, z) + log1p_exp_vector(z)
+    if activation == EXPONENTIAL:
+        return exp_vector(z)
     return z
 
 
 cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
-    """f'(z) from h = f(z): h(1 - h), 1 - h^2, [h > 0], 1. NaN stays NaN."""
+    """f'(z) from h = f(z), as the table of fastmlp.activations has it. NaN stays NaN."""
     if activation == SIGMOID:
         return h * (<real> 1 - h)
     if activation == TANH:
         return <real> 1 - h * h
     if activation == RELU:
         return select(is_less(ZERO, h), splat(1), h * <real> 0)
+    if activation == LEAKY_RELU:
+        return select(is_less(ZERO, h), splat(1), h * <real> 0 + LEAK)
+    if activation == ELU:
+        return select(is_less(ZERO, h), splat(1), h + <real> 1)
+    if activation == SELU:
+        return select(is_less(ZERO, h), splat(SELU_SCALE), h + SELU_SCALE * SELU_ALPHA)
+    if activation == SOFTPLUS:
+        return -expm1_below_vector(-h)
     return splat(1)
 
 
@@ -174,6 +217,16 @@ cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activ
         activate_as(h, rows, stride, size, TANH)
     elif activation == RELU:
         activate_as(h, rows, stride, size, RELU)
+    elif activation == LEAKY_RELU:
+        activate_as(h, rows, stride, size, LEAKY_RELU)
+    elif activation == ELU:
+        activate_as(h, rows, stride, size, ELU)
+    elif activation == SELU:
+        activate_as(h, rows, stride, size, SELU)
+    elif activation == SOFTPLUS:
+        activate_as(h, rows, stride, size, SOFTPLUS)
+    elif activation == EXPONENTIAL:
+        activate_as(h, rows, stride, size, EXPONENTIAL)
 
 
 cdef inline void multiply_by_slope_as(
@@ -204,6 +257,14 @@ cdef void multiply_by_slope(
         multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, TANH)
     elif activation == RELU:
         multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, RELU)
+    elif activation == LEAKY_RELU:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, LEAKY_RELU)
+    elif activation == ELU:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, ELU)
+    elif activation == SELU:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SELU)
+    elif activation == SOFTPLUS:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SOFTPLUS)
 
 
 cdef inline double term(real x, const int power) noexcept nogil:

@@ -7,28 +7,103 @@ cdef enum:
     SQUARED_ERROR = 0
     BINARY_CROSS_ENTROPY = 1
     CROSS_ENTROPY = 2
+    ABSOLUTE_ERROR = 3
+    HUBER = 4
+    QUANTILE = 5
+    LOG_COSH = 6
+    POISSON = 7
+    GAMMA = 8
 
     NO_METRIC = 0           # regression
     LARGEST = 1             # the largest output names the class
     THRESHOLD = 2           # every output is on its target's side of 1/2
 
 
-cdef inline void squared_error(
-    real* losses, real* dz, real* h, const real* y, Index stride, Index lanes, Index outputs, const int activation,
+cdef inline vec loss_of_error(vec error, real parameter, vec* slope, const int loss) noexcept nogil:
+    """The loss of one output whose error is h - y, and its derivative by h; with the loss's parameter, if any."""
+    cdef vec size = magnitude(error)
+    if loss == ABSOLUTE_ERROR:
+        slope[0] = sign_vector(error)
+        return size
+    if loss == HUBER:               # P. J. Huber (1964)
+        slope[0] = smaller(splat(parameter), larger(splat(-parameter), error))
+        return slope[0] * (error - <real> 0.5 * slope[0])
+    if loss == QUANTILE:            # R. Koenker and G. Bassett (1978)
+        slope[0] = select(is_less(error, ZERO), splat(-parameter), sign_vector(error) * (<real> 1 - parameter))
+        return slope[0] * error
+    if loss == LOG_COSH:
+        slope[0] = tanh_vector(error)
+        return size + (log1p_exp_vector(size + size) - <real> 0.6931471805599453)
+    slope[0] = error
+    return <real> 0.5 * error * error
+
+
+cdef inline void error_loss_as(
+    real* losses, real* dz, real* h, const real* y, const double* parameters, Index stride, Index lanes,
+    Index outputs, const int loss, const int activation,
 ) noexcept nogil:
-    # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
-    """h = f(z), loss = Σ_outputs (y - h)² / 2, dz = (h - y) f'(z)."""
     cdef Index s, j
-    cdef vec total, out, error
+    cdef vec total, out, slope
+    cdef real parameter = 0
     activate_rows(h, outputs, stride, lanes, activation)
     for s in range(0, lanes // LANES):
         total = ZERO
         for j in range(outputs):
+            if parameters != NULL:
+                parameter = <real> parameters[j]
             out = load(h + j * stride + s * LANES)
-            error = out - load(y + j * stride + s * LANES)
-            total += <real> 0.5 * error * error
+            total += loss_of_error(out - load(y + j * stride + s * LANES), parameter, &slope, loss)
             if dz != NULL:
-                store(dz + j * stride + s * LANES, error * slope_vector(out, activation))
+                store(dz + j * stride + s * LANES, slope * slope_vector(out, activation))
+        store(losses + s * LANES, total)
+
+
+cdef void error_loss(
+    real* losses, real* dz, real* h, const real* y, const double* parameters, Index stride, Index lanes, Index outputs,
+    int loss, int activation,
+) noexcept nogil:
+    # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride);
+    # parameters (outputs,) or NULL
+    """h = f(z), loss = Σ_outputs L(h - y), dz = L'(h - y) f'(z)."""
+    if loss == ABSOLUTE_ERROR:
+        error_loss_as(losses, dz, h, y, NULL, stride, lanes, outputs, ABSOLUTE_ERROR, IDENTITY)
+    elif loss == HUBER:
+        error_loss_as(losses, dz, h, y, parameters, stride, lanes, outputs, HUBER, IDENTITY)
+    elif loss == QUANTILE:
+        error_loss_as(losses, dz, h, y, parameters, stride, lanes, outputs, QUANTILE, IDENTITY)
+    elif loss == LOG_COSH:
+        error_loss_as(losses, dz, h, y, NULL, stride, lanes, outputs, LOG_COSH, IDENTITY)
+    elif activation == SIGMOID:
+        error_loss_as(losses, dz, h, y, NULL, stride, lanes, outputs, SQUARED_ERROR, SIGMOID)
+    else:
+        error_loss_as(losses, dz, h, y, NULL, stride, lanes, outputs, SQUARED_ERROR, IDENTITY)
+
+
+cdef void half_deviance(
+    real* losses, real* dz, real* h, const real* y, Index stride, Index lanes, Index outputs, int loss,
+) noexcept nogil:
+    # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
+    """h = exp(z); Poisson: Σ_outputs y log(y / h) - y + h, dz = h - y; gamma: Σ y / h - 1 - log(y / h), 1 - y / h."""
+    cdef Index s, j
+    cdef vec total, z, out, target, ratio, log_target
+    for s in range(0, lanes // LANES):
+        total = ZERO
+        for j in range(outputs):
+            z = load(h + j * stride + s * LANES)
+            target = load(y + j * stride + s * LANES)
+            log_target = log_vector(target)
+            out = exp_vector(z)
+            if loss == POISSON:
+                # 0 log 0 is 0
+                total += select(is_equal(target, ZERO), out, target * (log_target - z) + (out - target))
+                ratio = out - target
+            else:
+                ratio = target * exp_vector(-z)
+                total += (ratio - <real> 1) - (log_target - z)
+                ratio = <real> 1 - ratio
+            store(h + j * stride + s * LANES, out)
+            if dz != NULL:
+                store(dz + j * stride + s * LANES, ratio)
         store(losses + s * LANES, total)
 
 
@@ -154,11 +229,11 @@ ctypedef struct Tally:
 
 
 cdef Tally output_layer(
-    real* losses, real* dz, real* h, const real* y, const int32_t* labels, const Settings* settings, int activation,
-    Index stride, Index samples, Index outputs,
+    real* losses, real* dz, real* h, const real* y, const int32_t* labels, const Settings* settings,
+    const double* parameters, int activation, Index stride, Index samples, Index outputs,
 ) noexcept nogil:
     # losses (3, stride), scratch; dz (outputs, stride) or NULL; h (outputs, stride), z on entry;
-    # y (outputs, stride) or labels (samples,)
+    # y (outputs, stride) or labels (samples,); parameters of the loss (outputs,), or NULL
     """h = f(z), dz = dL/dz of each sample, Σ loss and hits over the samples."""
     cdef Index lanes = rounded_up(samples, LANES), s, j
     cdef Tally tally
@@ -166,10 +241,10 @@ cdef Tally output_layer(
         cross_entropy(losses, dz, h, labels, stride, lanes, samples, outputs)
     elif settings.loss == BINARY_CROSS_ENTROPY:
         binary_cross_entropy(losses, dz, h, y, stride, lanes, outputs)
-    elif activation == SIGMOID:
-        squared_error(losses, dz, h, y, stride, lanes, outputs, SIGMOID)
+    elif settings.loss == POISSON or settings.loss == GAMMA:
+        half_deviance(losses, dz, h, y, stride, lanes, outputs, <int> settings.loss)
     else:
-        squared_error(losses, dz, h, y, stride, lanes, outputs, IDENTITY)
+        error_loss(losses, dz, h, y, parameters, stride, lanes, outputs, <int> settings.loss, activation)
     if dz != NULL:
         for j in range(outputs):
             for s in range(samples, lanes):

@@ -98,7 +98,7 @@ cdef Tally narrow_chunk(
     cdef Tally tally = output_layer(
         job.own + settings.losses_at, job.own + last.deltas if gradient != NULL else NULL,
         job.own + last.activations, y, labels if samples.labels != NULL else NULL,
-        settings, <int> last.activation, chunk, count, settings.outputs)
+        settings, job.loss_parameters, <int> last.activation, chunk, count, settings.outputs)
     if gradient != NULL:
         narrow_backward(job, gradient, x, lanes, accumulate)
     return tally

@@ -35,8 +35,12 @@ ctypedef struct Settings:
     int64_t seed
     int64_t first_epoch         # the epoch of record[0]
     int64_t epochs              # the epoch to stop before
+    int64_t rates_per_epoch     # 1, or as many as an epoch has batches
     int64_t optimizer
+    int64_t slots               # state vectors of the optimizer
     int64_t nesterov
+    int64_t amsgrad
+    int64_t centered
     int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
     int64_t threads
     int64_t chunk               # samples that go through the layers together
@@ -62,6 +66,13 @@ ctypedef struct Settings:
     double beta1
     double beta2
     double epsilon
+    double weight_decay
+    double momentum_decay
+    double rate_decay
+    double eta_minus
+    double eta_plus
+    double least_step
+    double most_step
     double l1                   # over N, as they stand in the gradient
     double l2
 
@@ -71,7 +82,7 @@ cdef enum:
     EPOCH_ACCURACY = 1
     EPOCH_VAL_LOSS = 2
     EPOCH_VAL_ACCURACY = 3
-    EPOCH_LEARNING_RATE = 4     # read; the rest is written
+    EPOCH_LEARNING_RATE = 4     # written before the call; the rest by it
     EPOCH_GRADIENT_NORM = 5
     EPOCH_ROWS = 6
 
@@ -82,7 +93,7 @@ ctypedef struct Position:
     int64_t diverged            # 1 once a loss was not finite
     double loss_sum             # of this epoch so far
     double hits
-    double beta1_power          # beta1 ** step and beta2 ** step
+    double beta1_power          # the product of all steps' beta1, which NAdam changes, and of their beta2
     double beta2_power
 
 ctypedef struct Job:
@@ -92,12 +103,14 @@ ctypedef struct Job:
     real* workspace
     double* tallies
     double* record
+    const double* rates
     Position* position
     int64_t* control
     int32_t* order              # NULL: the rows as they come
     const Layer* layers
     const Slab* slabs
     const Settings* settings
+    const double* loss_parameters       # (outputs,), or NULL
     Index n_layers
     Index n_slabs
     Index thread

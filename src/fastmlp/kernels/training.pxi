@@ -103,23 +103,62 @@ cdef double published_shift(const Job* job, int64_t step, Index layer) noexcept 
     return total
 
 
-cdef Step step_of(const Job* job, const Position* now, Index rows, double rate, bint keep_gradient) noexcept nogil:
-    cdef const Settings* settings = job.settings
+cdef double beta1_of(const Settings* settings, int64_t number) noexcept nogil:
+    """beta1 of a step, counted from 1; NAdam lets it grow."""
+    if settings.optimizer != NADAM:
+        return settings.beta1
+    return settings.beta1 * (1.0 - 0.5 * pow(0.96, number * settings.momentum_decay))
+
+
+cdef Step settled_step(const Settings* settings) noexcept nogil:
+    """What every step of a call has in common."""
     cdef Step step
-    step.scale = <real> (1.0 / rows)
-    step.rate = <real> rate
+    step.scale = step.rate = step.kept = step.g_scale = step.m_scale = step.v_scale = 1
     step.momentum = <real> settings.momentum
+    step.beta1 = <real> settings.beta1
     step.beta1_rest = <real> (1.0 - settings.beta1)
     step.beta2 = <real> settings.beta2
     step.beta2_rest = <real> (1.0 - settings.beta2)
     step.epsilon = <real> settings.epsilon
-    step.m_scale = step.v_scale = 1
-    if settings.optimizer == ADAM:
-        step.m_scale = <real> (1.0 / (1.0 - now.beta1_power * settings.beta1))
-        step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
+    step.eta_minus = <real> settings.eta_minus
+    step.eta_plus = <real> settings.eta_plus
+    step.least_step = <real> settings.least_step
+    step.most_step = <real> settings.most_step
     step.nesterov = settings.nesterov
-    step.keep_gradient = keep_gradient
+    step.amsgrad = settings.amsgrad
+    step.centered = settings.centered
+    step.keep_gradient = False
     return step
+
+
+cdef void set_step(Step* step, const Settings* settings, const Position* now, Index rows, double rate) noexcept nogil:
+    """What belongs to the next step alone: a batch of `rows`, at a learning rate."""
+    cdef double beta1, product, following
+    step.scale = <real> (1.0 / rows)
+    if settings.optimizer == ADAGRAD:
+        rate = rate / (1.0 + now.step * settings.rate_decay)
+    step.rate = <real> rate
+    step.kept = <real> (1.0 - rate * settings.weight_decay)
+    if settings.optimizer != ADAM and settings.optimizer != NADAM:
+        return
+    beta1 = beta1_of(settings, now.step + 1)
+    product = now.beta1_power * beta1
+    step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
+    if settings.optimizer == ADAM:
+        step.m_scale = <real> (1.0 / (1.0 - product))
+        return
+    following = beta1_of(settings, now.step + 2)
+    step.g_scale = <real> ((1.0 - beta1) / (1.0 - product))
+    step.m_scale = <real> (following / (1.0 - product * following))
+
+
+cdef Slots slots_of(const Job* job, Index begin) noexcept nogil:
+    """The optimizer's state from a parameter on."""
+    cdef Slots state
+    state.a = job.state + begin
+    state.b = state.a + job.settings.parameters
+    state.c = state.b + job.settings.parameters
+    return state
 
 
 cdef void update_slab(const Job* job, const Slab* slab, const Position* now, const Step* step) noexcept nogil:
@@ -128,15 +167,14 @@ cdef void update_slab(const Job* job, const Slab* slab, const Position* now, con
     cdef Penalty penalty
     cdef real* w = job.parameters + slab.begin
     cdef real* g = job.gradient + slab.begin
-    cdef real* m = job.state + slab.begin
-    cdef real* v = job.state + settings.parameters + slab.begin
+    cdef Slots state = slots_of(job, slab.begin)
     cdef Index weights = slab.penalized if penalized(job) else 0, size = slab.end - slab.begin
     if weights > 0:
         penalty.l1 = <real> settings.l1
         penalty.l2 = <real> (0 if settings.published_ridge else settings.l2)
         penalty.shift = <real> published_shift(job, now.step, slab.layer)
-        update(w, g, m, v, weights, step, &penalty, <int> settings.optimizer)
-    update(w + weights, g + weights, m + weights, v + weights, size - weights, step, NULL, <int> settings.optimizer)
+        update(w, g, state, weights, step, &penalty, <int> settings.optimizer)
+    update(w + weights, g + weights, moved(state, weights), size - weights, step, NULL, <int> settings.optimizer)
 
 
 cdef void update_parameters(
@@ -224,14 +262,19 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
     return True
 
 
-cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gathered) noexcept nogil:
+cdef double rate_of(const Job* job, const Position* now) noexcept nogil:
+    """The learning rate of the next step."""
+    cdef int64_t epoch = now.epoch - job.settings.first_epoch, rates = job.settings.rates_per_epoch
+    return job.rates[epoch * rates + (now.batch if rates > 1 else 0)]
+
+
+cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step, bint gathered) noexcept nogil:
     """One batch: gradient and update, or no update where the loss is not finite. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Index first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
     cdef Index last_chunk = (rows - 1) // settings.chunk * settings.chunk
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
-    cdef Step step
     cdef double penalty
     if not batch_gradient(job, samples, first, rows, gathered):
         return False
@@ -242,10 +285,11 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, bint gather
     if not isfinite(tally.loss + penalty):
         now.diverged = 1
         return True
-    step = step_of(job, now, rows, epoch_number(job, EPOCH_LEARNING_RATE, now.epoch)[0], ends_epoch)
-    update_parameters(job, samples, now, &step, rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
+    set_step(step, settings, now, rows, rate_of(job, now))
+    step.keep_gradient = ends_epoch
+    update_parameters(job, samples, now, step, rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
     now.step += 1
-    now.beta1_power *= settings.beta1
+    now.beta1_power *= beta1_of(settings, now.step)
     now.beta2_power *= settings.beta2
     return meet(job)
 
@@ -279,6 +323,7 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
     """At most `steps` steps from where job.position stands; threads meet, or leave when the call is abandoned."""
     cdef const Settings* settings = job.settings
     cdef Position now = job.position[0]
+    cdef Step step = settled_step(settings)
     cdef bint laid_out = False, validation_laid_out = False
     if job.thread == 0:
         find_penalties(job, now.step)
@@ -288,7 +333,7 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
                 shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
             if not meet(job):
                 return
-        if not step_once(job, samples, &now, laid_out):
+        if not step_once(job, samples, &now, &step, laid_out):
             return
         laid_out = True
         now.batch += 1

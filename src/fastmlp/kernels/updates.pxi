@@ -4,22 +4,43 @@
 
 cdef enum:
     SGD = 0
-    ADAM = 1
-    FROZEN = 2              # no step: the gradient alone is wanted
+    ADAM = 1                # AdamW and AMSGrad too
+    NADAM = 2
+    RMSPROP = 3
+    ADAGRAD = 4
+    ADADELTA = 5
+    LION = 6
+    RPROP = 7
+    FROZEN = 8              # no step: the gradient alone is wanted
 
 ctypedef struct Step:
     # the numbers of one step, the same for every parameter
     real scale                  # 1 / rows in the batch
     real rate
     real momentum
+    real beta1
     real beta1_rest             # 1 - beta1 and 1 - beta2, before either is rounded
     real beta2
     real beta2_rest
     real epsilon
-    real m_scale                # 1 / (1 - beta1^t)
+    real g_scale                # NAdam: the share of the gradient itself in the step
+    real m_scale                # Adam: 1 / (1 - beta1^t); NAdam: the share of the mean gradient
     real v_scale                # 1 / sqrt(1 - beta2^t)
+    real kept                   # what decoupled weight decay leaves of a parameter
+    real eta_minus
+    real eta_plus
+    real least_step
+    real most_step
     bint nesterov
+    bint amsgrad
+    bint centered
     bint keep_gradient
+
+ctypedef struct Slots:
+    # the optimizer's state of a range of parameters, as many of them as the optimizer has
+    real* a
+    real* b
+    real* c
 
 ctypedef struct Penalty:
     real l1
@@ -27,66 +48,179 @@ ctypedef struct Penalty:
     real shift                  # the article's ridge term: one number, added to every weight's gradient
 
 
-cdef inline vec step_vector(
-    vec w, vec g, real* m, real* v, Index lanes, const Step* step, const int optimizer, const bint momentum,
-) noexcept nogil:
-    """w after one step of the optimizer along g; m and v are the optimizer's state, updated in place."""
-    cdef vec first, second
-    if optimizer == ADAM:       # D. P. Kingma and J. Ba, Adam (2015)
-        first = load_lanes(m, lanes)
-        first = first + (g - first) * step.beta1_rest
-        second = load_lanes(v, lanes) * step.beta2 + g * g * step.beta2_rest
-        store_lanes(m, first, lanes)
-        store_lanes(v, second, lanes)
-        return w - divide(first * (step.rate * step.m_scale), square_root(second) * step.v_scale + step.epsilon)
-    if momentum:                # B. T. Polyak (1964); Nesterov's form as in I. Sutskever et al. (2013)
-        first = load_lanes(m, lanes) * step.momentum + g
-        store_lanes(m, first, lanes)
+cdef inline vec running_mean(real* mean, vec x, real share, Index lanes) noexcept nogil:
+    """mean = mean + (x - mean) share, stored and returned; near x, so that it loses no digits of a small share."""
+    cdef vec moved = load_lanes(mean, lanes)
+    moved = moved + (x - moved) * share
+    store_lanes(mean, moved, lanes)
+    return moved
+
+
+cdef inline vec decayed_sum(real* total, real share, vec x, Index lanes) noexcept nogil:
+    """total = total share + x, stored and returned."""
+    cdef vec grown = load_lanes(total, lanes) * share + x
+    store_lanes(total, grown, lanes)
+    return grown
+
+
+cdef inline vec sgd_vector(vec w, vec g, Slots s, Index lanes, const Step* step, const bint momentum) noexcept nogil:
+    """B. T. Polyak (1964); Nesterov's form as in I. Sutskever et al. (2013)."""
+    cdef vec buffer
+    if momentum:
+        buffer = decayed_sum(s.a, step.momentum, g, lanes)
         if not step.nesterov:
-            return w - first * step.rate
-        g = g + first * step.momentum
+            return w - buffer * step.rate
+        g = g + buffer * step.momentum
     return w - g * step.rate
 
 
+cdef inline vec adam_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """D. P. Kingma and J. Ba (2015); S. J. Reddi et al. (2018); decay as in I. Loshchilov and F. Hutter (2019)."""
+    cdef vec m = running_mean(s.a, g, step.beta1_rest, lanes)
+    cdef vec v = decayed_sum(s.b, step.beta2, g * g * step.beta2_rest, lanes)
+    if step.amsgrad:
+        v = larger(load_lanes(s.c, lanes), v)
+        store_lanes(s.c, v, lanes)
+    return w * step.kept - divide(m * (step.rate * step.m_scale), square_root(v) * step.v_scale + step.epsilon)
+
+
+cdef inline vec nadam_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """T. Dozat (2016)."""
+    cdef vec m = running_mean(s.a, g, step.beta1_rest, lanes)
+    cdef vec v = decayed_sum(s.b, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec along = g * step.g_scale + m * step.m_scale
+    return w - divide(along * step.rate, square_root(v) * step.v_scale + step.epsilon)
+
+
+cdef inline vec rmsprop_vector(
+    vec w, vec g, Slots s, Index lanes, const Step* step, const bint momentum,
+) noexcept nogil:
+    """G. Hinton (2012); centered as in A. Graves (2013), whose variance rounding must not make negative."""
+    cdef vec v = decayed_sum(s.a, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec mean
+    if step.centered:
+        mean = running_mean(s.c, g, step.beta2_rest, lanes)
+        v = larger(ZERO, v - mean * mean)
+    g = divide(g, square_root(v) + step.epsilon)
+    if momentum:
+        g = decayed_sum(s.b, step.momentum, g, lanes)
+    return w - g * step.rate
+
+
+cdef inline vec adagrad_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """J. Duchi, E. Hazan and Y. Singer (2011)."""
+    cdef vec total = decayed_sum(s.a, 1, g * g, lanes)
+    return w - divide(g * step.rate, square_root(total) + step.epsilon)
+
+
+cdef inline vec adadelta_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """M. D. Zeiler (2012)."""
+    cdef vec v = decayed_sum(s.a, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec past = load_lanes(s.b, lanes)
+    cdef vec delta = g * divide(square_root(past + step.epsilon), square_root(v + step.epsilon))
+    decayed_sum(s.b, step.beta2, delta * delta * step.beta2_rest, lanes)
+    return w - delta * step.rate
+
+
+cdef inline vec lion_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """X. Chen et al. (2023)."""
+    cdef vec blend = load_lanes(s.a, lanes) * step.beta1 + g * step.beta1_rest
+    decayed_sum(s.a, step.beta2, g * step.beta2_rest, lanes)
+    return w * step.kept - sign_vector(blend) * step.rate
+
+
+cdef inline vec rprop_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
+    """M. Riedmiller and H. Braun (1993), as C. Igel and M. Hüsken's iRPROP- (2000)."""
+    cdef vec agreement = load_lanes(s.a, lanes) * g
+    cdef ivec turned = is_less(agreement, ZERO)
+    cdef vec factor = select(turned, splat(step.eta_minus), select(is_less(ZERO, agreement), splat(step.eta_plus),
+                                                                   splat(1)))
+    cdef vec length = smaller(splat(step.most_step), larger(splat(step.least_step), load_lanes(s.b, lanes) * factor))
+    g = select(turned, ZERO, g)
+    store_lanes(s.a, g, lanes)
+    store_lanes(s.b, length, lanes)
+    return w - sign_vector(g) * length
+
+
+cdef inline vec step_vector(
+    vec w, vec g, Slots s, Index lanes, const Step* step, const int optimizer, const bint momentum,
+) noexcept nogil:
+    """w after one step of the optimizer along g; its state is updated in place."""
+    if optimizer == ADAM:
+        return adam_vector(w, g, s, lanes, step)
+    if optimizer == NADAM:
+        return nadam_vector(w, g, s, lanes, step)
+    if optimizer == RMSPROP:
+        return rmsprop_vector(w, g, s, lanes, step, momentum)
+    if optimizer == ADAGRAD:
+        return adagrad_vector(w, g, s, lanes, step)
+    if optimizer == ADADELTA:
+        return adadelta_vector(w, g, s, lanes, step)
+    if optimizer == LION:
+        return lion_vector(w, g, s, lanes, step)
+    if optimizer == RPROP:
+        return rprop_vector(w, g, s, lanes, step)
+    return sgd_vector(w, g, s, lanes, step, momentum)
+
+
+cdef inline Slots moved(Slots s, Index count) noexcept nogil:
+    """The state `count` parameters further on."""
+    s.a += count
+    s.b += count
+    s.c += count
+    return s
+
+
 cdef inline void update_vector(
-    real* w, real* g, real* m, real* v, Index lanes, const Step* step, const Penalty* penalty,
+    real* w, real* g, Slots s, Index lanes, const Step* step, const Penalty* penalty,
     const int optimizer, const bint momentum,
 ) noexcept nogil:
     cdef vec weight = load_lanes(w, lanes)
     cdef vec slope = load_lanes(g, lanes) * step.scale
-    cdef vec sign
     if penalty != NULL:
-        sign = select(is_equal(weight, ZERO), ZERO, with_sign(splat(1), sign_of(weight)))
-        slope = slope + weight * penalty.l2 + sign * penalty.l1 + penalty.shift
+        slope = slope + weight * penalty.l2 + sign_vector(weight) * penalty.l1 + penalty.shift
     if step.keep_gradient:
         store_lanes(g, slope, lanes)
     if optimizer != FROZEN:
-        store_lanes(w, step_vector(weight, slope, m, v, lanes, step, optimizer, momentum), lanes)
+        store_lanes(w, step_vector(weight, slope, s, lanes, step, optimizer, momentum), lanes)
 
 
 cdef inline void update_as(
-    real* w, real* g, real* m, real* v, Index size, const Step* step, const Penalty* penalty,
+    real* w, real* g, Slots s, Index size, const Step* step, const Penalty* penalty,
     const int optimizer, const bint momentum,
 ) noexcept nogil:
     cdef Index i, whole = size // LANES
     for i in range(whole):
-        update_vector(w + i * LANES, g + i * LANES, m + i * LANES, v + i * LANES, LANES, step, penalty,
-                      optimizer, momentum)
+        update_vector(w + i * LANES, g + i * LANES, moved(s, i * LANES), LANES, step, penalty, optimizer, momentum)
     i = whole * LANES
     if i < size:
-        update_vector(w + i, g + i, m + i, v + i, size - i, step, penalty, optimizer, momentum)
+        update_vector(w + i, g + i, moved(s, i), size - i, step, penalty, optimizer, momentum)
 
 
 cdef void update(
-    real* w, real* g, real* m, real* v, Index size, const Step* step, const Penalty* penalty, int optimizer,
+    real* w, real* g, Slots s, Index size, const Step* step, const Penalty* penalty, int optimizer,
 ) noexcept nogil:
-    # w, g, and m, v where the optimizer has them: (size,)
-    """g = g / rows + l2 w + l1 sign(w) + shift; w, m, v = the optimizer's step along g. penalty may be NULL."""
+    # w, g, and the state: (size,)
+    """g = g / rows + l2 w + l1 sign(w) + shift; w and the state = the optimizer's step along g. penalty may be NULL."""
     if optimizer == FROZEN:
-        update_as(w, g, m, v, size, step, penalty, FROZEN, False)
+        update_as(w, g, s, size, step, penalty, FROZEN, False)
     elif optimizer == ADAM:
-        update_as(w, g, m, v, size, step, penalty, ADAM, False)
+        update_as(w, g, s, size, step, penalty, ADAM, False)
+    elif optimizer == NADAM:
+        update_as(w, g, s, size, step, penalty, NADAM, False)
+    elif optimizer == RMSPROP and step.momentum > 0:
+        update_as(w, g, s, size, step, penalty, RMSPROP, True)
+    elif optimizer == RMSPROP:
+        update_as(w, g, s, size, step, penalty, RMSPROP, False)
+    elif optimizer == ADAGRAD:
+        update_as(w, g, s, size, step, penalty, ADAGRAD, False)
+    elif optimizer == ADADELTA:
+        update_as(w, g, s, size, step, penalty, ADADELTA, False)
+    elif optimizer == LION:
+        update_as(w, g, s, size, step, penalty, LION, False)
+    elif optimizer == RPROP:
+        update_as(w, g, s, size, step, penalty, RPROP, False)
     elif step.momentum > 0:
-        update_as(w, g, m, v, size, step, penalty, SGD, True)
+        update_as(w, g, s, size, step, penalty, SGD, True)
     else:
-        update_as(w, g, m, v, size, step, penalty, SGD, False)
+        update_as(w, g, s, size, step, penalty, SGD, False)

@@ -89,7 +89,7 @@ cdef Tally wide_output_block(
     gather(NULL, y, labels, samples, first + row, count, ROW_BLOCK, 0, settings.outputs)
     cdef Tally tally = output_layer(
         job.own + settings.losses_at, dz if backward else NULL, h, y,
-        labels if samples.labels != NULL else NULL, settings, <int> last.activation,
+        labels if samples.labels != NULL else NULL, settings, job.loss_parameters, <int> last.activation,
         ROW_BLOCK, count, settings.outputs)
     if backward:
         transpose(job.workspace + last.deltas + row * last.stride, last.stride, dz, ROW_BLOCK, settings.outputs, count)
@@ -235,11 +235,7 @@ cdef Claims slab_claims(const Job* job, const Slab* slab) noexcept nogil:
     claims.at[0] = job.parameters + slab.begin
     claims.at[1] = job.state + slab.begin
     claims.at[2] = job.state + job.settings.parameters + slab.begin
-    claims.count = 1
-    if job.settings.optimizer == ADAM:
-        claims.count = 3
-    elif job.settings.momentum > 0:
-        claims.count = 2
+    claims.count = <int> min(1 + job.settings.slots, MOST_CLAIMS)
     return claims
 
 

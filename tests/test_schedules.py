@@ -1,0 +1,116 @@
+"""Learning-rate schedules: their formulas, PyTorch's rates, and the rates that a training uses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import schedules
+from fastmlp.schedules import Constant, Cosine, Exponential, InverseScaling, MultiStep, OneCycle, Polynomial, StepDecay
+
+TORCH = json.loads(Path(__file__).with_name("torch_steps.json").read_text(encoding="utf-8"))["schedules"]
+EVERY = [
+    Constant(0.1), StepDecay(0.1, every=2), MultiStep(0.1, (1, 3)), Exponential(0.1, 0.7), InverseScaling(0.1),
+    Polynomial(0.1), Cosine(0.1, warmup=2), OneCycle(0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TORCH, ids=lambda case: f"{case['schedule']}{case['options']}")
+def test_pytorch(case):
+    schedule = getattr(schedules, case["schedule"])(0.2, **case["options"])
+    # PyTorch finds a rate from the one before; forty steps of it lose some digits.
+    np.testing.assert_allclose(schedule.rates(0, len(case["rates"]), 1), case["rates"], rtol=1e-12, atol=1e-15)
+
+
+def test_every_schedule_is_looked_at():
+    kinds = {kind for kind in vars(schedules).values() if isinstance(kind, type)}
+    kinds = {kind for kind in kinds if issubclass(kind, schedules.RateSchedule)} - {schedules.RateSchedule}
+    assert {type(schedule) for schedule in EVERY} == kinds
+
+
+def test_formulas():
+    t = np.arange(6)
+    np.testing.assert_allclose(InverseScaling(0.3, power=0.7).rates(0, 6, 1), 0.3 / (t + 1) ** 0.7, rtol=1e-14)
+    # A warm-up of three, then half a cosine over the seven that are left, and the final rate behind the length.
+    expected = [*(0.8 * np.arange(1, 4) / 4), *(0.1 + 0.7 * (1 + np.cos(np.pi * np.arange(7) / 7)) / 2), 0.1, 0.1]
+    np.testing.assert_allclose(Cosine(0.8, final=0.1, warmup=3, length=10).rates(0, 12, 1), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=repr)
+def test_rates_are_finite_and_not_negative(schedule):
+    for epochs, batches in ((1, 1), (1, 3), (2, 1), (7, 3), (50, 2)):
+        rates = schedule.rates(0, epochs, batches)
+        assert len(rates) == epochs * (batches if getattr(schedule, "unit", "epoch") == "step" else 1)
+        assert np.isfinite(rates).all()
+        # a rounding above the largest is none
+        assert ((rates >= 0) & (rates <= 0.1 * (1 + 1e-12))).all()
+
+
+def test_rates_an_epoch_and_a_step(backend, dtype, normal):
+    # plain SGD on one weight and one row: w <- w - rate w, so that w tells the product of all 1 - rate
+    X, y = np.ones((4, 1), dtype), np.zeros(4, dtype)
+    per_step = (Exponential(0.5, 0.9, unit="step"), OneCycle(0.4), Cosine(0.3, unit="step"))
+    for schedule in (Exponential(0.5, 0.5), *per_step):
+        net = fastmlp.Network((1, 1), bias=False, dtype=dtype, backend=backend, seed=0)
+        net.params[:] = 1
+        net.train(X, y, optimizer="sgd", learning_rate=schedule, batch_size=2, epochs=5)
+        rates = schedule.rates(0, 5, 2)
+        each = rates if len(rates) == 10 else np.repeat(rates, 2)
+        # ten steps of two roundings each
+        np.testing.assert_allclose(net.params[0], np.prod(1 - each), rtol=20 * float(np.finfo(dtype).eps))
+        np.testing.assert_array_equal(net.history.learning_rate, each[::2])
+
+
+@pytest.mark.parametrize("schedule", EVERY[:5] + [Cosine(0.1, length=9), OneCycle(0.1, length=36)], ids=repr)
+def test_going_on_goes_on_with_the_rates(backend, normal, schedule):
+    X, y = normal(20, 3), normal(20, 2, seed=1)
+    options = {"learning_rate": schedule, "batch_size": 5, "optimizer": "sgd"}
+    at_once, in_parts = (fastmlp.Network((3, 4, 2), seed=0, backend=backend) for _ in range(2))
+    at_once.train(X, y, epochs=9, **options)
+    for epochs in (2, 4, 3):
+        in_parts.train(X, y, epochs=epochs, **options)
+    np.testing.assert_array_equal(in_parts.params, at_once.params)
+    np.testing.assert_array_equal(in_parts.history.learning_rate, at_once.history.learning_rate)
+
+
+def test_a_schedule_counts_from_where_it_was_first_given(backend, normal):
+    X, y = normal(20, 3), normal(20, 2, seed=1)
+    net = fastmlp.Network((3, 2), seed=0, backend=backend)
+    net.train(X, y, learning_rate=0.01, epochs=5)
+    net.train(X, y, learning_rate=Exponential(0.1, 0.5), epochs=2)
+    net.train(X, y, learning_rate=Polynomial(0.2), epochs=2)
+    net.train(X, y, learning_rate=Polynomial(0.2), epochs=2)
+    np.testing.assert_allclose(net.history.learning_rate, [0.01] * 5 + [0.1, 0.05] + [0.2, 0.1] * 2, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "kind", "words"),
+    [
+        (Constant, {"rate": -1}, ValueError, "^rate: got -1.0"),
+        (StepDecay, {"rate": 0.1, "every": 0}, ValueError, "^every: got 0"),
+        (StepDecay, {"rate": 0.1, "every": 2, "factor": 0}, ValueError, "^factor: got 0.0, expected .* above 0"),
+        (StepDecay, {"rate": 0.1, "every": 2, "unit": "epochs"}, ValueError, "^unit: got 'epochs', .*you mean 'epoch'"),
+        (MultiStep, {"rate": 0.1, "milestones": 5}, TypeError, "^milestones: got 5"),
+        (MultiStep, {"rate": 0.1, "milestones": (5, 5)}, ValueError, r"^milestones: got \[5, 5\]; .* rise"),
+        (MultiStep, {"rate": 0.1, "milestones": ()}, ValueError, r"^milestones: got \[\]"),
+        (MultiStep, {"rate": 0.1, "milestones": (1, 2.5)}, TypeError, r"^milestones\[1\]: got 2.5"),
+        (Exponential, {"rate": 0.1, "factor": np.inf}, ValueError, "^factor: got inf"),
+        (InverseScaling, {"rate": 0.1, "power": 0}, ValueError, "^power: got 0.0"),
+        (Polynomial, {"rate": 0.1, "length": 0}, ValueError, "^length: got 0"),
+        (Cosine, {"rate": 0.1, "warmup": -1}, ValueError, "^warmup: got -1"),
+        (Cosine, {"rate": 0.1, "cycle": 2, "growth": 0.5}, ValueError, "^growth: got 0.5"),
+        (OneCycle, {"rate": 0.1, "rise": 1.0}, ValueError, "^rise: got 1.0"),
+    ],
+)  # fmt: skip
+def test_schedules_check_themselves(make, settings, kind, words):
+    with pytest.raises(kind, match=words):
+        make(**settings)
+
+
+def test_a_class_must_be_called_first(normal):
+    with pytest.raises(TypeError, match=r"^learning_rate: got the class Cosine; .*Cosine\(0.1"):
+        fastmlp.train(normal(5, 2), normal(5), learning_rate=Cosine)
+    with pytest.raises(TypeError, match="^learning_rate: got 'cosine'"):
+        fastmlp.train(normal(5, 2), normal(5), learning_rate="cosine")
