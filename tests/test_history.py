@@ -48,7 +48,17 @@ def test_extended_joins_every_entry(epochs, later):
 
 
 def test_every_field_takes_part_in_joining():
-    assert {field.name for field in dataclasses.fields(History)} == {*ALWAYS, *MEASURES, "frames"}
+    assert {field.name for field in dataclasses.fields(History)} == {
+        *ALWAYS, *MEASURES, "frames", "stopped", "best_epoch",
+    }  # fmt: skip
+
+
+def test_extended_tells_why_the_last_training_stopped():
+    one, other = history(3), history(2)
+    one.stopped, other.stopped, other.best_epoch = "early", "late", 1
+    joined = one.extended(other)
+    assert (joined.stopped, joined.best_epoch) == ("late", 4), "the epoch as the joined history counts it"
+    assert one.extended(history(2)).best_epoch is None
 
 
 def test_extended_from_nothing():

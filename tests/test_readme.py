@@ -36,7 +36,13 @@ def test_quantiles_lie_where_they_should(capsys):
     share = float(capsys.readouterr().out.split()[0])
     assert abs(share - 0.8) < 0.03, "between the levels 0.1 and 0.9 lie eight tenths"
     assert (names["low"] < names["high"]).mean() > 0.99
-    assert len(blocks("python")) == 2, "every example runs"
+
+
+def test_the_stop_comes_before_the_last_epoch(capsys):
+    names = run("import fastmlp\n" + blocks("python")[2])
+    assert len(names["net"].history) < 500
+    assert "val_loss has not improved for 20 epochs" in capsys.readouterr().out
+    assert len(blocks("python")) == 3, "every example runs"
 
 
 def test_ten_lines_are_ten():

@@ -6,6 +6,7 @@ from fastmlp._version import __version__
 from fastmlp.history import History
 from fastmlp.network import Network, load, train
 from fastmlp.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
+from fastmlp.stopping import EarlyStopping
 from fastmlp.training import DivergenceWarning, Progress
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "DivergenceWarning",
+    "EarlyStopping",
     "History",
     "Lion",
     "NAdam",

@@ -20,6 +20,7 @@ from fastmlp._targets import Targets, Task, encode, targets, task
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import Constant, RateSchedule
+from fastmlp.stopping import EarlyStopping
 
 __all__ = [
     "Targets",
@@ -34,8 +35,10 @@ __all__ = [
     "hidden_sizes",
     "learning_rate",
     "number",
+    "early_stopping",
     "optimizer",
     "seed",
+    "split",
     "targets",
     "task",
     "whole",
@@ -307,3 +310,115 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
             "accepted"
         )
     return schedule
+
+
+def early_stopping(value: Any, task: Task, validated: bool) -> EarlyStopping | None:
+    """Check a rule of early stopping against what is measured.
+
+    Parameters
+    ----------
+    value : bool, EarlyStopping or None
+        The rule; True is `EarlyStopping()`, False and None are none.
+    task : Task
+        What the network is trained for.
+    validated : bool
+        Whether there are validation rows.
+
+    Returns
+    -------
+    EarlyStopping or None
+        The rule.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither.
+    ValueError
+        If the number that it looks at is not measured.
+
+    Examples
+    --------
+    >>> early_stopping(True, targets([1.5, 2.5], 2, np.float64).task, True).patience
+    10
+    """
+    if value is None or value is False:
+        return None
+    rule = EarlyStopping() if value is True else value
+    if not isinstance(rule, EarlyStopping):
+        hint = "; write EarlyStopping()" if value is EarlyStopping else ""
+        raise TypeError(f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted{hint}")
+    if rule.title.startswith("val_") and not validated:
+        raise ValueError(
+            f"early_stopping: got monitor {rule.title!r} without validation rows; pass validation=0.2 or (X, y), or "
+            "EarlyStopping(monitor='loss')"
+        )
+    if rule.title in ("val_accuracy", "accuracy") and task.kind == "real":
+        raise ValueError(f"early_stopping: got monitor {rule.title!r} for regression; 'val_loss' or 'loss' is accepted")
+    return rule
+
+
+def split(value: Any, X: np.ndarray, values: np.ndarray, task: Task, seed: int) -> tuple[tuple, tuple]:
+    """Set validation rows apart.
+
+    Parameters
+    ----------
+    value : float, tuple or None
+        The share of the rows, drawn at random, of each class as many as of all; or rows of their own, (X, y).
+    X : ndarray, shape (rows, inputs)
+        Checked rows.
+    values : ndarray
+        Their coded targets.
+    task : Task
+        What the network is trained for.
+    seed : int
+        Names the draw.
+
+    Returns
+    -------
+    training, validation : tuple of (ndarray, ndarray), or (None, None)
+        Rows and coded targets of each. `X` itself where none are drawn from it, copies where they are.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither.
+    ValueError
+        If the share leaves nothing to train on or to validate on, or the rows cannot be used.
+
+    Examples
+    --------
+    >>> X, known = np.ones((10, 2)), targets([0, 1] * 5, 10, np.float64)
+    >>> [len(rows) for rows, _ in split(0.2, X, known.values, known.task, 0)]
+    [8, 2]
+    """
+    if value is None:
+        return (X, values), (None, None)
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"validation: got {len(value)} parts; a share such as 0.2, or rows (X, y), is accepted")
+        rows = features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
+        return (X, values), (rows, encode(value[1], len(rows), X.dtype, task))
+    if isinstance(value, (bool, str)) or not np.isscalar(value):
+        raise TypeError(f"validation: got {value!r}; a share such as 0.2, or rows (X, y), is accepted")
+    chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
+    if not 0 < chosen.sum() < len(X):
+        raise ValueError(
+            f"validation: got {value} of {len(X)} rows, which leaves {len(X) - chosen.sum()} to train on and "
+            f"{chosen.sum()} to validate on; another share, or rows (X, y), is accepted"
+        )
+    return (X[~chosen], values[~chosen]), (X[chosen], values[chosen])
+
+
+def _drawn(share: float, values: np.ndarray, task: Task, seed: int) -> np.ndarray:
+    """Draw a share of the rows, of each class as nearly as rounding lets it; shape (rows,), True where drawn."""
+    generator = np.random.Generator(np.random.PCG64([seed, 1]))  # another stream than the initial weights'
+    order = generator.permutation(len(values))
+    if task.classes is not None:
+        codes = values if values.ndim == 1 else values.argmax(axis=1) if values.shape[1] > 1 else values[:, 0]
+        # Stable: within a class the rows stay in their random order. Every 1 / share-th row of the classes, one behind
+        # the other, is then an even share of each.
+        order = order[np.argsort(codes[order], kind="stable")]
+    places = np.arange(len(order))
+    drawn = np.zeros(len(order), np.bool_)
+    drawn[order[np.floor((places + 1) * share + 0.5) > np.floor(places * share + 0.5)]] = True
+    return drawn

@@ -35,6 +35,10 @@ class History:
         Wall-clock seconds that the epoch took; short epochs are timed together and share evenly.
     frames : list of (int, ndarray)
         Copies of the parameter vector, each with the number of epochs behind it, where they were asked for.
+    stopped : str
+        Why the last training stopped before its last epoch; empty where it did not.
+    best_epoch : int or None
+        With early stopping, the epoch, counted from 1, whose number was the best one of the last training.
 
     Examples
     --------
@@ -50,6 +54,8 @@ class History:
     gradient_norm: np.ndarray = field(default_factory=_empty)
     seconds: np.ndarray = field(default_factory=_empty)
     frames: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    stopped: str = ""
+    best_epoch: int | None = None
 
     def __len__(self) -> int:
         """Count the epochs."""
@@ -81,7 +87,8 @@ class History:
             name: _joined(getattr(self, name), getattr(later, name), len(self), len(later))
             for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds")
         }
-        return History(**joined, frames=self.frames + later.frames)
+        best = None if later.best_epoch is None else len(self) + later.best_epoch
+        return History(**joined, frames=self.frames + later.frames, stopped=later.stopped, best_epoch=best)
 
 
 def _joined(first: np.ndarray | None, second: np.ndarray | None, epochs: int, later_epochs: int) -> np.ndarray | None:

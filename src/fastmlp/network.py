@@ -20,6 +20,7 @@ from fastmlp.history import History
 from fastmlp.losses import LOSSES, Loss, huber, quantile
 from fastmlp.optimizers import Optimizer
 from fastmlp.schedules import RateSchedule
+from fastmlp.stopping import EarlyStopping
 
 _NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
@@ -224,7 +225,9 @@ class Network:
     def train(
         self, X: Any, y: Any, *, optimizer: str | Optimizer = "adam",
         learning_rate: float | RateSchedule | None = None, batch_size: int | str = "auto", epochs: int = 200,
-        shuffle: bool = True,
+        shuffle: bool = True, validation: tuple[Any, Any] | None = None,
+        early_stopping: bool | EarlyStopping | None = None,
+        callbacks: Sequence[Callable[[training.EpochState], object]] = (),
         progress: Callable[[training.Progress], None] | None = None, seed: int | None = None,
         n_threads: int | None = None,
     ) -> Network:
@@ -239,8 +242,10 @@ class Network:
             The features; not copied when C-contiguous and of the network's dtype.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets, coded as the network knows them.
-        optimizer, learning_rate, batch_size, epochs, shuffle, progress, n_threads
+        optimizer, learning_rate, batch_size, epochs, shuffle, early_stopping, callbacks, progress, n_threads
             As in `fastmlp.train`.
+        validation : tuple of (X, y) or None, default None
+            Rows to validate on.
         seed : int or None, default None
             Seed of shuffling; None takes the network's.
 
@@ -255,16 +260,22 @@ class Network:
             If an argument cannot be used; nothing has been changed then.
         """
         X, values = self._checked(X, y)
+        if validation is not None and not isinstance(validation, (tuple, list)):
+            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training has seen")
+        seed = self.seed if seed is None else seed
+        rows, validation = _validate.split(validation, X, values, self._task, seed)
         optimizer, schedule = self._schedule(
-            len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress,
-            self.seed if seed is None else seed, n_threads,
+            len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
+            early_stopping=_validate.early_stopping(early_stopping, self._task, validation[0] is not None),
+            callbacks=callbacks,
         )
-        return self._fit(training.Samples(X, values), training.Samples(), optimizer, schedule)
+        return self._fit(training.Samples(*rows), training.Samples(*validation), optimizer, schedule)
 
     @staticmethod
     def _schedule(
         rows: int, dtype: np.dtype, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any,
         progress: Any, seed: Any, n_threads: Any, frames: Sequence[int] = (),
+        early_stopping: EarlyStopping | None = None, callbacks: Any = (),
     ) -> tuple[Optimizer, training.Schedule]:
         """Check what a training is to do."""
         optimizer = _validate.optimizer(optimizer)
@@ -272,6 +283,8 @@ class Network:
             raise ValueError(f"X: got {rows} rows; fewer than {2**31} are accepted; train on parts of them in turn")
         if progress is not None and not callable(progress):
             raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress is accepted")
+        if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
+            raise TypeError(f"callbacks: got {callbacks!r}; a list of callables that take a state is accepted")
         return optimizer, training.Schedule(
             epochs=_validate.whole(epochs, "epochs"),
             batch=_validate.batch_size(batch_size, rows, optimizer),
@@ -282,6 +295,8 @@ class Network:
             most_threads=_backend.default_threads(),
             progress=progress,
             frames=frames,
+            early_stopping=early_stopping,
+            callbacks=tuple(callbacks),
         )
 
     def _fit(
@@ -655,6 +670,8 @@ def train(
     loss: str | Loss | None = None, output: str | None = None, optimizer: str | Optimizer = "adam",
     learning_rate: float | RateSchedule | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
     batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
+    validation: float | tuple[Any, Any] | None = None, early_stopping: bool | EarlyStopping | None = None,
+    callbacks: Sequence[Callable[[training.EpochState], object]] = (),
     progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
     n_threads: int | None = None, backend: str | None = None,
 ) -> Network:
@@ -697,6 +714,14 @@ def train(
         Passes over the rows.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order. With one batch an epoch there is no order.
+    validation : float, tuple of (X, y) or None, default None
+        Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
+        every class as many as of all. Drawn rows are not trained on; both parts are then copies.
+    early_stopping : bool, EarlyStopping or None, default None
+        When to stop before the last epoch; True stops where the validation loss has not improved for 10 epochs, and
+        goes back to the best weights.
+    callbacks : sequence of callable, default ()
+        Called after every epoch with a `training.EpochState`, in order; one that returns True stops the training.
     progress : callable or None, default None
         Called about twenty times a second with a `Progress`.
     seed : int or None, default None
@@ -737,11 +762,14 @@ def train(
     X = _validate.features(X, dtype=dtype)
     targets = _validate.targets(y, len(X), X.dtype, loss=loss, output=output)
     seed = _validate.seed(seed)
+    rows, validation = _validate.split(validation, X, targets.values, targets.task, seed)
     optimizer, schedule = Network._schedule(
-        len(X), X.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads
+        len(rows[0]), X.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
+        early_stopping=_validate.early_stopping(early_stopping, targets.task, validation[0] is not None),
+        callbacks=callbacks,
     )
     network = Network._for_task(
         X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,
         seed=seed, dtype=X.dtype, backend=backend,
     )
-    return network._fit(training.Samples(X, targets.values), training.Samples(), optimizer, schedule)
+    return network._fit(training.Samples(*rows), training.Samples(*validation), optimizer, schedule)

@@ -8,6 +8,7 @@ Imports the layout and the history; the network imports it.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _layout
+from fastmlp._scalars import number
 from fastmlp.history import History
 from fastmlp.schedules import RateSchedule
+from fastmlp.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +108,52 @@ class Schedule:
     most_threads: int = 1  # where none are asked for
     progress: Callable[[Progress], None] | None = None
     frames: Sequence[int] = ()
+    early_stopping: EarlyStopping | None = None
+    callbacks: Sequence[Callable[[EpochState], object]] = ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at every epoch."""
+        return self.early_stopping is not None or bool(self.callbacks)
+
+
+class EpochState:
+    """Where a training stands at the end of an epoch: what callbacks are given.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs of this training behind it, and in all.
+    loss, accuracy, val_loss, val_accuracy, gradient_norm : float
+        The epoch's numbers, as in `History`; NaN where there is none.
+    learning_rate : float
+        The epoch's rate. What is written into it is the rate from the next step to the training's end.
+    seconds : float
+        Since the training began.
+    params : ndarray, shape (parameters,)
+        The parameters themselves, not a copy: read them; what is written into them is trained on.
+    """
+
+    def __init__(
+        self, epoch: int, epochs: int, numbers: Mapping[str, float], rates: np.ndarray, rate_of_epoch: np.ndarray,
+        seconds: float, params: np.ndarray,
+    ) -> None:
+        self.epoch, self.epochs, self.seconds, self.params = epoch, epochs, seconds, params
+        self.loss, self.accuracy = numbers["loss"], numbers["accuracy"]
+        self.val_loss, self.val_accuracy = numbers["val_loss"], numbers["val_accuracy"]
+        self.gradient_norm = numbers["gradient_norm"]
+        self._learning_rate, self._rates, self._rate_of_epoch = numbers["learning_rate"], rates, rate_of_epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """The epoch's rate; written, the rate of all that is left."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._learning_rate = number(rate, "learning_rate")
+        self._rates[self.epoch * (len(self._rates) // self.epochs) :] = self._learning_rate
+        self._rate_of_epoch[self.epoch :] = self._learning_rate
 
 
 def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, schedule: Schedule) -> int:
@@ -172,8 +221,9 @@ def train(
     )
     clock = _Clock(schedule, state.position, -(-rows // schedule.batch))
     with _pool(threads - 1) as workers:
-        frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, record)
-    return _history(record, clock, frames, plan.settings)
+        watch = _Watch(schedule, record, rates, parameters, plan.settings)
+        frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, watch)
+    return _history(record, clock, frames, plan.settings, watch)
 
 
 def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarray:
@@ -212,22 +262,25 @@ def _aligned(array: np.ndarray, size: int) -> np.ndarray:
 
 def _run(
     kernels: ModuleType, arguments: tuple, clock: _Clock, schedule: Schedule, workers: ThreadPoolExecutor | None,
-    helpers: int, record: np.ndarray,
+    helpers: int, watch: _Watch,
 ) -> list[tuple[int, np.ndarray]]:
     """Call the kernels until the last epoch; returns the frames that were asked for."""
     parameters = arguments[0]
     frames = []
     if 0 in schedule.frames:
         frames.append((0, parameters.copy()))
-    while not clock.done:
+    while not clock.done and not watch.stopped:
         steps = clock.next_steps()
         started = perf_counter()
         _call(kernels, arguments, steps, workers, helpers)
         clock.passed(perf_counter() - started)
         if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
             frames.append((clock.epoch, parameters.copy()))
-        if schedule.progress is not None:
-            _report(schedule, record, clock.epoch, arguments[12])
+        if schedule.watched and clock.batch == 0 and not clock.diverged:
+            watch.look(clock.epoch)
+        if schedule.progress is not None and (watch.is_due() or clock.done or watch.stopped):
+            watch.report(clock.epoch)
+    watch.end()
     return frames
 
 
@@ -263,12 +316,71 @@ def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken:
     kernels.train(*arguments, steps, thread)
 
 
-def _report(schedule: Schedule, record: np.ndarray, epoch: int, settings: np.ndarray) -> None:
-    last = record[:, epoch - 1].tolist() if epoch else [float("nan")] * len(record)
-    reached = dict(zip(_layout.EPOCH.names, last, strict=True))
-    measured = bool(settings["metric"][0])
-    name = "val_accuracy" if settings["validation_rows"][0] else "accuracy"
-    schedule.progress(Progress(epoch, schedule.epochs, reached["loss"], reached[name] if measured else None))
+class _Watch:
+    """Looks at the epochs as they end: for progress, callbacks and early stopping; says when to stop, and why."""
+
+    def __init__(
+        self, schedule: Schedule, record: np.ndarray, rates: np.ndarray, parameters: np.ndarray, settings: np.ndarray,
+    ) -> None:
+        self.stopped = ""
+        self.best_epoch: int | None = None
+        self._schedule, self._record, self._rates, self._parameters = schedule, record, rates, parameters
+        self._accuracies = bool(settings["metric"][0])
+        self._validated = bool(settings["validation_rows"][0])
+        self._begun = self._reported = perf_counter()
+        self._best = math.inf
+        self._best_parameters: np.ndarray | None = None
+
+    def _numbers(self, epoch: int) -> dict[str, float]:
+        """Read the numbers of an epoch, counted from 1; NaN where there is none."""
+        last = self._record[:, epoch - 1].tolist() if epoch else [math.nan] * len(self._record)
+        numbers = dict(zip(_layout.EPOCH.names, last, strict=True))
+        for name in numbers:
+            if (name.startswith("val_") and not self._validated) or ("accuracy" in name and not self._accuracies):
+                numbers[name] = math.nan
+        return numbers
+
+    def is_due(self) -> bool:
+        """Tell whether it is time for progress: after every call, but where calls are cut short at every epoch."""
+        return not self._schedule.watched or perf_counter() - self._reported >= SLICE_SECONDS
+
+    def report(self, epoch: int) -> None:
+        """Tell how far the training is."""
+        self._reported = perf_counter()
+        numbers = self._numbers(epoch)
+        accuracy = numbers["val_accuracy" if self._validated else "accuracy"] if self._accuracies else None
+        self._schedule.progress(Progress(epoch, self._schedule.epochs, numbers["loss"], accuracy))
+
+    def look(self, epoch: int) -> None:
+        """Call the callbacks at the end of an epoch, then decide."""
+        state = EpochState(
+            epoch, self._schedule.epochs, self._numbers(epoch), self._rates,
+            self._record[_layout.EPOCH.names.index("learning_rate")], perf_counter() - self._begun, self._parameters,
+        )  # fmt: skip
+        for callback in self._schedule.callbacks:
+            if callback(state) is True:
+                self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
+        if self._schedule.early_stopping is not None:
+            self._decide(self._schedule.early_stopping, state)
+
+    def _decide(self, rule: EarlyStopping, state: EpochState) -> None:
+        given = rule.monitor(state) if callable(rule.monitor) else getattr(state, rule.monitor)
+        value = -given if rule.rises else given
+        if value < self._best - rule.min_delta or self.best_epoch is None:
+            self._best, self.best_epoch = value, state.epoch
+            if rule.restore_best:
+                self._best_parameters = self._parameters.copy()
+        if rule.goal is not None and value <= (-rule.goal if rule.rises else rule.goal):
+            self.stopped = f"{rule.title} reached {given:.6g}"
+        elif state.epoch - self.best_epoch >= rule.patience:
+            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
+        elif rule.max_time is not None and state.seconds >= rule.max_time:
+            self.stopped = f"{rule.max_time:g} seconds have passed"
+
+    def end(self) -> None:
+        """Go back to the best weights, if that was asked for."""
+        if self._best_parameters is not None:
+            self._parameters[:] = self._best_parameters
 
 
 class _Clock:
@@ -279,6 +391,7 @@ class _Clock:
         self.stops = sorted(set(schedule.frames))
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
+        self.every_epoch = schedule.watched
         self._position, self._first = position, position["epoch"].item()
         self._read()
 
@@ -293,6 +406,8 @@ class _Clock:
     def next_steps(self) -> int:
         """Give the next call its steps: the budget, but not past the next frame."""
         stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
+        if self.every_epoch:
+            stop = self.epoch + 1
         return max(1, min(self.budget, stop * self.batches - self.steps))
 
     def passed(self, seconds: float) -> None:
@@ -314,7 +429,7 @@ class _Clock:
 
 
 def _history(
-    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.ndarray
+    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.ndarray, watch: _Watch
 ) -> History:
     """Make a history of what the kernels wrote down: its rows themselves, which are long where epochs are short."""
     epochs = clock.epoch
@@ -323,7 +438,9 @@ def _history(
         fields["accuracy"] = fields["val_accuracy"] = None
     if not settings["validation_rows"][0]:
         fields["val_loss"] = fields["val_accuracy"] = None
-    return History(**fields, seconds=clock.seconds[:epochs], frames=frames)
+    return History(
+        **fields, seconds=clock.seconds[:epochs], frames=frames, stopped=watch.stopped, best_epoch=watch.best_epoch
+    )
 
 
 def warn_of_divergence(state: OptimizerState, parameters: np.ndarray) -> None:

@@ -1,0 +1,269 @@
+"""Validation rows, early stopping and callbacks."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import EarlyStopping, _validate
+
+
+def moons(rows=300, noise=0.3):
+    return fastmlp.datasets.moons(rows, noise=noise, seed=0)
+
+
+def fit(backend, **options):
+    """A network that learns noise by heart before its epochs are over."""
+    X, y = moons()
+    given = {"hidden": 64, "learning_rate": 0.02, "epochs": 300, "batch_size": 32, "seed": 0, "validation": 0.3}
+    return fastmlp.train(X, y, backend=backend, **given | options)
+
+
+# ---- validation rows -----------------------------------------------------------------------------------------
+
+
+def test_rows_of_their_own_are_measured_after_every_epoch(backend, dtype):
+    X, y = moons(120)
+    X = X.astype(dtype)
+    net = fastmlp.train(
+        X[:80], y[:80], hidden=8, epochs=4, seed=0, backend=backend, validation=(X[80:], y[80:]), l2=0.1
+    )
+    assert len(net.history.val_loss) == len(net.history.val_accuracy) == 4
+    # loss() puts l2 over its own 40 rows, training over its 80.
+    penalty = sum(float((w.astype(np.float64) ** 2).sum()) for w in net.weights) * 0.1 / 2
+    expected = net.loss(X[80:], y[80:]) - penalty / 40 + penalty / 80
+    np.testing.assert_allclose(net.history.val_loss[-1], expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    assert net.history.val_accuracy[-1] == net.score(X[80:], y[80:])
+
+
+@pytest.mark.parametrize(("classes", "share"), [(2, 0.25), (3, 0.2), (5, 0.5)])
+def test_a_share_takes_as_many_of_every_class(classes, share):
+    generator = np.random.default_rng(0)
+    y = generator.choice(classes, 400, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+    X = np.arange(400.0)[:, None]
+    known = _validate.targets(y, 400, np.float64)
+    (rows, codes), (left, left_codes) = _validate.split(share, X, known.values, known.task, 7)
+    assert sorted(np.concatenate([rows, left]).ravel()) == list(range(400)), "every row is in one part, once"
+    assert len(left) == round(400 * share)
+    np.testing.assert_array_equal(codes.ravel(), y[rows[:, 0].astype(int)])
+    np.testing.assert_array_equal(left_codes.ravel(), y[left[:, 0].astype(int)])
+    for label in range(classes):
+        assert abs((left_codes == label).sum() - share * (y == label).sum()) <= 1
+    other = _validate.split(share, X, known.values, known.task, 8)[1][0]
+    assert not np.array_equal(left, other), "another seed draws other rows"
+
+
+def test_drawn_rows_are_not_trained_on(backend):
+    X, y = moons(100)
+    known = _validate.targets(y, 100, np.float64)
+    (rows, codes), (left, left_codes) = _validate.split(0.3, X, known.values, known.task, 5)
+    options = {"hidden": 6, "epochs": 3, "seed": 5, "backend": backend, "batch_size": 16}
+    drawn = fastmlp.train(X, y, validation=0.3, **options)
+    apart = fastmlp.train(
+        rows, codes[:, 0].astype(int), validation=(left, left_codes[:, 0].astype(int)), **options
+    )
+    np.testing.assert_array_equal(drawn.params, apart.params)
+    np.testing.assert_array_equal(drawn.history.val_loss, apart.history.val_loss)
+
+
+def test_numbers_are_drawn_at_random(normal):
+    X, y = normal(50, 2), normal(50)
+    net = fastmlp.train(X, y, validation=0.2, epochs=2, seed=0)
+    assert net.history.val_loss.shape == (2,)
+    assert net.history.val_accuracy is None
+
+
+# ---- early stopping ------------------------------------------------------------------------------------------
+
+
+def test_the_best_weights_come_back(backend):
+    seen = []
+    rule = EarlyStopping(patience=7)
+    net = fit(backend, early_stopping=rule, callbacks=[lambda state: seen.append(state.params.copy())])
+    best = int(np.argmin(net.history.val_loss))
+    assert net.history.best_epoch == best + 1
+    assert len(net.history) == len(seen) == best + 1 + 7
+    assert net.history.stopped == "val_loss has not improved for 7 epochs"
+    np.testing.assert_array_equal(net.params, seen[best])
+    assert not np.array_equal(net.params, seen[-1])
+
+
+def test_the_last_weights_stay_where_that_is_asked_for(backend):
+    seen = []
+    rule = EarlyStopping(patience=3, restore_best=False)
+    net = fit(backend, early_stopping=rule, callbacks=[lambda state: seen.append(state.params.copy())])
+    np.testing.assert_array_equal(net.params, seen[-1])
+
+
+def test_true_is_the_usual_rule(backend):
+    first, second = (fit(backend, early_stopping=rule) for rule in (True, EarlyStopping()))
+    np.testing.assert_array_equal(first.params, second.params)
+    assert len(first.history) < 300
+    assert fit(backend, early_stopping=False, epochs=5).history.stopped == ""
+
+
+def test_what_counts_as_an_improvement():
+    losses = fit(None, epochs=60).history.val_loss
+    net = fit(None, epochs=60, early_stopping=EarlyStopping(patience=4, min_delta=0.01))
+    best, at = np.inf, 0
+    for epoch, loss in enumerate(losses, 1):
+        if loss < best - 0.01:
+            best, at = loss, epoch
+        if epoch - at >= 4:
+            break
+    assert (len(net.history), net.history.best_epoch) == (epoch, at)
+
+
+def test_accuracy_is_to_rise_and_a_goal_ends_it():
+    accuracies = fit(None, epochs=30).history.val_accuracy
+    goal = float(np.sort(accuracies)[-5])
+    net = fit(None, epochs=30, early_stopping=EarlyStopping("val_accuracy", patience=30, goal=goal))
+    assert len(net.history) == 1 + int(np.argmax(accuracies >= goal))
+    assert net.history.stopped == f"val_accuracy reached {net.history.val_accuracy[-1]:.6g}"
+    falls = fit(None, epochs=30, early_stopping=EarlyStopping("val_accuracy", patience=30))
+    assert falls.history.best_epoch == 1 + int(np.argmax(accuracies)), "the first of equals"
+
+
+def test_loss_alone_needs_no_validation_rows():
+    net = fit(None, validation=None, epochs=40, early_stopping=EarlyStopping("loss", goal=0.3))
+    assert net.history.loss[-1] <= 0.3 < net.history.loss[-2]
+    assert net.history.val_loss is None
+
+
+def test_a_monitor_of_ones_own():
+    net = fit(None, epochs=30, early_stopping=EarlyStopping(lambda state: state.epoch, patience=5))
+    assert (len(net.history), net.history.best_epoch) == (6, 1), "a number that rises is none that falls"
+
+
+def test_time_runs_out():
+    net = fit(None, epochs=10**6, early_stopping=EarlyStopping("loss", patience=10**6, max_time=0.05), validation=None)
+    assert 0 < len(net.history) < 10**6
+    assert net.history.stopped == "0.05 seconds have passed"
+
+
+def test_threads_stop_alike(backend):
+    one, two = (fit(backend, early_stopping=True, n_threads=threads, epochs=40) for threads in (1, 2))
+    np.testing.assert_array_equal(one.params, two.params)
+    np.testing.assert_array_equal(one.history.val_loss, two.history.val_loss)
+
+
+def test_going_on_after_a_stop(backend):
+    X, y = moons(60)
+    net = fastmlp.Network((2, 5, 1), loss="binary_cross_entropy", seed=0, backend=backend)
+    options = {"validation": (X[40:], y[40:]), "early_stopping": EarlyStopping(patience=2), "learning_rate": 1.0}
+    net.train(X[:40], y[:40], epochs=50, **options)
+    first = len(net.history)
+    assert first < 50
+    net.train(X[:40], y[:40], epochs=50, **options)
+    assert net.history.best_epoch > first
+    assert len(net.history) > first
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"early_stopping": True}, ValueError, r"^early_stopping: got monitor 'val_loss' without .*validation=0.2"),
+        ({"early_stopping": EarlyStopping("val_accuracy"), "validation": 0.2}, ValueError,
+         "^early_stopping: got monitor 'val_accuracy' for regression"),
+        ({"early_stopping": "yes"}, TypeError, "^early_stopping: got 'yes'; True, False"),
+        ({"early_stopping": EarlyStopping}, TypeError, r"^early_stopping: got .*; write EarlyStopping\(\)"),
+        ({"validation": 0.0}, ValueError, "^validation: got 0.0, expected .* above 0"),
+        ({"validation": 1.0}, ValueError, "^validation: got 1.0, expected .* below 1"),
+        ({"validation": 0.001}, ValueError, "^validation: got 0.001 of 20 rows, which leaves 20 to train on and 0"),
+        ({"validation": True}, TypeError, "^validation: got True"),
+        ({"validation": "0.2"}, TypeError, "^validation: got '0.2'"),
+        ({"validation": (1, 2, 3)}, ValueError, "^validation: got 3 parts"),
+        ({"validation": (np.ones((3, 5)), np.ones(3))}, ValueError, "^validation X: got 5 columns"),
+        ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^y: got 4 rows where X has 3"),
+        ({"callbacks": print}, TypeError, "^callbacks: got .*; a list of callables"),
+        ({"callbacks": [3]}, TypeError, r"^callbacks: got \[3\]"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused(normal, options, kind, words):
+    with pytest.raises(kind, match=words):
+        fastmlp.train(normal(20, 2), normal(20), epochs=1, **options)
+
+
+def test_a_network_takes_no_share(normal):
+    net = fastmlp.Network((2, 1), seed=0)
+    with pytest.raises(TypeError, match=r"^validation: got 0.2; rows \(X, y\) are accepted"):
+        net.train(normal(20, 2), normal(20), validation=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"monitor": "val_los"}, ValueError, "^monitor: got 'val_los', .*did you mean 'val_loss'"),
+        ({"monitor": 3}, TypeError, "^monitor: got 3"),
+        ({"patience": 0}, ValueError, "^patience: got 0"),
+        ({"min_delta": -1}, ValueError, "^min_delta: got -1.0"),
+        ({"restore_best": 1}, TypeError, "^restore_best: got 1"),
+        ({"max_time": 0}, ValueError, "^max_time: got 0.0"),
+        ({"goal": np.nan}, ValueError, "^goal: got nan"),
+    ],
+)
+def test_rules_check_themselves(settings, kind, words):
+    with pytest.raises(kind, match=words):
+        EarlyStopping(**settings)
+
+
+# ---- callbacks -----------------------------------------------------------------------------------------------
+
+
+def test_callbacks_see_every_epoch(backend):
+    seen = []
+
+    def note(state):
+        seen.append((state.epoch, state.epochs, state.loss, state.accuracy, state.val_loss, state.gradient_norm))
+
+    net = fit(backend, epochs=5, callbacks=[note])
+    history = net.history
+    expected = zip(
+        range(1, 6), [5] * 5, history.loss, history.accuracy, history.val_loss, history.gradient_norm, strict=True
+    )
+    assert seen == list(expected)
+    assert history.stopped == ""
+
+
+def test_callbacks_change_nothing_by_looking(backend):
+    plain, watched = fit(backend, epochs=6), fit(backend, epochs=6, callbacks=[lambda state: None])
+    np.testing.assert_array_equal(plain.params, watched.params)
+    np.testing.assert_array_equal(plain.history.loss, watched.history.loss)
+
+
+def test_a_callback_that_returns_true_stops(backend):
+    def enough(state):
+        return state.epoch == 3
+
+    net = fit(backend, epochs=9, callbacks=[enough])
+    assert len(net.history) == 3
+    assert net.history.stopped == "enough returned True"
+
+
+@pytest.mark.parametrize("schedule", [0.01, fastmlp.schedules.Exponential(0.01, 0.9, unit="step")], ids=repr)
+def test_a_callback_changes_the_rate(backend, schedule):
+    def halve(state):
+        if state.epoch == 2:
+            state.learning_rate = 0.5
+            assert state.learning_rate == 0.5
+
+    net = fit(backend, epochs=4, learning_rate=schedule, callbacks=[halve], validation=None)
+    plain = fit(backend, epochs=2, learning_rate=schedule, validation=None)
+    rates = net.history.learning_rate
+    np.testing.assert_array_equal(rates[:2], plain.history.learning_rate)
+    np.testing.assert_array_equal(rates[2:], 0.5)
+    plain.train(*moons(), epochs=2, learning_rate=0.5, batch_size=32)
+    np.testing.assert_array_equal(net.params, plain.params)
+
+
+def test_an_error_in_a_callback_comes_through_and_loses_nothing():
+    net = fastmlp.Network((2, 4, 1), loss="binary_cross_entropy", seed=0)
+    before = net.params.copy()
+
+    def fail(state):
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        net.train(*moons(40), callbacks=[fail], n_threads=2)
+    assert not np.array_equal(net.params, before), "the epoch was trained"
+    net.train(*moons(40), epochs=2)
+    assert len(net.history) == 2
