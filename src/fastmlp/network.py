@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _backend, _layout, _validate, training
+from fastmlp import _backend, _layout, _validate, initialization, training
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.history import History
 from fastmlp.losses import LOSSES, Loss, huber, quantile
@@ -46,6 +46,10 @@ class Network:
     l1, l2 : float, default 0.0
         The penalties' factors: the objective is
         (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W), N the number of rows, biases free.
+    init : str or array-like, default "glorot_uniform"
+        As in `fastmlp.train`.
+    bias_init : float or None, default None
+        As in `fastmlp.train`.
     classes : array-like or None, default None
         The labels, one a class; None numbers them.
     seed : int or None, default None
@@ -79,9 +83,8 @@ class Network:
 
     Notes
     -----
-    Weights start uniform in ±sqrt(6 / (in + out)) (X. Glorot and Y. Bengio, Understanding the difficulty of training
-    deep feedforward neural networks, 2010). So do biases, as scikit-learn's: at 0 a network of tanh would be an odd
-    function, whose training often gets stuck where the classes are not odd.
+    Biases start like weights, as scikit-learn's: at 0 a network of tanh would be an odd function, whose training often
+    gets stuck where the classes are not odd.
 
     Examples
     --------
@@ -92,28 +95,29 @@ class Network:
 
     def __init__(
         self, sizes: Sequence[int], *, activation: str | Sequence[str] = "relu", loss: str | Loss = "squared_error",
-        output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0, classes: Any = None,
+        output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0,
+        init: str | Any = "glorot_uniform", bias_init: float | None = None, classes: Any = None,
         seed: int | None = None, dtype: Any = np.float64, backend: str | None = None,
     ) -> None:
         sizes = _validate.hidden_sizes(sizes, "sizes")
         if len(sizes) < 2:
             raise ValueError(f"sizes: got {sizes}; inputs and outputs at least are needed, such as (2, 3, 1)")
         task = _validate.task(loss, sizes[-1], output=output, classes=classes)
-        self._set_up(sizes[0], sizes[1:-1], task, activation, bias, l1, l2, seed, dtype, backend)
+        self._set_up(sizes[0], sizes[1:-1], task, activation, bias, l1, l2, seed, dtype, backend, init, bias_init)
 
     @classmethod
     def _for_task(
         cls, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
-        seed: Any, dtype: Any, backend: Any,
+        seed: Any, dtype: Any, backend: Any, init: Any = "glorot_uniform", bias_init: Any = None,
     ) -> Network:
         """Make a network for targets that have been looked at."""
         network = cls.__new__(cls)
-        network._set_up(inputs, hidden, task, activation, bias, l1, l2, seed, dtype, backend)
+        network._set_up(inputs, hidden, task, activation, bias, l1, l2, seed, dtype, backend, init, bias_init)
         return network
 
     def _set_up(
         self, inputs: int, hidden: Any, task: _validate.Task, activation: Any, bias: Any, l1: Any, l2: Any,
-        seed: Any, dtype: Any, backend: Any,
+        seed: Any, dtype: Any, backend: Any, init: Any, bias_init: Any,
     ) -> None:
         if backend is not None:
             _backend.resolve(backend)
@@ -131,7 +135,7 @@ class Network:
         self.metadata: dict[str, str] = {}
         self._optimizer: Optimizer | None = None
         self._state: training.OptimizerState | None = None
-        self._initialize()
+        self._initialize(init, bias_init)
 
     def _use(self, backend: str | None) -> None:
         """Compute with a backend: its kernels, and a plan that is laid out for them."""
@@ -179,12 +183,22 @@ class Network:
             raise ValueError(f"params: got shape {values.shape}; {self._params.shape} is accepted")
         self._params[:] = values
 
-    def _initialize(self) -> None:
-        generator = np.random.Generator(np.random.PCG64(self.seed))
-        for inputs, outputs, _, begin, *_ in self._layers.tolist():
-            limit = math.sqrt(6 / (inputs + outputs))
-            end = begin + inputs * outputs + (outputs if self._bias else 0)
-            self._params[begin:end] = generator.uniform(-limit, limit, end - begin)
+    def _initialize(self, init: Any, bias_init: Any) -> None:
+        init = initialization.checked(init, len(self._params), self.dtype)
+        if bias_init is not None:
+            bias_init = _validate.number(bias_init, "bias_init", minimum=-math.inf)
+            if not self._bias:
+                raise ValueError(f"bias_init: got {bias_init} with bias=False; leave it out, or take biases")
+        if isinstance(init, np.ndarray):
+            self._params[:] = init
+        else:
+            generator = np.random.Generator(np.random.PCG64(self.seed))
+            for inputs, outputs, _, begin, *_ in self._layers.tolist():
+                drawn = initialization.layer(init, generator, inputs, outputs, outputs if self._bias else 0)
+                self._params[begin : begin + len(drawn)] = drawn
+        if bias_init is not None:
+            for biases in self.biases:
+                biases[:] = bias_init
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -669,7 +683,8 @@ def train(
     X: Any, y: Any, *, hidden: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu",
     loss: str | Loss | None = None, output: str | None = None, optimizer: str | Optimizer = "adam",
     learning_rate: float | RateSchedule | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
-    batch_size: int | str = "auto", epochs: int = 200, shuffle: bool = True,
+    init: str | Any = "glorot_uniform", bias_init: float | None = None, batch_size: int | str = "auto",
+    epochs: int = 200, shuffle: bool = True,
     validation: float | tuple[Any, Any] | None = None, early_stopping: bool | EarlyStopping | None = None,
     callbacks: Sequence[Callable[[training.EpochState], object]] = (),
     progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
@@ -708,6 +723,11 @@ def train(
         The penalties' factors.
     bias : bool, default True
         Whether layers have biases.
+    init : str or array-like, default "glorot_uniform"
+        What the weights start with: glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal,
+        orthogonal, article (`fastmlp.initialization` has the formulas), or all parameters in one vector.
+    bias_init : float or None, default None
+        What the biases start with; None draws them like the weights.
     batch_size : int, "full" or "auto", default "auto"
         Rows of a batch; "auto" is 200, or all rows where there are fewer. More than all rows means all.
     epochs : int, default 200
@@ -770,6 +790,6 @@ def train(
     )
     network = Network._for_task(
         X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,
-        seed=seed, dtype=X.dtype, backend=backend,
+        seed=seed, dtype=X.dtype, backend=backend, init=init, bias_init=bias_init,
     )
     return network._fit(training.Samples(*rows), training.Samples(*validation), optimizer, schedule)

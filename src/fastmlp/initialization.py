@@ -1,0 +1,130 @@
+"""Where a training starts: the distributions that initial weights are drawn from.
+
+Imports `_scalars` only; the network draws its weights here.
+
+================ ==================================================== ==============================
+name             weights of a layer with `in` inputs and `out` outputs source
+================ ==================================================== ==============================
+glorot_uniform   uniform, variance 2 / (in + out)                     X. Glorot and Y. Bengio, 2010
+glorot_normal    normal, variance 2 / (in + out)                      the same
+he_uniform       uniform, variance 2 / in                             K. He et al., 2015
+he_normal        normal, variance 2 / in                              the same
+lecun_uniform    uniform, variance 1 / in                             Y. LeCun et al., 1998
+lecun_normal     normal, variance 1 / in                              the same
+orthogonal       columns, or rows, at right angles, of length 1       A. Saxe et al., 2014
+article          uniform in ±1                                        the article
+================ ==================================================== ==============================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from fastmlp._scalars import choice
+
+# Name -> the variance of a weight of a layer of so many inputs and outputs.
+_VARIANCES: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
+    {
+        "glorot": lambda inputs, outputs: 2 / (inputs + outputs),
+        "he": lambda inputs, _: 2 / inputs,
+        "lecun": lambda inputs, _: 1 / inputs,
+    }
+)
+INITIALIZATIONS: tuple[str, ...] = (
+    *(f"{family}_{shape}" for family in _VARIANCES for shape in ("uniform", "normal")), "orthogonal", "article",
+)  # fmt: skip
+
+
+def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
+    """Check an initialization.
+
+    Parameters
+    ----------
+    init : str or array-like
+        A name of the table, or all parameters in one vector.
+    parameters : int
+        How many parameters the network has.
+    dtype : numpy dtype
+        Theirs.
+
+    Returns
+    -------
+    str or ndarray, shape (parameters,)
+        The name, or the parameters.
+
+    Raises
+    ------
+    TypeError
+        If `init` is neither.
+    ValueError
+        If the name is unknown, or the vector has another length or numbers that are not finite.
+
+    Examples
+    --------
+    >>> checked("he_normal", 13, np.dtype("float32"))
+    'he_normal'
+    """
+    if isinstance(init, str):
+        return choice(init, INITIALIZATIONS, "init")
+    if isinstance(init, type(None) | bool) or callable(init):
+        raise TypeError(f"init: got {init!r}; a name such as 'he_normal', or all parameters in a vector, is accepted")
+    values = np.asarray(init)
+    if values.dtype.kind not in "iuf" or values.shape != (parameters,):
+        raise ValueError(
+            f"init: got {values.dtype} of shape {values.shape}; a name such as 'he_normal', or numbers of shape "
+            f"({parameters},), W then b, layer by layer, are accepted"
+        )
+    values = values.astype(dtype)
+    if not np.isfinite(values).all():
+        raise ValueError(f"init: got {values[~np.isfinite(values)][0]}; finite numbers that {dtype} holds are accepted")
+    return values
+
+
+def layer(init: str, generator: np.random.Generator, inputs: int, outputs: int, biases: int) -> np.ndarray:
+    """Draw a layer's parameters.
+
+    Parameters
+    ----------
+    init : str
+        A name of the table.
+    generator : Generator
+        Whose numbers are drawn.
+    inputs, outputs : int
+        The layer's.
+    biases : int
+        How many biases it has; they are drawn like weights, but for orthogonal ones, which are 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (inputs * outputs + biases,)
+        W row by row, then b.
+
+    Examples
+    --------
+    >>> layer("article", np.random.default_rng(0), 2, 3, 0).shape
+    (6,)
+    """
+    count = inputs * outputs + biases
+    if init == "orthogonal":
+        return np.concatenate((_orthogonal(generator, inputs, outputs).ravel(), np.zeros(biases)))
+    if init == "article":
+        return generator.uniform(-1, 1, count)
+    family, shape = init.split("_")
+    variance = _VARIANCES[family](inputs, outputs)
+    if shape == "normal":
+        return generator.normal(0, math.sqrt(variance), count)
+    limit = math.sqrt(3 * variance)
+    return generator.uniform(-limit, limit, count)
+
+
+def _orthogonal(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndarray:
+    """Draw a matrix whose columns (or rows, where those are fewer) stand at right angles, every one as likely."""
+    tall = generator.standard_normal((max(inputs, outputs), min(inputs, outputs)))
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diag(r))  # QR by itself prefers some signs
+    return q if inputs >= outputs else q.T
