@@ -30,14 +30,15 @@ def parameters_of(loss, outputs):
     return (np.arange(outputs) + 1) / (outputs + 1) if loss in (HUBER, QUANTILE) else None
 
 
-def run(kernels, z, y, loss, activation, metric, guarded):
+def run(kernels, z, y, loss, activation, metric, guarded, weights=None):
     """Losses, deltas, outputs and hits of the kernels."""
     rows, outputs = z.shape
     losses = guarded.result(rows, dtype=z.dtype)
     dz, h = guarded.result(rows, outputs, dtype=z.dtype), guarded.result(rows, outputs, dtype=z.dtype)
     hits = kernels.output_forward_backward(
-        losses, dz, h, guarded.given(z), y, parameters_of(loss, outputs), loss, metric, activation, rows, outputs
-    )
+        losses, dz, h, guarded.given(z), y, weights, parameters_of(loss, outputs), loss, metric, activation, rows,
+        outputs,
+    )  # fmt: skip
     guarded.check()
     return losses, dz, h, hits
 

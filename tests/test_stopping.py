@@ -41,21 +41,21 @@ def test_a_share_takes_as_many_of_every_class(classes, share):
     y = generator.choice(classes, 400, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
     X = np.arange(400.0)[:, None]
     known = _validate.targets(y, 400, np.float64)
-    (rows, codes), (left, left_codes) = _validate.split(share, X, known.values, known.task, 7)
+    (rows, codes, _), (left, left_codes, _) = _validate.split(share, X, known.values, None, known.task, 7)
     assert sorted(np.concatenate([rows, left]).ravel()) == list(range(400)), "every row is in one part, once"
     assert len(left) == round(400 * share)
     np.testing.assert_array_equal(codes.ravel(), y[rows[:, 0].astype(int)])
     np.testing.assert_array_equal(left_codes.ravel(), y[left[:, 0].astype(int)])
     for label in range(classes):
         assert abs((left_codes == label).sum() - share * (y == label).sum()) <= 1
-    other = _validate.split(share, X, known.values, known.task, 8)[1][0]
+    other = _validate.split(share, X, known.values, None, known.task, 8)[1][0]
     assert not np.array_equal(left, other), "another seed draws other rows"
 
 
 def test_drawn_rows_are_not_trained_on(backend):
     X, y = moons(100)
     known = _validate.targets(y, 100, np.float64)
-    (rows, codes), (left, left_codes) = _validate.split(0.3, X, known.values, known.task, 5)
+    (rows, codes, _), (left, left_codes, _) = _validate.split(0.3, X, known.values, None, known.task, 5)
     options = {"hidden": 6, "epochs": 3, "seed": 5, "backend": backend, "batch_size": 16}
     drawn = fastmlp.train(X, y, validation=0.3, **options)
     apart = fastmlp.train(
@@ -171,7 +171,7 @@ def test_going_on_after_a_stop(backend):
         ({"validation": 0.001}, ValueError, "^validation: got 0.001 of 20 rows, which leaves 20 to train on and 0"),
         ({"validation": True}, TypeError, "^validation: got True"),
         ({"validation": "0.2"}, TypeError, "^validation: got '0.2'"),
-        ({"validation": (1, 2, 3)}, ValueError, "^validation: got 3 parts"),
+        ({"validation": (1, 2, 3, 4)}, ValueError, "^validation: got 4 parts"),
         ({"validation": (np.ones((3, 5)), np.ones(3))}, ValueError, "^validation X: got 5 columns"),
         ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^y: got 4 rows where X has 3"),
         ({"callbacks": print}, TypeError, "^callbacks: got .*; a list of callables"),

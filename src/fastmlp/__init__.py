@@ -4,7 +4,8 @@ from fastmlp import article, datasets, losses, schedules
 from fastmlp._backend import show_config
 from fastmlp._version import __version__
 from fastmlp.history import History
-from fastmlp.network import Network, load, train
+from fastmlp.loading import load
+from fastmlp.network import Network, train
 from fastmlp.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
 from fastmlp.stopping import EarlyStopping
 from fastmlp.training import DivergenceWarning, Progress

@@ -26,8 +26,8 @@ SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
     "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
     "rates_per_epoch optimizer slots nesterov amsgrad centered published_ridge threads chunk groups private_at "
-    "private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at packed_at outputs_at "
-    "output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at validation_at",
+    "private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at "
+    "outputs_at output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at validation_at",
     "momentum beta1 beta2 epsilon weight_decay momentum_decay rate_decay eta_minus eta_plus least_step most_step "
     "l1 l2",
 )
@@ -242,7 +242,7 @@ def _lay_out_narrow(
     settings["chunk"], settings["groups"] = chunk, min(chunks, _MOST_GROUPS)
 
     private = _Cursor()
-    settings["inputs_at"] = private.take((inputs + outputs + 1) * chunk)
+    settings["inputs_at"] = private.take((inputs + outputs + 2) * chunk)
     settings["losses_at"] = private.take(3 * chunk)
     for layer in layers:
         layer["stride"] = chunk
@@ -255,7 +255,7 @@ def _lay_out_narrow(
         ("resident_at", batch, settled),
         ("validation_resident_at", settings["validation_rows"], True),
     ):
-        size = -(-rows // chunk) * (inputs + outputs + 1) * chunk
+        size = -(-rows // chunk) * (inputs + outputs + 2) * chunk
         settings[field] = shared.take(size) if stays and 0 < size * item <= _RESIDENT_BYTES else -1
     return _private_parts(settings, shared, private, line)
 
@@ -285,6 +285,7 @@ def _lay_out_wide(
     settings["targets_at"] = private.take(block)
     settings["losses_at"] = private.take(3 * int(build["row_block"]))
     settings["labels_at"] = private.take(int(build["row_block"]))
+    settings["weights_at"] = private.take(int(build["row_block"]))
     if settings["shuffle"]:
         threads, inputs = settings["threads"], settings["inputs"]
         settings["inputs_stride"] = _stride(inputs, line)

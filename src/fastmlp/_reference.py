@@ -149,8 +149,10 @@ def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs):
 
 
 @_quietly
-def output_forward_backward(losses, dz, h, z, y, loss_parameters, loss, metric, activation, rows, outputs) -> int:
-    """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
+def output_forward_backward(
+    losses, dz, h, z, y, weights, loss_parameters, loss, metric, activation, rows, outputs
+) -> float:
+    """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified rightly."""
     if loss == _CROSS_ENTROPY:
         shifted = z - z.max(axis=1, keepdims=True)
         e = np.exp(shifted)
@@ -178,7 +180,10 @@ def output_forward_backward(losses, dz, h, z, y, loss_parameters, loss, metric, 
         parts, slope = _loss_of_error(h - y, loss_parameters, loss)
         losses[:] = parts.sum(axis=1)
         np.multiply(slope, _slope(h, activation), out=dz)
-    return _hits(h, y, metric)
+    if weights is not None:
+        losses[:] = np.where(weights == 0, 0, losses * weights)
+        dz[:] = np.where(weights[:, None] == 0, 0, dz * weights[:, None])
+    return _hits(h, y, weights, metric)
 
 
 def _loss_of_error(error: np.ndarray, parameters: np.ndarray | None, loss: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,13 +204,15 @@ def _loss_of_error(error: np.ndarray, parameters: np.ndarray | None, loss: int) 
     return 0.5 * error * error, error
 
 
-def _hits(h: np.ndarray, y: np.ndarray, metric: int) -> int:
-    """Count the rows that are classified as their targets say."""
+def _hits(h: np.ndarray, y: np.ndarray, weights: np.ndarray | None, metric: int) -> float:
+    """The weight of the rows that are classified as their targets say."""
     if metric == _NO_METRIC:
-        return 0
+        return 0.0
     if metric == _THRESHOLD:
-        return int(np.count_nonzero(((h > 0.5) == (y > 0.5)).all(axis=1)))
-    return int(np.count_nonzero(h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))))
+        right = ((h > 0.5) == (y > 0.5)).all(axis=1)
+    else:
+        right = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
+    return float(np.count_nonzero(right) if weights is None else weights[right].sum(dtype=np.float64))
 
 
 def _mix(z: np.ndarray) -> np.ndarray:
@@ -284,41 +291,49 @@ def _penalty(network: list[_Layer], settings: SimpleNamespace) -> float:
 
 
 def _output_layer(
-    z: np.ndarray, y: np.ndarray, network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None
-) -> tuple[np.ndarray, float, int]:
+    z: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: list[_Layer], settings: SimpleNamespace,
+    loss_parameters: np.ndarray | None,
+) -> tuple[np.ndarray, float, float]:
     """dL/dz of every row, Σ loss and hits."""
     losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
     hits = output_forward_backward(
-        losses, dz, h, z, y, loss_parameters, settings.loss, settings.metric, network[-1].activation, *z.shape
+        losses, dz, h, z, y, weights, loss_parameters, settings.loss, settings.metric, network[-1].activation, *z.shape
     )
     return dz, float(losses.sum(dtype=np.float64)), hits
 
 
 @_quietly
-def evaluate(parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, rows) -> tuple:
+def evaluate(parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, weights, rows) -> tuple:
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
-    return _evaluate(_layers_of(parameters, layers), _fields(settings), loss_parameters, x, y)
+    return _evaluate(_layers_of(parameters, layers), _fields(settings), loss_parameters, x, y, weights)
+
+
+def _part(weights: np.ndarray | None, rows: slice | np.ndarray) -> np.ndarray | None:
+    """Take the weights of some rows, if there are weights."""
+    return None if weights is None else weights[rows]
 
 
 def _evaluate(
-    network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None, x: np.ndarray, y: np.ndarray
+    network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None, x: np.ndarray,
+    y: np.ndarray, weights: np.ndarray | None,
 ) -> tuple[float, float]:
     loss = hits = 0
     # In pieces, so that as many rows as one likes take no more memory than a batch.
     for begin in range(0, len(x), 4096):
-        z = _outputs_of_layers(network, x[begin : begin + 4096])[-1]
-        _, part, right = _output_layer(z, y[begin : begin + 4096], network, settings, loss_parameters)
+        piece = slice(begin, begin + 4096)
+        z = _outputs_of_layers(network, x[piece])[-1]
+        _, part, right = _output_layer(z, y[piece], _part(weights, piece), network, settings, loss_parameters)
         loss, hits = loss + part, hits + right
     return loss / len(x) + _penalty(network, settings), hits / len(x)
 
 
 def _batch_gradient(
     slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None,
-    x: np.ndarray, y: np.ndarray,
-) -> tuple[float, int]:
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
+) -> tuple[float, float]:
     """slopes = Σ_rows dL/dW and dL/db of every layer; returns Σ loss and hits."""
     activations = _outputs_of_layers(network, x)
-    dz, loss, hits = _output_layer(activations.pop(), y, network, settings, loss_parameters)
+    dz, loss, hits = _output_layer(activations.pop(), y, weights, network, settings, loss_parameters)
     for number in range(len(network) - 1, -1, -1):
         h, layer = activations[number], network[number]
         dense_backward_weights(slopes[number].w, slopes[number].b, h, dz, len(h), *layer.w.shape)
@@ -344,11 +359,13 @@ def _finish_gradient(
 
 
 @_quietly
-def gradient(gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, rows) -> float:
+def gradient(
+    gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, weights, rows
+) -> float:
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     settings = _fields(settings)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
-    loss, _ = _batch_gradient(slopes, network, settings, loss_parameters, x, y)
+    loss, _ = _batch_gradient(slopes, network, settings, loss_parameters, x, y, weights)
     _finish_gradient(gradient, slopes, network, settings, rows)
     return loss / rows + _penalty(network, settings)
 
@@ -459,7 +476,7 @@ _STEPS = (
 @_quietly
 def train(
     parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
-    loss_parameters, x, y, x_validation, y_validation, steps, thread,
+    loss_parameters, x, y, weights, x_validation, y_validation, weights_validation, steps, thread,
 ):
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     if thread > 0:
@@ -473,7 +490,9 @@ def train(
         first = now.batch * settings.batch
         end = min(first + settings.batch, settings.rows)
         chosen = slice(first, end) if order is None else order[first:end]
-        loss, hits = _batch_gradient(slopes, network, settings, loss_parameters, x[chosen], y[chosen])
+        loss, hits = _batch_gradient(
+            slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen)
+        )
         penalty = _penalty(network, settings)
         now.loss_sum += loss + penalty * (end - first)
         now.hits += hits
@@ -490,19 +509,20 @@ def train(
         now.batch += 1
         steps -= 1
         if now.diverged or end == settings.rows:
-            _end_epoch(network, gradient, epoch, now, settings, loss_parameters, x_validation, y_validation)
+            checked = (x_validation, y_validation, weights_validation)
+            _end_epoch(network, gradient, epoch, now, settings, loss_parameters, checked)
     position[0] = tuple(vars(now).values())
 
 
 def _end_epoch(
-    network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, loss_parameters, x, y
+    network, gradient, epoch, now: SimpleNamespace, settings: SimpleNamespace, loss_parameters, validation
 ) -> None:
     """Write the epoch down, validate, and go to the next."""
     epoch[_LOSS] = now.loss_sum / settings.rows
     epoch[_ACCURACY] = now.hits / settings.rows
     epoch[_GRADIENT_NORM] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
     if settings.validation_rows:
-        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, x, y)
+        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, *validation)
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0

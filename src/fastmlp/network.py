@@ -6,10 +6,8 @@ examples, plotting and the command line import it.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import numpy as np
 from fastmlp import _backend, _layout, _validate, initialization, training
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.history import History
-from fastmlp.losses import LOSSES, Loss, huber, quantile
+from fastmlp.losses import Loss
 from fastmlp.optimizers import Optimizer
 from fastmlp.schedules import RateSchedule
 from fastmlp.stopping import EarlyStopping
@@ -222,24 +220,26 @@ class Network:
             return _THRESHOLD
         return _LARGEST
 
-    def _settings(self, rows: int) -> dict[str, float]:
-        """List the fields of SETTINGS that come of the network."""
+    def _settings(self, size: float) -> dict[str, float]:
+        """List the fields of SETTINGS that come of the network; `size` is N of the objective."""
         return {
-            "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / rows, "l2": self.l2 / rows,
+            "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / size, "l2": self.l2 / size,
         }
 
-    def _plan(self, rows: int, batch: int) -> _layout.Plan:
-        return _layout.plan(self._layers, self._kernels.sizes(), batch=batch, rows=rows, **self._settings(rows))
+    def _plan(self, rows: int, batch: int, size: float) -> _layout.Plan:
+        return _layout.plan(self._layers, self._kernels.sizes(), batch=batch, rows=rows, **self._settings(size))
 
-    def _checked(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Check rows and targets, and code the targets as the network knows them."""
+    def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
+        """Check rows, targets and weights, and code the targets as the network knows them."""
         X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
-        return X, _validate.encode(y, len(X), self.dtype, self._task)
+        values = _validate.encode(y, len(X), self.dtype, self._task)
+        return X, values, _validate.weights(sample_weight, class_weight, values, self._task)
 
     def train(
         self, X: Any, y: Any, *, optimizer: str | Optimizer = "adam",
         learning_rate: float | RateSchedule | None = None, batch_size: int | str = "auto", epochs: int = 200,
-        shuffle: bool = True, validation: tuple[Any, Any] | None = None,
+        shuffle: bool = True, sample_weight: Any = None, class_weight: str | Mapping[Any, float] | None = None,
+        validation: tuple | None = None,
         early_stopping: bool | EarlyStopping | None = None,
         callbacks: Sequence[Callable[[training.EpochState], object]] = (),
         progress: Callable[[training.Progress], None] | None = None, seed: int | None = None,
@@ -258,7 +258,9 @@ class Network:
             The targets, coded as the network knows them.
         optimizer, learning_rate, batch_size, epochs, shuffle, early_stopping, callbacks, progress, n_threads
             As in `fastmlp.train`.
-        validation : tuple of (X, y) or None, default None
+        sample_weight, class_weight
+            As in `fastmlp.train`.
+        validation : tuple of (X, y) or of (X, y, weights), or None, default None
             Rows to validate on.
         seed : int or None, default None
             Seed of shuffling; None takes the network's.
@@ -273,17 +275,19 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used; nothing has been changed then.
         """
-        X, values = self._checked(X, y)
+        X, values, weights = self._checked(X, y, sample_weight, class_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training has seen")
         seed = self.seed if seed is None else seed
-        rows, validation = _validate.split(validation, X, values, self._task, seed)
+        rows, validation = _validate.split(validation, X, values, weights, self._task, seed)
         optimizer, schedule = self._schedule(
             len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
             early_stopping=_validate.early_stopping(early_stopping, self._task, validation[0] is not None),
             callbacks=callbacks,
         )
-        return self._fit(training.Samples(*rows), training.Samples(*validation), optimizer, schedule)
+        return self._fit(
+            training.Samples.weighted(*rows), training.Samples.weighted(*validation), optimizer, schedule
+        )
 
     @staticmethod
     def _schedule(
@@ -329,7 +333,7 @@ class Network:
             for name in ("diverged", "batch", "loss_sum", "hits"):
                 self._state.position[name] = 0
         # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
-        fields = self._settings(len(samples)) | optimizer.settings() | settings
+        fields = self._settings(samples.size) | optimizer.settings() | settings
         history = training.train(
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields,
             self._task.loss_parameters,
@@ -345,7 +349,7 @@ class Network:
         rows = len(X)
         outputs = np.empty((rows, self.sizes[-1]), self.dtype)
         batch = _FEW_ROWS if rows <= _FEW_ROWS else _FORWARD_ROWS
-        plan = self._forward_plans.get(batch) or self._forward_plans.setdefault(batch, self._plan(batch, batch))
+        plan = self._forward_plans.get(batch) or self._forward_plans.setdefault(batch, self._plan(batch, batch, batch))
         workspaces = self._workspaces if batch == _FEW_ROWS else []
         try:
             workspace = workspaces.pop()
@@ -449,7 +453,7 @@ class Network:
             below = h
         return [*activations, self._outputs(X)]
 
-    def loss(self, X: Any, y: Any) -> float:
+    def loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the objective over rows, penalty included: what training differentiates.
 
         Parameters
@@ -458,29 +462,33 @@ class Network:
             The features.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
+        sample_weight : array-like, shape (rows,), or None, default None
+            A weight a row; the loss of a row counts as often.
 
         Returns
         -------
         float
-            (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W) with N the number of these rows.
+            (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W) with N the number of these rows, or
+            the sum of their weights.
 
         Raises
         ------
         TypeError, ValueError
             If an argument cannot be used.
         """
-        return self._evaluate(X, y)[0]
+        return self._evaluate(X, y, sample_weight)[0]
 
-    def _evaluate(self, X: Any, y: Any) -> tuple[float, float]:
+    def _evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, float]:
         """Compute the objective and the fraction classified rightly."""
-        X, values = self._checked(X, y)
-        plan = self._plan(len(X), min(len(X), _FORWARD_ROWS))
+        samples = training.Samples.weighted(*self._checked(X, y, sample_weight))
+        plan = self._plan(len(samples), min(len(samples), _FORWARD_ROWS), samples.size)
         return self._kernels.evaluate(
             self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
-            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, X, values, len(X),
+            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, samples.x, samples.y, samples.weights,
+            len(samples),
         )
 
-    def gradient(self, X: Any, y: Any) -> np.ndarray:
+    def gradient(self, X: Any, y: Any, sample_weight: Any = None) -> np.ndarray:
         """Compute the gradient of `loss` by every parameter.
 
         Parameters
@@ -489,6 +497,8 @@ class Network:
             The features.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
+        sample_weight : array-like, shape (rows,), or None, default None
+            A weight a row.
 
         Returns
         -------
@@ -500,12 +510,13 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used.
         """
-        X, values = self._checked(X, y)
-        plan = self._plan(len(X), len(X))
+        samples = training.Samples.weighted(*self._checked(X, y, sample_weight))
+        plan = self._plan(len(samples), len(samples), samples.size)
         gradient = np.empty_like(self.params)
         self._kernels.gradient(
             gradient, self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
-            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, X, values, len(X),
+            plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, samples.x, samples.y, samples.weights,
+            len(samples),
         )
         return gradient
 
@@ -605,87 +616,14 @@ class Network:
         _files.write(path, self.params, description)
 
 
-def load(path: Any, *, backend: str | None = None) -> Network:
-    """Read a network from a file that `Network.save` wrote.
-
-    Safe on files from strangers: no code is run, everything is checked, and nothing is allocated past the file's own
-    size.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Where from.
-    backend : str or None, default None
-        As in `Network`.
-
-    Returns
-    -------
-    Network
-        The network, its `metadata` included.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a file; the message says what is wrong with it.
-    OSError
-        If the file cannot be read.
-    """
-    from fastmlp import _files  # as in `Network.save`
-
-    parameters, known = _files.read(path)
-    try:
-        if len(known["sizes"]) < 2 or len(known["activations"]) != len(known["sizes"]) - 1:
-            raise ValueError(f"sizes {known['sizes']} do not go with activations {known['activations']}")
-        # Counted before a network is made: a description may claim more than the file holds.
-        count = sum((a + known["bias"]) * b for a, b in zip(known["sizes"], known["sizes"][1:], strict=False))
-        if count != len(parameters):
-            raise ValueError(f"sizes {known['sizes']} need {count} parameters, the file holds {len(parameters)}")
-        loss = _loss_of_file(known["loss"], known["loss_parameters"])
-        task = _validate.task(loss, known["sizes"][-1], output=known["output"], classes=known["classes"])
-        task = _refined(task, known["kind"], known["squeeze"])
-        if known["activations"][-1] != known["output"]:
-            raise ValueError(f"activations {known['activations']} do not end in the output {known['output']!r}")
-        network = Network._for_task(
-            known["sizes"][0], known["sizes"][1:-1], task, activation=known["activations"][:-1], bias=known["bias"],
-            l1=known["l1"], l2=known["l2"], seed=known["seed"], dtype=parameters.dtype, backend=None,
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"path: {os.fspath(path)} is no model file of fastmlp: {error}") from error
-    network._use(backend)
-    network.params = parameters
-    network.metadata = known["metadata"]
-    return network
-
-
-def _loss_of_file(name: str, parameters: list[float]) -> Loss:
-    """Find the loss that a file names, with its settings."""
-    loss = LOSSES[_validate.choice(name, LOSSES, "loss")]
-    if name == "quantile":
-        return quantile(*parameters)
-    if len(parameters) != len(loss.parameters):
-        needed = "one parameter" if loss.parameters else "no parameters"
-        raise ValueError(f"loss {name!r} has {needed}, the file has {parameters}")
-    return huber(*parameters) if name == "huber" else loss
-
-
-def _refined(task: _validate.Task, kind: str, squeeze: bool) -> _validate.Task:
-    """Give a task the kind of targets and the shape of predictions that a file tells, if they go with it."""
-    without_labels = {"real", "multilabel"} & set(task.loss.targets)
-    fitting = without_labels if task.classes is None else {"labels", "one_hot"}
-    if kind not in fitting:
-        raise ValueError(f"targets of kind {kind!r} do not go with loss {task.loss.name!r} and labels {task.classes}")
-    if squeeze and (kind != "real" or task.outputs != 1):
-        raise ValueError(f"1-D predictions do not go with {task.outputs} outputs for targets of kind {kind!r}")
-    return dataclasses.replace(task, kind=kind, squeeze=squeeze)
-
-
 def train(
     X: Any, y: Any, *, hidden: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu",
     loss: str | Loss | None = None, output: str | None = None, optimizer: str | Optimizer = "adam",
     learning_rate: float | RateSchedule | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
     init: str | Any = "glorot_uniform", bias_init: float | None = None, batch_size: int | str = "auto",
     epochs: int = 200, shuffle: bool = True,
-    validation: float | tuple[Any, Any] | None = None, early_stopping: bool | EarlyStopping | None = None,
+    sample_weight: Any = None, class_weight: str | Mapping[Any, float] | None = None,
+    validation: float | tuple | None = None, early_stopping: bool | EarlyStopping | None = None,
     callbacks: Sequence[Callable[[training.EpochState], object]] = (),
     progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
     n_threads: int | None = None, backend: str | None = None,
@@ -734,7 +672,12 @@ def train(
         Passes over the rows.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order. With one batch an epoch there is no order.
-    validation : float, tuple of (X, y) or None, default None
+    sample_weight : array-like, shape (rows,), or None, default None
+        A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
+        for N.
+    class_weight : "balanced", mapping of label to weight, or None, default None
+        A weight a class, 1 for those that are not named; "balanced" weighs all classes alike.
+    validation : float, tuple of (X, y) or of (X, y, weights), or None, default None
         Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
         every class as many as of all. Drawn rows are not trained on; both parts are then copies.
     early_stopping : bool, EarlyStopping or None, default None
@@ -782,7 +725,8 @@ def train(
     X = _validate.features(X, dtype=dtype)
     targets = _validate.targets(y, len(X), X.dtype, loss=loss, output=output)
     seed = _validate.seed(seed)
-    rows, validation = _validate.split(validation, X, targets.values, targets.task, seed)
+    weights = _validate.weights(sample_weight, class_weight, targets.values, targets.task)
+    rows, validation = _validate.split(validation, X, targets.values, weights, targets.task, seed)
     optimizer, schedule = Network._schedule(
         len(rows[0]), X.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
         early_stopping=_validate.early_stopping(early_stopping, targets.task, validation[0] is not None),
@@ -792,4 +736,6 @@ def train(
         X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,
         seed=seed, dtype=X.dtype, backend=backend, init=init, bias_init=bias_init,
     )
-    return network._fit(training.Samples(*rows), training.Samples(*validation), optimizer, schedule)
+    return network._fit(
+        training.Samples.weighted(*rows), training.Samples.weighted(*validation), optimizer, schedule
+    )

@@ -66,14 +66,29 @@ class Progress:
 
 @dataclass
 class Samples:
-    """Checked rows and their coded targets; `x` and `y` are None where there are none."""
+    """Checked rows, their coded targets and their weights, of mean 1; None where there are none."""
 
     x: np.ndarray | None = None
     y: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    total: float | None = None
 
     def __len__(self) -> int:
         """Count the rows."""
         return 0 if self.x is None else len(self.x)
+
+    @classmethod
+    def weighted(cls, x: np.ndarray | None, y: np.ndarray | None, weights: np.ndarray | None) -> Samples:
+        """Take rows with weights of any mean; the sum of these is what N stands for in the objective."""
+        if weights is None:
+            return cls(x, y)
+        total = float(weights.sum())
+        return cls(x, y, (weights * (len(weights) / total)).astype(x.dtype), total)
+
+    @property
+    def size(self) -> float:
+        """N of the objective: the number of rows, or the sum of their weights."""
+        return len(self) if self.total is None else self.total
 
 
 _START = np.zeros(1, _layout.POSITION)
@@ -217,7 +232,7 @@ def train(
         parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
         aligned_zeros(plan.workspace, parameters.dtype), record, rates, state.position, control,
         np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
-        loss_parameters, samples.x, samples.y, validation.x, validation.y,
+        loss_parameters, samples.x, samples.y, samples.weights, validation.x, validation.y, validation.weights,
     )
     clock = _Clock(schedule, state.position, -(-rows // schedule.batch))
     with _pool(threads - 1) as workers:

@@ -24,11 +24,14 @@ cdef const real* given_reals(object array) except? NULL:
     return <const real*> address(array, sizeof(real), False)
 
 
-cdef Samples samples_of(object x, object y, object order, const Settings* settings, Index rows) except *:
+cdef Samples samples_of(
+    object x, object y, object weights, object order, const Settings* settings, Index rows,
+) except *:
     cdef Samples samples
     samples.x = given_reals(x)
     samples.y = NULL
     samples.labels = NULL
+    samples.weights = given_reals(weights)
     if settings.loss == CROSS_ENTROPY:
         samples.labels = <const int32_t*> address(y, sizeof(int32_t), False)
     else:
@@ -173,33 +176,39 @@ def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py
 
 
 def output_forward_backward(
-    losses, dz, h, z, y, loss_parameters, int loss, int metric, int activation, Py_ssize_t rows, Py_ssize_t outputs,
-) -> int:
-    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,); loss_parameters (outputs,)
-    # float64, or None
-    """h = f(z), the loss of each row, dz = dL/dz; returns how many rows were classified rightly."""
+    losses, dz, h, z, y, weights, loss_parameters, int loss, int metric, int activation, Py_ssize_t rows,
+    Py_ssize_t outputs,
+) -> float:
+    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,); weights (rows,) or None;
+    # loss_parameters (outputs,) float64, or None
+    """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified rightly."""
     cdef Settings settings
     settings.loss = loss
     settings.metric = metric
-    cdef Samples samples = samples_of(None, y, None, &settings, rows)
+    cdef Samples samples = samples_of(None, y, weights, None, &settings, rows)
     cdef const double* parameters = <const double*> address(loss_parameters, sizeof(double), False)
-    cdef Index stride = rounded_up(rows, 16), hits
+    cdef Index stride = rounded_up(rows, 16)
+    cdef double hits
     cdef real* h_out = reals(h)
     cdef real* dz_out = reals(dz)
     cdef real* losses_out = reals(losses)
     cdef const real* given = given_reals(z)
-    cdef real* scratch = <real*> PyMem_Calloc(stride * (3 * outputs + 3), sizeof(real))
+    cdef real* scratch = <real*> PyMem_Calloc(stride * (3 * outputs + 4), sizeof(real))
     if scratch == NULL:
         raise MemoryError()
     cdef real* block = scratch + 3 * stride
     cdef real* block_dz = block + stride * outputs
     cdef real* block_y = block_dz + stride * outputs
+    cdef real* block_weights = block_y + stride * outputs
     with nogil:
         transpose(block, stride, given, outputs, rows, outputs)
         if samples.y != NULL:
             transpose(block_y, stride, samples.y, outputs, rows, outputs)
-        hits = <Index> output_layer(scratch, block_dz, block, block_y, samples.labels, &settings, parameters,
-                                    activation, stride, rows, outputs).hits
+        if samples.weights != NULL:
+            memcpy(block_weights, samples.weights, rows * sizeof(real))
+        hits = output_layer(scratch, block_dz, block, block_y, samples.labels,
+                            block_weights if samples.weights != NULL else NULL, &settings, parameters,
+                            activation, stride, rows, outputs).hits
         transpose(h_out, outputs, block, stride, outputs, rows)
         transpose(dz_out, outputs, block_dz, stride, outputs, rows)
         memcpy(losses_out, scratch, rows * sizeof(real))
@@ -219,7 +228,7 @@ def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows
     # outputs (rows, outputs), x (rows, inputs)
     """outputs = f_L(... f_1(x W_1 + b_1) ...); False, and outputs of no meaning, where x is not finite."""
     cdef Job job = job_of(parameters, None, None, None, workspace, layers, None, settings, 0)
-    cdef Samples samples = samples_of(x, None, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, None, None, None, job.settings, rows)
     cdef real* out = reals(outputs)
     cdef bint finite
     with nogil:
@@ -228,12 +237,13 @@ def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows
 
 
 def evaluate(
-    parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, Py_ssize_t rows,
+    parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, weights, Py_ssize_t rows,
 ) -> tuple:
-    # loss_parameters (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,)
+    # loss_parameters (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,),
+    # weights (rows,) or None
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
     cdef Job job = job_of(parameters, None, None, tallies, workspace, layers, slabs, settings, 0)
-    cdef Samples samples = samples_of(x, y, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, y, weights, None, job.settings, rows)
     job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
     cdef Tally total
     cdef double penalty
@@ -245,13 +255,14 @@ def evaluate(
 
 
 def gradient(
-    gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, Py_ssize_t rows,
+    gradient, parameters, tallies, workspace, layers, slabs, settings, loss_parameters, x, y, weights,
+    Py_ssize_t rows,
 ) -> float:
     # gradient, parameters (parameters,), loss_parameters (outputs,) float64 or None, x (rows, inputs),
-    # y (rows, outputs) or int32 labels (rows,)
+    # y (rows, outputs) or int32 labels (rows,), weights (rows,) or None
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     cdef Job job = job_of(parameters, None, gradient, tallies, workspace, layers, slabs, settings, 0)
-    cdef Samples samples = samples_of(x, y, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, y, weights, None, job.settings, rows)
     cdef Settings frozen = job.settings[0]
     cdef Position start
     cdef Step step
@@ -278,15 +289,17 @@ def gradient(
 
 def train(
     parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
-    loss_parameters, x, y, x_validation, y_validation, Py_ssize_t steps, Py_ssize_t thread,
+    loss_parameters, x, y, weights, x_validation, y_validation, weights_validation,
+    Py_ssize_t steps, Py_ssize_t thread,
 ):
     # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), rates (epochs,) or one a
     # step, position (1,), order (rows,) int32 or None, loss_parameters (outputs,) float64 or None, x (rows, inputs),
-    # y (rows, outputs) or int32 labels (rows,), the same of validation or None
+    # y (rows, outputs) or int32 labels (rows,), weights (rows,) or None, the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
-    cdef Samples samples = samples_of(x, y, order, job.settings, job.settings.rows)
-    cdef Samples validation = samples_of(x_validation, y_validation, None, job.settings, job.settings.validation_rows)
+    cdef Samples samples = samples_of(x, y, weights, order, job.settings, job.settings.rows)
+    cdef Samples validation = samples_of(
+        x_validation, y_validation, weights_validation, None, job.settings, job.settings.validation_rows)
     job.parameters = reals(parameters)
     job.record = <double*> address(record, sizeof(double), True)
     job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)

@@ -36,7 +36,7 @@ cdef void narrow_outputs(Job* job, real* out, const Samples* samples, Index firs
     cdef Index chunk = job.settings.chunk, lanes = rounded_up(count, LANES)
     cdef real* x = job.own + job.settings.inputs_at
     cdef real* h = job.own + last.activations
-    gather(x, NULL, NULL, samples, first, count, chunk, job.settings.inputs, 0)
+    gather(x, NULL, NULL, NULL, samples, first, count, chunk, job.settings.inputs, 0)
     narrow_forward(job, x, lanes)
     finish_outputs(h, <int> last.activation, chunk, lanes, last.outputs)
     transpose(out, last.outputs, h, chunk, last.outputs, count)

@@ -188,39 +188,49 @@ cdef vec largest_output(const real* h, Index stride, Index outputs) noexcept nog
     return index
 
 
-cdef inline Index count_true(ivec mask, Index lanes) noexcept nogil:
-    cdef real flags[64]
-    cdef Index lane, total = 0
-    store(flags, select(mask, splat(1), ZERO))
-    for lane in range(lanes):
-        total += flags[lane] != 0
-    return total
-
-
-cdef Index count_hits(
-    const real* h, const real* y, const int32_t* labels, int metric, Index stride, Index samples, Index outputs,
+cdef double count_hits(
+    const real* h, const real* y, const int32_t* labels, const real* weights, int metric, Index stride, Index samples,
+    Index outputs,
 ) noexcept nogil:
-    # h (outputs, stride); y (outputs, stride) or labels (samples,)
-    """How many samples are classified as their targets say."""
-    cdef Index s = 0, j, lane, hits = 0
+    # h (outputs, stride); y (outputs, stride) or labels (samples,); weights (samples,), or NULL: 1 each
+    """The weight of the samples that are classified as their targets say."""
+    cdef Index s = 0, j, lane
+    cdef double hits = 0
     cdef ivec right
-    cdef real index[64]
+    cdef real flags[64]
     while s < samples:
         if metric == THRESHOLD:
             right = ~bits(ZERO)
             for j in range(outputs):
                 right = right & ~(is_less(splat(<real> 0.5), load(h + j * stride + s))
                                   ^ is_less(splat(<real> 0.5), load(y + j * stride + s)))
-            hits += count_true(right, min(LANES, samples - s))
+            store(flags, select(right, splat(1), ZERO))
         elif labels != NULL:
-            store(index, largest_output(h + s, stride, outputs))
+            store(flags, largest_output(h + s, stride, outputs))
             for lane in range(min(LANES, samples - s)):
-                hits += labels[s + lane] == <int32_t> index[lane]
+                flags[lane] = labels[s + lane] == <int32_t> flags[lane]
         else:
             right = is_equal(largest_output(h + s, stride, outputs), largest_output(y + s, stride, outputs))
-            hits += count_true(right, min(LANES, samples - s))
+            store(flags, select(right, splat(1), ZERO))
+        for lane in range(min(LANES, samples - s)):
+            hits += flags[lane] if weights == NULL else flags[lane] * weights[s + lane]
         s += LANES
     return hits
+
+
+cdef void weigh(real* losses, real* dz, const real* weights, Index stride, Index lanes, Index outputs) noexcept nogil:
+    # losses, weights (stride,), dz (outputs, stride) or NULL
+    """losses = losses weights, dz = dz weights, sample by sample; a weight of 0 leaves nothing, not even of NaN."""
+    cdef Index s, j
+    cdef vec weight
+    cdef ivec none
+    for s in range(0, lanes // LANES):
+        weight = load(weights + s * LANES)
+        none = is_equal(weight, ZERO)
+        store(losses + s * LANES, select(none, ZERO, load(losses + s * LANES) * weight))
+        if dz != NULL:
+            for j in range(outputs):
+                store(dz + j * stride + s * LANES, select(none, ZERO, load(dz + j * stride + s * LANES) * weight))
 
 
 ctypedef struct Tally:
@@ -229,11 +239,11 @@ ctypedef struct Tally:
 
 
 cdef Tally output_layer(
-    real* losses, real* dz, real* h, const real* y, const int32_t* labels, const Settings* settings,
-    const double* parameters, int activation, Index stride, Index samples, Index outputs,
+    real* losses, real* dz, real* h, const real* y, const int32_t* labels, const real* weights,
+    const Settings* settings, const double* parameters, int activation, Index stride, Index samples, Index outputs,
 ) noexcept nogil:
     # losses (3, stride), scratch; dz (outputs, stride) or NULL; h (outputs, stride), z on entry;
-    # y (outputs, stride) or labels (samples,); parameters of the loss (outputs,), or NULL
+    # y (outputs, stride) or labels (samples,); weights (stride,), or NULL; parameters of the loss (outputs,), or NULL
     """h = f(z), dz = dL/dz of each sample, Σ loss and hits over the samples."""
     cdef Index lanes = rounded_up(samples, LANES), s, j
     cdef Tally tally
@@ -245,6 +255,8 @@ cdef Tally output_layer(
         half_deviance(losses, dz, h, y, stride, lanes, outputs, <int> settings.loss)
     else:
         error_loss(losses, dz, h, y, parameters, stride, lanes, outputs, <int> settings.loss, activation)
+    if weights != NULL:
+        weigh(losses, dz, weights, stride, lanes, outputs)
     if dz != NULL:
         for j in range(outputs):
             for s in range(samples, lanes):
@@ -252,5 +264,5 @@ cdef Tally output_layer(
     tally.loss = sum_of(losses, samples)
     tally.hits = 0
     if settings.metric != NO_METRIC:
-        tally.hits = count_hits(h, y, labels, <int> settings.metric, stride, samples, outputs)
+        tally.hits = count_hits(h, y, labels, weights, <int> settings.metric, stride, samples, outputs)
     return tally

@@ -6,16 +6,18 @@
 
 
 cdef void gather(
-    real* x, real* y, int32_t* labels, const Samples* samples, Index first, Index count, Index stride,
+    real* x, real* y, int32_t* labels, real* weights, const Samples* samples, Index first, Index count, Index stride,
     Index inputs, Index outputs,
 ) noexcept nogil:
-    # x (inputs, stride), y (outputs, stride) or labels (stride,): of samples first ... first + count
+    # x (inputs, stride), y (outputs, stride) or labels (stride,), weights (stride,): of samples first ... first + count
     """Samples' rows become columns; lanes past the last sample repeat it, so that nothing overflows there alone."""
     cdef Index s, i, row, lanes = rounded_up(count, LANES)
     for s in range(count):
         row = row_number(samples, first + s)
         for i in range(inputs):
             x[i * stride + s] = samples.x[row * inputs + i]
+        if samples.weights != NULL:
+            weights[s] = samples.weights[row]
         if samples.labels != NULL:
             labels[s] = samples.labels[row]
         elif samples.y != NULL:
@@ -24,6 +26,8 @@ cdef void gather(
     for s in range(count, lanes):
         for i in range(inputs):
             x[i * stride + s] = x[i * stride + count - 1]
+        if samples.weights != NULL:
+            weights[s] = 0
         if samples.y != NULL:
             for i in range(outputs):
                 y[i * stride + s] = y[i * stride + count - 1]
@@ -77,14 +81,15 @@ cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogi
     cdef const Settings* settings = job.settings
     if at < 0:
         return NULL
-    return job.workspace + at + index * (settings.inputs + settings.outputs + 1) * settings.chunk
+    return job.workspace + at + index * (settings.inputs + settings.outputs + 2) * settings.chunk
 
 
 cdef Tally narrow_chunk(
     const Job* job, const Samples* samples, Index first, Index count, real* place, bint gathered,
     real* gradient, bint accumulate,
 ) noexcept nogil:
-    # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,) one behind the other; NULL: the thread's own
+    # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,), weights (chunk,) one behind the other; NULL: the
+    # thread's own
     """One chunk of samples through all layers, and back if there is a gradient to fill."""
     cdef const Settings* settings = job.settings
     cdef const Layer* last = &job.layers[job.n_layers - 1]
@@ -92,13 +97,15 @@ cdef Tally narrow_chunk(
     cdef real* x = place if place != NULL else job.own + settings.inputs_at
     cdef real* y = x + settings.inputs * chunk
     cdef int32_t* labels = <int32_t*> (y + settings.outputs * chunk)
+    cdef real* weights = y + (settings.outputs + 1) * chunk
     if place == NULL or not gathered:
-        gather(x, y, labels, samples, first, count, chunk, settings.inputs, settings.outputs)
+        gather(x, y, labels, weights, samples, first, count, chunk, settings.inputs, settings.outputs)
     narrow_forward(job, x, lanes)
     cdef Tally tally = output_layer(
         job.own + settings.losses_at, job.own + last.deltas if gradient != NULL else NULL,
         job.own + last.activations, y, labels if samples.labels != NULL else NULL,
-        settings, job.loss_parameters, <int> last.activation, chunk, count, settings.outputs)
+        weights if samples.weights != NULL else NULL, settings, job.loss_parameters, <int> last.activation,
+        chunk, count, settings.outputs)
     if gradient != NULL:
         narrow_backward(job, gradient, x, lanes, accumulate)
     return tally

@@ -53,6 +53,7 @@ ctypedef struct Settings:
     int64_t targets_at
     int64_t losses_at
     int64_t labels_at
+    int64_t weights_at
     int64_t packed_at
     int64_t outputs_at
     int64_t output_deltas_at
@@ -144,6 +145,7 @@ ctypedef struct Samples:
     const real* x               # (rows, inputs)
     const real* y               # (rows, outputs), or NULL
     const int32_t* labels       # (rows,), or NULL
+    const real* weights         # (rows,), mean 1, or NULL
     const int32_t* order        # row s of a batch is order[s]; NULL: s itself
     Index rows
 

@@ -83,14 +83,15 @@ cdef Tally wide_output_block(
     cdef real* dz = job.own + settings.output_deltas_at
     cdef real* y = job.own + settings.targets_at
     cdef int32_t* labels = <int32_t*> (job.own + settings.labels_at)
+    cdef real* weights = job.own + settings.weights_at
     cdef real* z = job.workspace + last.activations + row * last.stride
     memset(h, 0, settings.outputs * ROW_BLOCK * sizeof(real))
     transpose(h, ROW_BLOCK, z, last.stride, count, settings.outputs)
-    gather(NULL, y, labels, samples, first + row, count, ROW_BLOCK, 0, settings.outputs)
+    gather(NULL, y, labels, weights, samples, first + row, count, ROW_BLOCK, 0, settings.outputs)
     cdef Tally tally = output_layer(
         job.own + settings.losses_at, dz if backward else NULL, h, y,
-        labels if samples.labels != NULL else NULL, settings, job.loss_parameters, <int> last.activation,
-        ROW_BLOCK, count, settings.outputs)
+        labels if samples.labels != NULL else NULL, weights if samples.weights != NULL else NULL,
+        settings, job.loss_parameters, <int> last.activation, ROW_BLOCK, count, settings.outputs)
     if backward:
         transpose(job.workspace + last.deltas + row * last.stride, last.stride, dz, ROW_BLOCK, settings.outputs, count)
     return tally
