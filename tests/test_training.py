@@ -248,7 +248,8 @@ def test_an_interrupt_ends_a_training_between_two_calls(name):
     assert np.isfinite(net.train(X, y, epochs=2).history.loss[-2:]).all()
 
 
-def test_an_exception_in_a_kernel_ends_all_threads(monkeypatch):
+@pytest.mark.parametrize("thread", [0, 1, 2])
+def test_an_exception_in_a_kernel_ends_all_threads(thread):
     X, y = points()
     net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
     real = net._kernels
@@ -258,8 +259,8 @@ def test_an_exception_in_a_kernel_ends_all_threads(monkeypatch):
             return getattr(real, name)
 
         def train(self, *arguments):
-            if arguments[-1] == 0:
-                raise MemoryError("the first thread does not come")
+            if arguments[-1] == thread:
+                raise MemoryError(f"thread {thread} does not come")
             real.train(*arguments)
 
     net._kernels = Broken()

@@ -322,13 +322,18 @@ def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken:
     although another CPU idles: they meet too often to look like two that should be parted. So a thread leaves by
     itself; where it then stays is the system's choice again.
     """
-    if -1 not in taken:
-        allowed = os.sched_getaffinity(0)
-        with suppress(OSError):  # a sandbox may forbid it; what is lost is time
-            os.sched_setaffinity(0, allowed - taken or allowed)
-            taken.add(kernels.current_cpu())
-            os.sched_setaffinity(0, allowed)
-    kernels.train(*arguments, steps, thread)
+    try:
+        if -1 not in taken:
+            with suppress(OSError):  # a sandbox may forbid it; what is lost is time
+                allowed = os.sched_getaffinity(0)
+                os.sched_setaffinity(0, allowed - taken or allowed)
+                taken.add(kernels.current_cpu())
+                os.sched_setaffinity(0, allowed)
+        kernels.train(*arguments, steps, thread)
+    except BaseException:
+        # The others wait for this thread at a barrier that it will not reach.
+        kernels.abandon(arguments[8])
+        raise
 
 
 class _Watch:
