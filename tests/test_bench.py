@@ -32,7 +32,9 @@ def fixture_of(name: str):
 cases, options, readme, records, rivals, run, timing = map(
     fixture_of, ("cases", "options", "readme", "records", "rivals", "run", "timing")
 )
-growth, overheads, plot, products, sweep = map(fixture_of, ("growth", "overheads", "plot", "products", "sweep"))
+choices, growth, overheads, plot, products, sweep = map(
+    fixture_of, ("choices", "growth", "overheads", "plot", "products", "sweep")
+)
 
 
 def flat(layers) -> np.ndarray:
@@ -388,6 +390,18 @@ def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
         assert float(row["ratio_to_fastmlp"]) == pytest.approx(
             float(row["median_us"]) / float(own["median_us"]), rel=1e-3
         )
+
+
+# -------------------------------------------------------------------------------------------------- choices
+
+
+def test_every_choice_is_measured(choices, records, tmp_path):
+    path = tmp_path / "choices.csv"
+    assert choices.main(["--sizes", "3,4,2", "--batch", "700", "--out", str(path), *QUICK]) == 0
+    rows = records.read(path).rows
+    assert [row["choice"] for row in rows] == list(choices.CHOICES)
+    assert rows[0]["ratio_to_plain"] == "1"
+    assert all(float(row["minimum_us"]) > 0 for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------- products
