@@ -134,6 +134,15 @@ def test_a_monitor_of_ones_own():
     assert (len(net.history), net.history.best_epoch) == (6, 1), "a number that rises is none that falls"
 
 
+def test_anything_is_better_than_nan():
+    values = [float("nan"), float("nan"), 3.0, float("nan"), 2.0, 5.0, 5.0]
+    rule = EarlyStopping(lambda state: values[state.epoch - 1], patience=2)
+    net = fit(None, epochs=7, early_stopping=rule)
+    assert (len(net.history), net.history.best_epoch) == (7, 5)
+    never = fit(None, epochs=7, early_stopping=EarlyStopping(lambda state: float("nan"), patience=3))
+    assert (len(never.history), never.history.best_epoch) == (4, 1)
+
+
 def test_time_runs_out():
     net = fit(None, epochs=10**6, early_stopping=EarlyStopping("loss", patience=10**6, max_time=0.05), validation=None)
     assert 0 < len(net.history) < 10**6
@@ -234,9 +243,11 @@ def test_a_callback_that_returns_true_stops(backend):
     def enough(state):
         return state.epoch == 3
 
-    net = fit(backend, epochs=9, callbacks=[enough])
-    assert len(net.history) == 3
-    assert net.history.stopped == "enough returned True"
+    for callback in (enough, lambda state: np.bool_(enough(state))):
+        net = fit(backend, epochs=9, callbacks=[callback])
+        assert len(net.history) == 3
+        assert net.history.stopped == f"{callback.__name__} returned True"
+    assert len(fit(backend, epochs=4, callbacks=[lambda state: 1]).history) == 4, "1 is not True"
 
 
 @pytest.mark.parametrize("schedule", [0.01, fastmlp.schedules.Exponential(0.01, 0.9, unit="step")], ids=repr)

@@ -378,7 +378,8 @@ class _Watch:
             self._record[_layout.EPOCH.names.index("learning_rate")], perf_counter() - self._begun, self._parameters,
         )  # fmt: skip
         for callback in self._schedule.callbacks:
-            if callback(state) is True:
+            answer = callback(state)
+            if isinstance(answer, (bool, np.bool_)) and answer:
                 self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
         if self._schedule.early_stopping is not None:
             self._decide(self._schedule.early_stopping, state)
@@ -386,10 +387,14 @@ class _Watch:
     def _decide(self, rule: EarlyStopping, state: EpochState) -> None:
         given = rule.monitor(state) if callable(rule.monitor) else getattr(state, rule.monitor)
         value = -given if rule.rises else given
-        if value < self._best - rule.min_delta or self.best_epoch is None:
+        # The first number is the best one so far, and any is better than NaN.
+        first = self.best_epoch is None or (math.isnan(self._best) and not math.isnan(value))
+        if first or value < self._best - rule.min_delta:
             self._best, self.best_epoch = value, state.epoch
+            if rule.restore_best and self._best_parameters is None:
+                self._best_parameters = np.empty_like(self._parameters)
             if rule.restore_best:
-                self._best_parameters = self._parameters.copy()
+                np.copyto(self._best_parameters, self._parameters)
         if rule.goal is not None and value <= (-rule.goal if rule.rises else rule.goal):
             self.stopped = f"{rule.title} reached {given:.6g}"
         elif state.epoch - self.best_epoch >= rule.patience:
