@@ -30,6 +30,7 @@ from rivals import network, train
 from timing import process
 
 from fastmlp import _layout
+from fastmlp.divergence import kept_bytes
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -251,7 +252,7 @@ def peak_of(case: Case, threads: int) -> dict[str, int]:
 
 
 def within_workspace(case: Case, threads: int) -> list[Row]:
-    """Ask whether the peak over X and y is at most the workspace and four times the parameters.
+    """Ask whether the peak over X and y is at most the workspace, four times the parameters and the way back.
 
     Parameters
     ----------
@@ -267,7 +268,8 @@ def within_workspace(case: Case, threads: int) -> list[Row]:
     """
     with process(threads=1) as ask:
         found = ask(peak_of, case, threads)
-    bound = found["workspace"] + 4 * found["parameters"]
+    # the parameters, their gradient and two of the optimizer's state; then what a divergence goes back to
+    bound = found["workspace"] + 4 * found["parameters"] + kept_bytes(found["parameters"], 2 * found["parameters"])
     of_what = f"{case.name}, {case.optimizer}, {case.dtype}, {threads} thread{'s' if threads > 1 else ''}"
     parts = f"workspace {found['workspace'] / MIB:.2f} MiB, parameters {found['parameters'] / MIB:.2f} MiB"
     return [
@@ -368,8 +370,8 @@ def nothing_in_the_loop(epochs: tuple[int, int]) -> Row:
     with process(threads=1) as ask:
         short, long = ask(peaks_over_epochs, epochs)
     # An epoch's record, its copy in the history and once more where histories are joined; its seconds likewise, and
-    # twice where a call's time is shared out over its epochs.
-    entry = 3 * _layout.EPOCH.itemsize + 5 * 8
+    # twice where a call's time is shared out over its epochs; the norms of both layers, of the first 64.
+    entry = 3 * _layout.EPOCH.itemsize + 5 * 8 + 2 * 2 * 8
     of_what = f"from {epochs[0]} to {epochs[1]} epochs"
     # Ten kilobytes are objects of Python that come and go; an array a batch, kept, would be hundreds of kilobytes.
     bound = (epochs[1] - epochs[0]) * entry + 10 * KIB

@@ -87,6 +87,17 @@ def kernels(backend, dtype):
     return _backend.kernels(dtype, backend)
 
 
+@pytest.fixture(params=["narrow", "slabs", "groups"])
+def layout(request, monkeypatch):
+    """Every layout of a network, whichever the rules would choose: the narrow one, its chunks made small; the wide one
+    whose weights are shared out, and the wide one whose gradients are summed by groups, four rows or more in each."""
+    groups = {"slabs": lambda _, rows: 1, "groups": lambda _, rows: min(64, 1 << max(0, (rows // 4).bit_length() - 1))}
+    monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
+    monkeypatch.setattr(_layout, "_wide_groups", groups.get(request.param))
+    monkeypatch.setattr(_layout, "_NARROW_BYTES", 16 * 1024)
+    return request.param
+
+
 @pytest.fixture
 def tolerance():
     """A function: what is compared, and the dtype -> the tolerance."""
@@ -127,7 +138,7 @@ def targets(normal):
         generator = np.random.default_rng([seed, rows, outputs])
         if loss == "cross_entropy":
             return generator.integers(0, outputs, rows)
-        if loss == "binary_cross_entropy":
+        if loss in ("binary_cross_entropy", "hinge"):
             return generator.integers(0, 2, (rows, outputs)).astype(dtype)
         name = getattr(loss, "name", loss)
         y = normal(rows, outputs // getattr(loss, "outputs_per_target", 1), dtype=dtype, seed=seed + 1)

@@ -101,7 +101,7 @@ def test_trajectories(name, kind, backend):
 
 @pytest.fixture(scope="module")
 def exploded():
-    with pytest.warns(fastmlp.DivergenceWarning, match=r"in epoch 10\d{4}, and training was stopped") as warned:
+    with pytest.warns(fastmlp.DivergenceWarning, match=r"in epoch 10\d{4}, batch 1; training was stopped") as warned:
         net = article.train(**settings_of(EXPLODING), epochs=105_000)
     assert len(warned) == 1
     return net

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, KEPT_ACTIVATIONS
 
 mpmath = pytest.importorskip("mpmath")
 
@@ -45,7 +45,10 @@ SLOPES = {
     "identity": np.ones_like, "sigmoid": lambda h: h * (1 - h), "tanh": lambda h: 1 - h * h, "relu": lambda h: h > 0,
     "leaky_relu": lambda h: np.where(h > 0, 1, 0.01), "elu": lambda h: np.where(h > 0, 1, h + 1),
     "selu": lambda h: np.where(h > 0, SCALE, h + SCALE * ALPHA), "softplus": lambda h: -np.expm1(-h),
+    "hard_sigmoid": lambda h: np.where((h > 0) & (h < 1), 1 / np.longdouble(6), 0),
+    "hard_tanh": lambda h: np.abs(h) < 1,
 }  # fmt: skip
+FOLLOWING = [name for name in HIDDEN_ACTIVATIONS if name not in KEPT_ACTIVATIONS]
 
 
 def apply(kernels, function, x):
@@ -54,7 +57,7 @@ def apply(kernels, function, x):
     if function in ("exp", "log"):
         getattr(kernels, f"{function}_forward")(y, x, len(x))
     else:
-        kernels.activation_forward(y, x, ACTIVATIONS[function], len(x))
+        kernels.activation_forward(y, None, x, ACTIVATIONS[function], len(x))
     return y
 
 
@@ -220,7 +223,7 @@ def test_partial_vectors_give_the_same_bits(kernels, dtype, function, guarded):
             if function in ("exp", "log"):
                 getattr(kernels, f"{function}_forward")(y, part, size)
             else:
-                kernels.activation_forward(y, part, ACTIVATIONS[function], size)
+                kernels.activation_forward(y, None, part, ACTIVATIONS[function], size)
             np.testing.assert_array_equal(y, whole[first : first + size])
     guarded.check()
 
@@ -246,10 +249,10 @@ def test_identity_and_relu_are_exact(kernels, dtype):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 17, 33, 100])
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("activation", FOLLOWING)
 def test_activation_backward(kernels, dtype, activation, size, normal, guarded, tolerance):
     h = np.clip(normal(size, dtype=dtype), -1, 1)
-    if activation in ("sigmoid", "softplus"):
+    if activation in ("sigmoid", "softplus", "hard_sigmoid"):
         h = np.abs(h)
     if activation == "relu":
         h = np.maximum(h, 0)
@@ -305,8 +308,85 @@ def test_activation_backward_exact_values(kernels, dtype):
         np.testing.assert_array_equal(dz, values)
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("activation", FOLLOWING)
 def test_activation_backward_keeps_nan_of_the_gradient_from_above(kernels, dtype, activation):
     dz = np.empty(5, dtype)
     kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), ACTIVATIONS[activation], 5)
     assert np.isnan(dz).all()
+
+
+# ---- activations whose slope is kept ----------------------------------------------------------------------
+
+
+def gate(activation, z):
+    """What z is multiplied with, and the derivative of that, in the precision that is set."""
+    if activation == "gelu":
+        return mpmath.erfc(-z / mpmath.sqrt(2)) / 2, mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
+    u, du = z, mpmath.mpf(1)
+    if activation == "gelu_tanh":
+        c = 2 * mpmath.sqrt(2 / mpmath.pi)
+        u, du = c * (z + mpmath.mpf("0.044715") * z**3), c * (1 + 3 * mpmath.mpf("0.044715") * z**2)
+    share = 1 / (1 + mpmath.exp(-u))
+    return share, share * (1 - share) * du
+
+
+def both(kernels, activation, x):
+    """h and f'(z)."""
+    h, slopes = np.full_like(x, 12345), np.full_like(x, 12345)
+    kernels.activation_forward(h, slopes, x, ACTIVATIONS[activation], len(x))
+    return h, slopes
+
+
+@pytest.mark.parametrize("activation", KEPT_ACTIVATIONS)
+def test_gated_activations_and_their_slopes(kernels, backend, dtype, activation, tolerance):
+    info = np.finfo(dtype)
+    generator = np.random.default_rng(3)
+    near = np.concatenate([np.linspace(-9, 9, 601), generator.normal(size=600), np.linspace(-45, 45, 301)])
+    x = np.concatenate([near, np.ldexp(1.0, np.arange(-60, 3)), -np.ldexp(1.0, np.arange(-60, 3))]).astype(dtype)
+    h, slopes = both(kernels, activation, x)
+    np.testing.assert_array_equal(h, apply(kernels, activation, x), "the same with and without the slope")
+    with mpmath.workprec(200):
+        exact = [(mpmath.mpf(z), *gate(activation, mpmath.mpf(z))) for z in x.tolist()]
+        expected = np.array([float(z * share) for z, share, _ in exact])
+        expected_slopes = np.array([float(share + z * change) for z, share, change in exact])
+    u = tolerance("roundoff", dtype)
+    # gelu promises 4 units, of two roundoffs each, however small it is. Where the gate is sigmoid(u), an error of u
+    # that is relative to u is one of exp(u): two roundings for silu's z, four for the cubic, and |u| of each of them.
+    # The reference's erfc takes z / sqrt(2), which is rounded in double, and multiplies that by z^2.
+    argument = {"silu": np.abs(x), "gelu_tanh": np.abs(1.6 * (x + 0.044715 * x.astype(np.float64) ** 3)), "gelu": 0 * x}
+    doubled = 1 if backend != "reference" else 2 + (x.astype(np.float64) ** 2 if dtype == np.float64 else 0)
+    bound = 8 * doubled * u * (1 + argument[activation]) * np.abs(expected)
+    bound += 16 * info.smallest_subnormal * (1 + np.abs(x))  # a gate that is no normal number has lost its digits
+    assert (np.abs(h - expected) <= bound).all(), (np.abs(h - expected) / bound).max()
+    # The slope is a sum of two terms, in a few roundings each; of silu's, z share (1 - share), the last is off by a
+    # rounding of 1, however small it is.
+    off = np.abs(slopes - expected_slopes) / (16 * u * (1 + np.abs(x)))
+    assert (off <= 1).all(), off.max()
+
+
+@pytest.mark.parametrize("activation", KEPT_ACTIVATIONS)
+def test_gated_activations_far_out(kernels, dtype, activation):
+    largest = np.finfo(dtype).max
+    x = np.array([0.0, -0.0, np.inf, -np.inf, largest, -largest, 1e30, -1e30, np.nan] * 5, dtype)
+    h, slopes = both(kernels, activation, x)
+    np.testing.assert_array_equal(h[:9], np.array([0, -0.0, np.inf, 0, largest, 0, 1e30, 0, np.nan], dtype))
+    assert np.signbit(h[1])
+    np.testing.assert_array_equal(slopes[:9], np.array([0.5, 0.5, 1, 0, 1, 0, 1, 0, np.nan], dtype))
+
+
+@pytest.mark.parametrize("activation", FOLLOWING)
+def test_a_slope_that_is_kept_is_the_one_that_follows(kernels, dtype, activation, normal):
+    x = 3 * normal(77, dtype=dtype)
+    h, slopes = both(kernels, activation, x)
+    np.testing.assert_array_equal(h, apply(kernels, activation, x))
+    expected, ones = np.empty_like(x), np.ones_like(x)
+    kernels.activation_backward(expected, ones, h, ACTIVATIONS[activation], len(x))
+    np.testing.assert_array_equal(slopes, expected)
+
+
+def test_hard_activations(kernels, dtype):
+    x = np.array([-np.inf, -4, -3, -1.5, -1, 0, 0.5, 1, 3, 4, np.inf, np.nan] * 3, dtype)
+    np.testing.assert_array_equal(apply(kernels, "hard_tanh", x), np.clip(x, -1, 1))
+    expected = np.clip(x.astype(np.float64) / 6 + 0.5, 0, 1)
+    # one sixth is rounded, and so are the product and the sum
+    np.testing.assert_allclose(apply(kernels, "hard_sigmoid", x), expected, rtol=0, atol=2 * np.finfo(dtype).eps)

@@ -229,6 +229,7 @@ def description(**changes) -> dict:
     return {
         "sizes": [3, 2, 3], "activations": ["relu", "softmax"], "loss": "cross_entropy", "output": "softmax",
         "bias": True, "l1": 0.0, "l2": 0.0, "loss_parameters": [], "kind": "labels", "squeeze": False,
+        "dropout": [0.0], "missing": False,
         "classes": {"dtype": "int64", "values": [0, 1, 2]}, "seed": 1, "metadata": {},
     } | changes
 
@@ -277,7 +278,9 @@ DESCRIPTIONS = {
     "l2 true": (description(l2=True), "l2 is a bool"),
     "loss parameters": (description(loss_parameters=0.5), "loss_parameters is a float"),
     "loss parameters of text": (description(loss_parameters=["a"]), "loss_parameters are not numbers"),
-    "parameters of a loss without": (description(loss_parameters=[0.5]), "loss 'cross_entropy' has no parameters"),
+    "parameters of a loss without": (
+        description(loss_parameters=[0.5, 0.5]), "loss 'cross_entropy' has no parameters"
+    ),
     "two deltas": (
         description(**REGRESSION | {"loss": "huber", "loss_parameters": [0.5, 1.0]}), "loss 'huber' has one parameter"
     ),
@@ -285,6 +288,12 @@ DESCRIPTIONS = {
         description(**REGRESSION | {"loss": "quantile", "loss_parameters": [1.0]}), "levels: got 1.0"
     ),
     "squeeze": (description(squeeze=0), "squeeze is a int"),
+    "dropout": (description(dropout=0.5), "dropout is a float"),
+    "dropout of text": (description(dropout=["a"]), "dropout is not a list of numbers"),
+    "dropout of too many layers": (description(dropout=[0.5, 0.5]), "dropout: got 2 shares for 1 hidden layers"),
+    "dropout of all units": (description(dropout=[1.0]), "dropout[0]: got 1.0"),
+    "missing": (description(missing=0), "missing is a int"),
+    "smoothing of 1": (description(loss_parameters=[1.0]), "label_smoothing: got 1.0"),
     "seed true": (description(seed=True), "seed is a bool"),
     "seed 1.0": (description(seed=1.0), "seed is a float"),
     "classes": (description(classes=[0, 1, 2]), "classes is a list"),
@@ -302,7 +311,7 @@ DESCRIPTIONS = {
     "unknown activation": (description(activations=["relux", "softmax"]), "activation[0]: got 'relux'"),
     "hidden softmax": (description(activations=["softmax", "softmax"]), "activation[0]: got 'softmax'"),
     "another last activation": (description(activations=["relu", "relu"]), "do not end in the output 'softmax'"),
-    "unknown loss": (description(loss="hinge"), "loss: got 'hinge'"),
+    "unknown loss": (description(loss="hing"), "loss: got 'hing'"),
     "unknown output": (description(output="hinge"), "output: got 'hinge'"),
     "output of another loss": (description(output="sigmoid"), "output: got 'sigmoid'; loss 'cross_entropy' goes with"),
     "l1 -1": (description(l1=-1.0), "l1: got -1.0"),

@@ -10,6 +10,7 @@ import pytest
 from fastmlp import History
 
 MEASURES = ("accuracy", "val_loss", "val_accuracy")
+NOTES = ("layer_epochs", "layer_gradient_norms", "layer_activations")
 ALWAYS = ("loss", "learning_rate", "gradient_norm", "seconds")
 
 
@@ -49,8 +50,25 @@ def test_extended_joins_every_entry(epochs, later):
 
 def test_every_field_takes_part_in_joining():
     assert {field.name for field in dataclasses.fields(History)} == {
-        *ALWAYS, *MEASURES, "frames", "stopped", "best_epoch",
+        *ALWAYS, *MEASURES, *NOTES, "metrics", "frames", "stopped", "best_epoch",
     }  # fmt: skip
+
+
+def test_extended_joins_metrics_and_notes():
+    one, other = history(3), history(2)
+    one.metrics, other.metrics = {"f1": np.array([0.1, 0.2, 0.3])}, {"f1": np.ones(2), "mse": np.zeros(2)}
+    one.layer_epochs, other.layer_epochs = np.arange(2), np.array([4])
+    one.layer_activations, other.layer_activations = np.ones((2, 3)), np.zeros((1, 3))
+    one.layer_gradient_norms, other.layer_gradient_norms = np.ones((2, 3)), np.zeros((1, 3))
+    joined = one.extended(history(0), other)
+    np.testing.assert_array_equal(joined.metrics["f1"], [0.1, 0.2, 0.3, 1, 1])
+    np.testing.assert_array_equal(joined.metrics["mse"], [np.nan] * 3 + [0, 0])
+    np.testing.assert_array_equal(joined.layer_epochs, [0, 1, 4])
+    for name in NOTES[1:]:
+        np.testing.assert_array_equal(getattr(joined, name), [[1] * 3, [1] * 3, [0] * 3])
+    many = one.extended(*[history(1, first=number) for number in range(50)])
+    assert len(many) == 53
+    assert many.layer_epochs.tolist() == [0, 1]
 
 
 def test_extended_tells_why_the_last_training_stopped():

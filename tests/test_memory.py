@@ -38,7 +38,7 @@ def test_mapped_rows_are_not_copied(memory, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_the_peak_is_the_workspace_and_four_times_the_parameters(memory, number):
+def test_the_peak_is_the_workspace_four_times_the_parameters_and_the_way_back(memory, number):
     cases = memory.cases(small=True)
     assert len(cases) == 3
     for row in memory.within_workspace(*cases[number]):

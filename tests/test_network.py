@@ -414,7 +414,7 @@ BAD = {
     "seed -1": ({"seed": -1}, ValueError, "^seed: got -1"),
     "seed 1.0": ({"seed": 1.0}, TypeError, "^seed: got 1.0"),
     "dtype": ({"dtype": "int8"}, ValueError, "^dtype: got int8"),
-    "progress": ({"progress": True}, TypeError, "^progress: got True"),
+    "progress": ({"progress": 1}, TypeError, "^progress: got 1; True, or a callable"),
     "numbers and classes": (
         {"y": features()[:, 0], "loss": "cross_entropy"}, ValueError, "^loss: got 'cross_entropy' with numbers in y"
     ),
@@ -427,7 +427,7 @@ BAD = {
     ),
 }
 # What only makes a network, and what only a training takes.
-MAKING = {"activation", "loss", "output", "backend", "hidden", "l1", "l2", "bias", "dtype"}
+MAKING = {"activation", "loss", "output", "backend", "hidden", "l1", "l2", "bias", "dtype", "dropout"}
 
 
 @pytest.mark.parametrize(("bad", "kind", "words"), BAD.values(), ids=BAD)
@@ -475,7 +475,7 @@ def test_another_number_of_columns_is_refused(backend, method):
         ({"sizes": 3}, ValueError, r"^sizes: got \(3,\); inputs and outputs"),
         ({"sizes": (2, 0, 1)}, ValueError, r"^sizes\[1\]: got 0"),
         ({"sizes": 2.5}, TypeError, "^sizes: got 2.5"),
-        ({"loss": "hinge"}, ValueError, "^loss: got 'hinge'"),
+        ({"loss": "hing"}, ValueError, "^loss: got 'hing'"),
         ({"loss": "cross_entropy"}, ValueError, "^sizes: got 1 output with loss 'cross_entropy'"),
         ({"classes": ["a", "b"]}, ValueError, "^classes: got 'a', 'b'"),
         ({"output": "softmax"}, ValueError, "^output: got 'softmax'; loss 'squared_error' goes with"),

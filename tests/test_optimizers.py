@@ -166,7 +166,9 @@ def test_what_is_written_down_covers_every_optimizer_and_option():
         given.setdefault(case["optimizer"], set()).update(case["options"])
     assert given.pop("Rprop") | {"Lion"} == {"eta_minus", "eta_plus", "least_step", "most_step", "Lion"}
     ours = {type(optimizer).__name__: set(vars(optimizer)) for optimizer in OPTIMIZERS_BY_NAME.values()}
-    assert ours.keys() - given.keys() == {"Rprop", "Lion"}, "Lion is its paper's; Rprop was looked at above"
+    assert ours.keys() - given.keys() == {"Rprop", "Lion", "LBFGS"}, (
+        "Lion is its paper's, L-BFGS SciPy's; Rprop was looked at above"
+    )
     # AdamW's and NAdam's betas and epsilon are Adam's, in the same lines of code.
     shared = {"beta1", "beta2", "epsilon"}
     for name, options in given.items():
@@ -176,6 +178,8 @@ def test_what_is_written_down_covers_every_optimizer_and_option():
 def test_stopping_and_going_on_keeps_the_state(backend, dtype, normal):
     X, y = normal(24, 6, dtype=dtype), normal(24, 3, dtype=dtype, seed=2)
     for optimizer in OPTIMIZERS_BY_NAME.values():
+        if optimizer.searches_step:
+            continue  # what it has learned of the curvature is not kept: test_lbfgs.py
         at_once, in_parts = (linear_network(6, 3, dtype, backend) for _ in range(2))
         options = {"optimizer": optimizer, "learning_rate": 0.01, "batch_size": "full"}
         at_once.train(X, y, epochs=7, **options)

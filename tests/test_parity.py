@@ -34,17 +34,6 @@ def build(request):
     return request.param
 
 
-@pytest.fixture(params=["narrow", "slabs", "groups"])
-def layout(request, monkeypatch):
-    """Every layout of a network, whichever the rules would choose: the narrow one, its chunks made small; the wide one
-    whose weights are shared out, and the wide one whose gradients are summed by groups, four rows or more in each."""
-    groups = {"slabs": lambda _, rows: 1, "groups": lambda _, rows: min(64, 1 << max(0, (rows // 4).bit_length() - 1))}
-    monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
-    monkeypatch.setattr(_layout, "_wide_groups", groups.get(request.param))
-    monkeypatch.setattr(_layout, "_NARROW_BYTES", 16 * 1024)
-    return request.param
-
-
 def public_functions(module):
     """Names of a module's own functions, in the order of their definition."""
     return [

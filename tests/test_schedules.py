@@ -8,12 +8,23 @@ import pytest
 
 import fastmlp
 from fastmlp import schedules
-from fastmlp.schedules import Constant, Cosine, Exponential, InverseScaling, MultiStep, OneCycle, Polynomial, StepDecay
+from fastmlp.schedules import (
+    Adaptive,
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    MultiStep,
+    OneCycle,
+    OnPlateau,
+    Polynomial,
+    StepDecay,
+)  # fmt: skip
 
 TORCH = json.loads(Path(__file__).with_name("torch_steps.json").read_text(encoding="utf-8"))["schedules"]
 EVERY = [
     Constant(0.1), StepDecay(0.1, every=2), MultiStep(0.1, (1, 3)), Exponential(0.1, 0.7), InverseScaling(0.1),
-    Polynomial(0.1), Cosine(0.1, warmup=2), OneCycle(0.1),
+    Polynomial(0.1), Cosine(0.1, warmup=2), OneCycle(0.1), OnPlateau(0.1), Adaptive(0.1),
 ]  # fmt: skip
 
 
@@ -26,7 +37,8 @@ def test_pytorch(case):
 
 def test_every_schedule_is_looked_at():
     kinds = {kind for kind in vars(schedules).values() if isinstance(kind, type)}
-    kinds = {kind for kind in kinds if issubclass(kind, schedules.RateSchedule)} - {schedules.RateSchedule}
+    kinds = {kind for kind in kinds if issubclass(kind, schedules.RateSchedule)}
+    kinds -= {schedules.RateSchedule, schedules.FeedbackSchedule}
     assert {type(schedule) for schedule in EVERY} == kinds
 
 

@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_finite_stops_training_at_once(backend, dtype, hidden
     y = X[:, 0].copy()
     net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, dtype=dtype, backend=backend)
     start = net.params.copy()
-    with pytest.warns(fastmlp.DivergenceWarning, match=r"stopped being finite in epoch \d+, and training was stopped"):
+    with pytest.warns(fastmlp.DivergenceWarning, match=r"stopped being finite in epoch \d+, batch \d; "):
         net.train(X, y, optimizer="sgd", learning_rate=1e6, epochs=50, batch_size=batch)
     assert 1 <= len(net.history) < 50
     assert np.isfinite(net.history.loss[:-1]).all()
@@ -321,9 +321,11 @@ def test_a_step_that_overflows_is_told(backend, epochs):
     X, _ = points()
     net = fastmlp.Network((3, 1), seed=0, backend=backend)
     net.params[:] *= 1e-50
-    with pytest.warns(fastmlp.DivergenceWarning, match="of the parameters .* are not finite"):
+    before = net.params.copy()
+    with pytest.warns(fastmlp.DivergenceWarning, match="began in layer 1, of whose parameters 3 .* features"):
         net.train(X * 1e200, X[:, 0], optimizer="sgd", epochs=epochs)
     assert len(net.history) == min(epochs, 2)
+    np.testing.assert_array_equal(net.params, before)
 
 
 def test_a_divergence_is_an_error_to_those_who_want_one():
@@ -435,7 +437,7 @@ def test_a_helper_leaves_the_cpu_of_its_caller_and_may_run_anywhere_again():
         current_cpu=kernels.current_cpu, train=lambda *given: seen.append((given, os.sched_getaffinity(0)))
     )
     taken = {kernels.current_cpu()}
-    helper = threading.Thread(target=training._help, args=(stand_in, ("arguments",), 3, 1, taken))
+    helper = threading.Thread(target=training._help, args=(stand_in, ("arguments",), 3, 1, taken, None))
     helper.start()
     helper.join()
     assert seen == [(("arguments", 3, 1), allowed)]

@@ -338,11 +338,13 @@ def test_an_output_that_does_not_go_with_the_loss_is_refused(loss, output, liste
         (COUNTS, "binary_cross_entropy", ValueError, "y: got 2 at row 0, column 0; 0 and 1 are accepted"),
         (COUNTS, "cross_entropy", ValueError, "loss: got 'cross_entropy' with numbers in y"),
         (REAL, "cross_entropy", ValueError, "'cross_entropy' with numbers in y; .*pass integer labels"),
+        (MULTILABEL * 0.9, "hinge", ValueError, "y: got 0.9 at row 0, column 0; 0 and 1"),
         ([0.0, 1.0, 1.0, 0.0], "cross_entropy", ValueError, "pass integer labels"),
         (MULTILABEL, "cross_entropy", ValueError, "with a multilabel matrix in y; .*labels or one-hot rows"),
-        (MULTILABEL, "cross_entropy", ValueError, "is 'squared_error', 'binary_cross_entropy'$"),
-        (MULTILABEL * 1.0, "cross_entropy", ValueError, "loss: got 'cross_entropy' with numbers in y"),
-        (ONE_HOT * 0.5, "cross_entropy", ValueError, "what goes with numbers is 'squared_error', 'absolute_error', "),
+        (MULTILABEL, "cross_entropy", ValueError, "is 'squared_error', 'binary_cross_entropy', 'hinge'$"),
+        (MULTILABEL * 1.0, "cross_entropy", ValueError, "y: got 1.0, 0.0, 1.0 at row 0 .* rows of probabilities that"),
+        (ONE_HOT * 0.5, "cross_entropy", ValueError, r"y: got 0.5, 0.0, 0.0 at row 0 .* one-hot rows, or rows of prob"),
+        (ONE_HOT * 2.0 - 0.5, "cross_entropy", ValueError, "y: got 1.5, -0.5, -0.5 at row 0"),
         (REAL, "binary_cross_entropy", ValueError, "y: got 0.5 at row 0; 0 and 1 are accepted"),
         (MULTILABEL * 0.9, "binary_cross_entropy", ValueError, "y: got 0.9 at row 0, column 0; 0 and 1"),
         (LABELS_3, "binary_cross_entropy", ValueError, "loss: got 'binary_cross_entropy' with 3 classes"),
@@ -569,7 +571,10 @@ def test_hidden_sizes_refuse(hidden, kind, words):
 
 
 def test_activations():
-    assert HIDDEN_ACTIVATIONS == ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus")
+    assert HIDDEN_ACTIVATIONS == (
+        "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "gelu_tanh",
+        "hard_sigmoid", "hard_tanh",
+    )  # fmt: skip
     assert _validate.activations("tanh", 3) == ("tanh",) * 3
     assert _validate.activations("tanh", 0) == ()
     assert _validate.activations(["tanh", "relu"], 2) == ("tanh", "relu")
@@ -678,7 +683,7 @@ def test_optimizers_say_what_the_kernels_need():
     codes = {name: optimizer.code for name, optimizer in OPTIMIZERS.items()}
     assert codes == {
         "sgd": 0, "adam": 1, "amsgrad": 1, "adamw": 1, "nadam": 2, "rmsprop": 3, "adagrad": 4, "adadelta": 5,
-        "lion": 6, "rprop": 7,
+        "lion": 6, "rprop": 7, "lbfgs": 8,
     }  # fmt: skip
     assert all(name in (optimizer.name, "amsgrad") for name, optimizer in OPTIMIZERS.items())
     assert (SGD().slots, SGD(momentum=0.5).slots, Adam().slots, Adam(amsgrad=True).slots) == (0, 1, 2, 3)
@@ -734,7 +739,7 @@ def test_tables_are_as_the_kernels_number_them_and_cannot_be_written():
     assert list(ACTIVATIONS)[:5] == ["identity", "sigmoid", "tanh", "relu", "softmax"]
     assert {name: loss.code for name, loss in LOSSES.items()} == {
         "squared_error": 0, "binary_cross_entropy": 1, "cross_entropy": 2, "absolute_error": 3, "huber": 4,
-        "quantile": 5, "log_cosh": 6, "poisson": 7, "gamma": 8,
+        "quantile": 5, "log_cosh": 6, "poisson": 7, "gamma": 8, "hinge": 9,
     }  # fmt: skip
     for table in (ACTIVATIONS, LOSSES, OPTIMIZERS):
         with pytest.raises(TypeError):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _layout
 from fastmlp.losses import LOSSES
 
 
@@ -26,15 +25,6 @@ def test_a_weight_is_a_number_of_rows(backend, dtype, loss, normal, targets, tol
     plain = network(loss, 3, backend, dtype)
     twice = plain.gradient(X, y, counts * 7)
     assert np.abs(twice - plain.gradient(X, y, counts)).max() <= tolerance("gradient", dtype) * np.abs(twice).max()
-
-
-@pytest.fixture(params=["narrow", "slabs", "groups"])
-def layout(request, monkeypatch):
-    """Every layout of a network, whichever the rules would choose."""
-    groups = {"slabs": lambda _, rows: 1, "groups": lambda _, rows: min(64, 1 << max(0, (rows // 4).bit_length() - 1))}
-    monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
-    monkeypatch.setattr(_layout, "_wide_groups", groups.get(request.param))
-    monkeypatch.setattr(_layout, "_NARROW_BYTES", 16 * 1024)
 
 
 @pytest.mark.parametrize("batch", ["full", 16])

@@ -109,21 +109,26 @@ def _refuse_mixed_strings(values: Sequence[Any], argument: str) -> None:
             )
 
 
-def converted(array: np.ndarray, dtype: Any, argument: str) -> np.ndarray:
-    """Convert to an aligned C-contiguous array of `dtype`, without a copy where it already is; all finite."""
+def converted(array: np.ndarray, dtype: Any, argument: str, missing: bool = False) -> np.ndarray:
+    """Convert to an aligned C-contiguous array of `dtype`, without a copy where it already is; all finite.
+
+    Where numbers may be `missing`, NaN passes.
+    """
     if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         result = array
     else:
         with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
             result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
     if array.dtype.kind == "f":
-        refuse_nonfinite(result, array, argument)
+        refuse_nonfinite(result, array, argument, missing)
     return result
 
 
-def refuse_nonfinite(array: np.ndarray, original: np.ndarray, argument: str) -> None:
-    """Raise, with its place, at the first value that is not finite."""
-    flat = _first_nonfinite(array)
+def refuse_nonfinite(
+    array: np.ndarray, original: np.ndarray, argument: str, missing: bool = False, advice: str = ""
+) -> None:
+    """Raise, with its place, at the first value that is not finite; NaN passes where numbers may be `missing`."""
+    flat = _first_nonfinite(array, missing)
     if flat is None:
         return
     index = np.unravel_index(flat, array.shape)
@@ -135,15 +140,16 @@ def refuse_nonfinite(array: np.ndarray, original: np.ndarray, argument: str) -> 
             "scale the data or use a wider dtype"
         )
     raise ValueError(
-        f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows"
+        f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows{advice}"
     )
 
 
-def _first_nonfinite(array: np.ndarray) -> int | None:
-    """Find the flat index of the first NaN or infinity of a C-contiguous array, or None."""
+def _first_nonfinite(array: np.ndarray, missing: bool) -> int | None:
+    """Find the flat index of the first infinity, or NaN unless numbers may be `missing`, of a C-contiguous array."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, BLOCK):
-        finite = np.isfinite(flat[start : start + BLOCK])
+        block = flat[start : start + BLOCK]
+        finite = ~np.isinf(block) if missing else np.isfinite(block)
         first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
         if not finite[first]:
             return start + int(first)

@@ -21,6 +21,7 @@ _FORMAT = "fastmlp 1"
 _FIELDS = {
     "sizes": list, "activations": list, "loss": str, "output": str, "bias": bool, "l1": (int, float),
     "l2": (int, float), "loss_parameters": list, "kind": str, "squeeze": bool, "classes": (dict, type(None)),
+    "dropout": list, "missing": bool,
     "seed": int, "metadata": dict,
 }
 _LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "float64": float} | {
@@ -133,6 +134,8 @@ def _checked(path: Any, text: str) -> dict[str, Any]:
         raise _refusal(path, "activations are not names")
     if not all(type(value) is float for value in description["loss_parameters"]):
         raise _refusal(path, "loss_parameters are not numbers")
+    if not all(type(value) is float for value in description["dropout"]):
+        raise _refusal(path, "dropout is not a list of numbers")
     if not all(isinstance(note, str) for note in description["metadata"].values()):
         raise _refusal(path, "metadata is not text")
     return description | {"classes": _labels_in(path, description["classes"])}

@@ -13,6 +13,7 @@ functions, losses and optimizers know nothing of that.
 Why each part exists:
     vector        the number type and the vectors that a build chooses: no dtype and no instruction set stands below
     elementwise   exp, log, sigmoid, tanh to 2 ulp, the activations and their slopes
+    dropout       which units a step leaves out, and what a layer keeps for the way back
     products      one register tile, and the products of a layer made of it
     records       the C view of what _layout.py lays out
     losses        the output layer: outputs, losses, deltas, hits
@@ -26,11 +27,12 @@ Why each part exists:
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.math cimport INFINITY, NAN, fabs, isfinite, pow, sqrt
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 include "kernels/vector.pxi"
 include "kernels/elementwise.pxi"
+include "kernels/dropout.pxi"
 include "kernels/products.pxi"
 include "kernels/records.pxi"
 include "kernels/losses.pxi"

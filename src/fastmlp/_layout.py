@@ -21,19 +21,20 @@ def _record(integers: str, floats: str = "") -> np.dtype:
     return np.dtype([(name, "i8") for name in integers.split()] + [(name, "f8") for name in floats.split()])
 
 
-LAYER = _record("inputs outputs activation weights bias activations deltas stride")
+LAYER = _record("inputs outputs activation weights bias activations deltas stride slopes dropout")
 SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
     "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
-    "rates_per_epoch optimizer slots nesterov amsgrad centered published_ridge threads chunk groups private_at "
-    "private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at "
-    "outputs_at output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at validation_at",
+    "rates_per_epoch optimizer slots nesterov amsgrad centered dropping note_every notes published_ridge threads chunk "
+    "groups private_at private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at "
+    "packed_at outputs_at output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at "
+    "validation_at activations_at",
     "momentum beta1 beta2 epsilon weight_decay momentum_decay rate_decay eta_minus eta_plus least_step most_step "
-    "l1 l2",
+    "clip_norm clip_value max_norm l1 l2",
 )
 _PACKED_SETTINGS = struct.Struct("".join("q" if field[0].kind == "i" else "d" for field in SETTINGS.fields.values()))
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
-POSITION = _record("epoch batch step diverged", "loss_sum hits beta1_power beta2_power")
+POSITION = _record("epoch batch step diverged noted", "loss_sum hits beta1_power beta2_power")
 CONTROL_WORDS = 24  # int64: the barrier's counters, a cache line apart
 
 _LINE = 64  # bytes of a cache line, and of the longest vector
@@ -51,6 +52,8 @@ _MOST_SLAB_ROWS = 256
 _MANY_INPUTS = 1024  # of a layer so large that packing its deltas pays, which slabs of so many rows do:
 _LARGE_SLAB_ROWS = 64
 _WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
+_FIRST_NOTED = 64  # epochs of which layers' norms are noted, whatever they cost
+_NOTED_STEPS = 16  # later on, steps from one note to the next: they then cost a hundredth of the smallest step
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
 
@@ -78,7 +81,10 @@ class Plan(NamedTuple):
     tallies: int
 
 
-def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool) -> np.ndarray:
+def network_layers(
+    sizes: Sequence[int], activations: Sequence[int], bias: bool, keeps: Sequence[bool] = (),
+    dropout: Sequence[float] = (),
+) -> np.ndarray:
     """Lay out the parameter vector of a network.
 
     Parameters
@@ -89,18 +95,31 @@ def network_layers(sizes: Sequence[int], activations: Sequence[int], bias: bool)
         The activation's code for each layer, output included.
     bias : bool
         Whether layers have biases.
+    keeps : sequence of bool, default ()
+        For each hidden layer whether its slopes do not follow from its outputs, and are kept; () means none.
+    dropout : sequence of float, default ()
+        For each hidden layer the share of units that a step leaves out, in [0, 1); () means none.
 
     Returns
     -------
     ndarray of LAYER, shape (len(sizes) - 1,)
-        The layers, not to be written; offsets into a workspace are still 0.
+        The layers, not to be written; offsets into a workspace are still 0, and slopes -1 where none are kept.
     """
-    return _network_layers(tuple(sizes), tuple(activations), bias)
+    return _network_layers(tuple(sizes), tuple(activations), bias, tuple(keeps), tuple(dropout))
 
 
 @functools.lru_cache(maxsize=64)
-def _network_layers(sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool) -> np.ndarray:
+def _network_layers(
+    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, keeps: tuple[bool, ...],
+    dropout: tuple[float, ...],
+) -> np.ndarray:
     layers = np.zeros(len(sizes) - 1, LAYER)
+    if dropout:
+        layers["dropout"][:-1] = [min(round(share * 2**31), 2**31 - 1) for share in dropout]
+    layers["slopes"] = -1
+    if keeps:
+        layers["slopes"][:-1][np.array(keeps, np.bool_)] = 0
+    layers["slopes"][layers["dropout"] > 0] = 0
     layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
     weights = layers["inputs"] * layers["outputs"]
     ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
@@ -179,7 +198,38 @@ def _laid_out(
     slabs = np.array(_slabs(offsets, narrow, int(build["tile_rows"])), SLAB)
     records = np.array([tuple(layer.values()) for layer in offsets], LAYER)
     slabs.flags.writeable = records.flags.writeable = False
-    return records, slabs, fields, workspace, _lay_out_tallies(fields, len(slabs), int(build["row_block"]))
+    tallies = _lay_out_tallies(fields, len(records), len(slabs), int(build["row_block"]))
+    return records, slabs, fields, workspace, tallies
+
+
+def is_noted(epoch: int, every: int) -> bool:
+    """Tell whether the layers' norms of an epoch are noted."""
+    return epoch < _FIRST_NOTED or epoch % every == 0
+
+
+def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False) -> tuple[int, np.ndarray]:
+    """List the epochs whose layers' norms are noted.
+
+    Parameters
+    ----------
+    first, epochs : int
+        Epochs before the training, and of it.
+    batches : int
+        Steps of an epoch.
+    every_one : bool, default False
+        Whether to note them all, and the one that would come next.
+
+    Returns
+    -------
+    every : int
+        From the 64th epoch on, epochs from one to the next.
+    noted : ndarray of int64
+        The epochs, counted from 0; they do not depend on how a training is cut into calls.
+    """
+    every, end = 1 if every_one else -(-_NOTED_STEPS // batches), first + epochs + every_one
+    later = max(first, _FIRST_NOTED)
+    head = np.arange(first, min(end, _FIRST_NOTED))
+    return every, np.concatenate((head, np.arange(-(-later // every) * every, end, every)))
 
 
 def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
@@ -235,7 +285,7 @@ def _lay_out_narrow(
 ) -> int:
     """Fill in the offsets of a narrow network; returns the workspace's size."""
     inputs, outputs, line = settings["inputs"], settings["outputs"], _LINE // item
-    sample = inputs + outputs + 1 + 3 + 2 * sum(layer["outputs"] for layer in layers)
+    sample = inputs + outputs + 1 + 3 + sum((2 + (layer["slopes"] >= 0)) * layer["outputs"] for layer in layers)
     batch = settings["batch"]
     chunks = -(-batch // max(line, _NARROW_BYTES // item // sample // line * line))
     chunk = _rounded_up(-(-batch // chunks), line)
@@ -248,6 +298,8 @@ def _lay_out_narrow(
         layer["stride"] = chunk
         layer["activations"] = private.take(layer["outputs"] * chunk)
         layer["deltas"] = private.take(layer["outputs"] * chunk)
+        if layer["slopes"] >= 0:
+            layer["slopes"] = private.take(layer["outputs"] * chunk)
 
     shared = _Cursor()
     settings["groups_at"] = shared.take(settings["groups"] * _rounded_up(settings["parameters"], 16))
@@ -276,6 +328,8 @@ def _lay_out_wide(
         layer["stride"] = _stride(layer["outputs"], line)
         layer["activations"] = shared.take(layer["stride"] * chunk)
         layer["deltas"] = shared.take(layer["stride"] * chunk)
+        if layer["slopes"] >= 0:
+            layer["slopes"] = shared.take(layer["stride"] * chunk)
 
     private = _Cursor()
     block = settings["outputs"] * int(build["row_block"])
@@ -356,16 +410,18 @@ def _slab_rows(inputs: int, tile_rows: int) -> int:
     return min(rows if inputs < _MANY_INPUTS else max(rows, _LARGE_SLAB_ROWS), _MOST_SLAB_ROWS)
 
 
-def _lay_out_tallies(settings: dict[str, Any], slabs: int, row_block: int) -> int:
+def _lay_out_tallies(settings: dict[str, Any], layers: int, slabs: int, row_block: int) -> int:
     """Fill in where sums of losses, penalties and norms go; returns how many numbers they take."""
     narrow, chunk = settings["narrow"], settings["chunk"]
     cursor = _Cursor()
-    cursor.take(2 * (settings["groups"] if narrow else _units(settings, settings["batch"], row_block)))
+    batch_parts = settings["groups"] if narrow else _units(settings, settings["batch"], row_block)
+    cursor.take(2 * batch_parts)
     settings["penalties_at"] = cursor.take(2 * slabs)
     settings["norms_at"] = cursor.take(slabs)
     checked = max(settings["validation_rows"], settings["rows"])
     parts = -(-checked // chunk) if narrow else _units(settings, checked, row_block)
     settings["validation_at"] = cursor.take(2 * parts)
+    settings["activations_at"] = cursor.take(layers * batch_parts)
     return cursor.at
 
 

@@ -19,13 +19,19 @@ import numpy as np
 from fastmlp import _layout
 
 _IDENTITY, _SIGMOID, _TANH, _RELU, _SOFTMAX, _LEAKY_RELU, _ELU, _SELU, _SOFTPLUS, _EXPONENTIAL = range(10)
+_SILU, _GELU, _GELU_TANH, _HARD_SIGMOID, _HARD_TANH, _STORED = range(10, 16)
 _LEAK = 0.01
 # G. Klambauer et al., Self-normalizing neural networks (2017): the values that keep mean 0 and variance 1
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 _SQUARED_ERROR, _BINARY_CROSS_ENTROPY, _CROSS_ENTROPY, _ABSOLUTE_ERROR, _HUBER = range(5)
-_QUANTILE, _LOG_COSH, _POISSON, _GAMMA = range(5, 9)
-_NO_METRIC, _LARGEST, _THRESHOLD = range(3)
+_QUANTILE, _LOG_COSH, _POISSON, _GAMMA, _HINGE = range(5, 10)
+_NO_METRIC, _LARGEST, _THRESHOLD, _SIGN = range(4)
 _NADAM = 2
+_DROPOUT_STREAM = 0xD1B54A32D192ED03
+# D. Hendrycks and K. Gimpel, Gaussian error linear units (2016): 2 sqrt(2 / pi); beyond the end the gate is 0 or 1
+_GELU_SLOPE, _GELU_END = 2 * math.sqrt(2 / math.pi), 30.0
+_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
+_ERFC = np.frompyfunc(math.erfc, 1, 1)
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
 _LOSS, _ACCURACY, _VAL_LOSS, _VAL_ACCURACY, _, _GRADIENT_NORM = range(len(_layout.EPOCH.names))
@@ -86,6 +92,12 @@ def _activate(z: np.ndarray, activation: int) -> np.ndarray:
         return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
     if activation == _EXPONENTIAL:
         return np.exp(z)
+    if activation == _HARD_SIGMOID:
+        return np.clip(z * z.dtype.type(1 / 6) + z.dtype.type(0.5), 0, 1)
+    if activation == _HARD_TANH:
+        return np.clip(z, -1, 1)
+    if activation in (_SILU, _GELU, _GELU_TANH):
+        return _bounded(z)[0] * _gate(z, activation)
     if activation == _SOFTMAX:
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
@@ -93,7 +105,9 @@ def _activate(z: np.ndarray, activation: int) -> np.ndarray:
 
 
 def _slope(h: np.ndarray, activation: int) -> np.ndarray | float:
-    """f'(z) from h = f(z)."""
+    """f'(z) from h = f(z), or h itself where it is the slope that was stored."""
+    if activation == _STORED:
+        return h
     if activation == _SIGMOID:
         return h * (1 - h)
     if activation == _TANH:
@@ -108,19 +122,79 @@ def _slope(h: np.ndarray, activation: int) -> np.ndarray | float:
         return np.where(h > 0, _SELU_SCALE, h + _SELU_SCALE * _SELU_ALPHA)
     if activation == _SOFTPLUS:
         return -np.expm1(-h)
+    if activation == _HARD_SIGMOID:
+        return np.where((h > 0) & (h < 1), h.dtype.type(1 / 6), h * 0)
+    if activation == _HARD_TANH:
+        return np.where(np.abs(h) < 1, 1, h * 0)
     return 1.0
 
 
+def _bounded(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z without -inf, and without either: where a gate has closed, infinity times 0 is 0."""
+    largest = np.finfo(z.dtype).max
+    below = np.maximum(z, -largest)
+    return below, np.minimum(below, largest)
+
+
+def _gate(z: np.ndarray, activation: int) -> np.ndarray:
+    """What z is multiplied with: sigmoid(z), Phi(z), or sigmoid(2 sqrt(2 / pi) (z + 0.044715 z^3))."""
+    if activation == _SILU:
+        return _sigmoid(z)
+    if activation == _GELU_TANH:
+        return _sigmoid(z * (_GELU_SLOPE + z * z * (_GELU_SLOPE * 0.044715)))
+    # NumPy has no erf; Python's own is in double, number by number.
+    return (0.5 * _ERFC(z.astype(np.float64) * -math.sqrt(0.5)).astype(np.float64)).astype(z.dtype)
+
+
+def _activate_both(z: np.ndarray, activation: int) -> tuple[np.ndarray, np.ndarray]:
+    """h = f(z) and f'(z), for those too whose slope does not follow from h."""
+    if activation not in (_SILU, _GELU, _GELU_TANH):
+        h = _activate(z, activation)
+        return h, np.broadcast_to(_slope(h, activation), z.shape)
+    gate, (below, inside) = _gate(z, activation), _bounded(z)
+    if activation == _SILU:
+        slope = gate + inside * gate * (1 - gate)
+    elif activation == _GELU:
+        slope = gate + inside * (np.exp(-0.5 * z * z) * z.dtype.type(_DENSITY_AT_0))
+    else:
+        near = np.clip(z, -_GELU_END, _GELU_END)
+        slope = gate + near * gate * (1 - gate) * (_GELU_SLOPE + near * near * (3 * _GELU_SLOPE * 0.044715))
+    return below * gate, slope
+
+
 @_quietly
-def activation_forward(h, z, activation, size):
-    """h = f(z), f any but softmax."""
-    h[:size] = _activate(z[:size], activation)
+def activation_forward(h, slopes, z, activation, size):
+    """h = f(z), and slopes = f'(z) where there is room for them; f any but softmax."""
+    if slopes is None:
+        h[:size] = _activate(z[:size], activation)
+    else:
+        h[:size], slopes[:size] = _activate_both(z[:size], activation)
 
 
 @_quietly
 def activation_backward(dz, dh, h, activation, size):
-    """dz = dh f'(z), f' from h = f(z), f any but softmax."""
+    """dz = dh f'(z), f' from h = f(z) where it follows from it, or h = f'(z) itself with the code STORED."""
     dz[:size] = dh[:size] * _slope(h[:size], activation)
+
+
+def _mix_words(x: np.ndarray) -> np.ndarray:
+    """A bijection of 32 bits that leaves no pattern: the finaliser of MurmurHash3 (A. Appleby, 2011)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> np.uint32(16))
+
+
+def dropout(h, slopes, threshold, seed, epoch, layer, first, rows, size):
+    """h = h m / (1 - p), slopes likewise; m is 0 for a share p = threshold / 2^31 of the units, else 1."""
+    of_epoch = _mix_once((seed ^ _DROPOUT_STREAM) + _GOLDEN * (epoch + 1))
+    key = _mix_once(of_epoch + _GOLDEN * (layer + 1))
+    numbers = ((first * size) & 0xFFFFFFFF) + np.arange(rows * size, dtype=np.uint64).reshape(rows, size)
+    numbers = (numbers & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    drawn = _mix_words(_mix_words(numbers ^ np.uint32(key & 0xFFFFFFFF)) ^ np.uint32(key >> 32))
+    kept = (drawn >> np.uint32(1)) >= threshold
+    scale = h.dtype.type(1.0 / (1.0 - threshold / 2147483648.0))
+    h[:] = np.where(kept, h * scale, 0)
+    slopes[:] = np.where(kept, slopes * scale, 0)
 
 
 @_quietly
@@ -153,37 +227,69 @@ def output_forward_backward(
     losses, dz, h, z, y, weights, loss_parameters, loss, metric, activation, rows, outputs
 ) -> float:
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified rightly."""
+    # the one parameter of a cross-entropy is its smoothing
+    smoothing = 0.0 if loss_parameters is None else float(loss_parameters[0])
     if loss == _CROSS_ENTROPY:
-        shifted = z - z.max(axis=1, keepdims=True)
-        e = np.exp(shifted)
-        total = e.sum(axis=1)
-        every = np.arange(rows)
-        losses[:] = np.log(total) - shifted[every, y]
-        np.divide(e, total[:, None], out=h)
-        dz[:] = h
-        dz[every, y] -= 1
-    elif loss == _BINARY_CROSS_ENTROPY:
-        losses[:] = (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).sum(axis=1)
-        h[:] = _sigmoid(z)
-        np.subtract(h, y, out=dz)
-    elif loss in (_POISSON, _GAMMA):
-        np.exp(z, out=h)
-        if loss == _POISSON:
-            losses[:] = np.where(y == 0, h, y * (np.log(y) - z) + (h - y)).sum(axis=1)
-            np.subtract(h, y, out=dz)
-        else:
-            ratio = y * np.exp(-z)
-            losses[:] = (ratio - 1 - (np.log(y) - z)).sum(axis=1)
-            np.subtract(1, ratio, out=dz)
+        _cross_entropy(losses, dz, h, z, y, smoothing)
     else:
-        h[:] = _activate(z, activation)
-        parts, slope = _loss_of_error(h - y, loss_parameters, loss)
-        losses[:] = parts.sum(axis=1)
-        np.multiply(slope, _slope(h, activation), out=dz)
+        if loss == _BINARY_CROSS_ENTROPY:
+            target = y + z.dtype.type(smoothing) * (z.dtype.type(0.5) - y)
+            parts = np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z)))
+            h[:] = _sigmoid(z)
+            np.subtract(h, target, out=dz)
+        elif loss in (_POISSON, _GAMMA):
+            parts = _half_deviance(dz, h, z, y, loss)
+        elif loss == _HINGE:
+            h[:] = z
+            parts = np.maximum(0, 1 - y * h)
+            dz[:] = -y * np.where(parts > 0, 1, parts)
+        else:
+            h[:] = _activate(z, activation)
+            parts, slope = _loss_of_error(h - y, loss_parameters, loss)
+            np.multiply(slope, _slope(h, activation), out=dz)
+        missing = np.isnan(y)
+        losses[:] = np.where(missing, 0, parts).sum(axis=1)
+        dz[missing] = 0
     if weights is not None:
         losses[:] = np.where(weights == 0, 0, losses * weights)
         dz[:] = np.where(weights[:, None] == 0, 0, dz * weights[:, None])
     return _hits(h, y, weights, metric)
+
+
+def _cross_entropy(losses, dz, h, z, y, smoothing: float) -> None:
+    """h = softmax(z), loss = -Σ t log h, dz = h Σ t - t; t is y smoothed, or the one-hot row of a label."""
+    outputs = z.shape[1]
+    shifted = z - z.max(axis=1, keepdims=True)
+    e = np.exp(shifted)
+    total = e.sum(axis=1)
+    np.divide(e, total[:, None], out=h)
+    if y.ndim == 1:
+        every = np.arange(len(z))
+        label = shifted[every, y]
+        if not smoothing:
+            losses[:] = np.log(total) - label
+            dz[:] = h
+            dz[every, y] -= 1
+            return
+        target = np.zeros_like(z)
+        target[every, y] = 1
+    else:
+        target = y
+    target = target * z.dtype.type(1 - smoothing) + z.dtype.type(smoothing / outputs)
+    weight = target.sum(axis=1)
+    losses[:] = weight * np.log(total) - (target * shifted).sum(axis=1)
+    dz[:] = h * weight[:, None] - target
+
+
+def _half_deviance(dz, h, z, y, loss: int) -> np.ndarray:
+    """h = exp(z), and dz; returns the loss of each output."""
+    np.exp(z, out=h)
+    if loss == _POISSON:
+        np.subtract(h, y, out=dz)
+        return np.where(y == 0, h, y * (np.log(y) - z) + (h - y))
+    ratio = y * np.exp(-z)
+    np.subtract(1, ratio, out=dz)
+    return ratio - 1 - (np.log(y) - z)
 
 
 def _loss_of_error(error: np.ndarray, parameters: np.ndarray | None, loss: int) -> tuple[np.ndarray, np.ndarray]:
@@ -208,8 +314,9 @@ def _hits(h: np.ndarray, y: np.ndarray, weights: np.ndarray | None, metric: int)
     """The weight of the rows that are classified as their targets say."""
     if metric == _NO_METRIC:
         return 0.0
-    if metric == _THRESHOLD:
-        right = ((h > 0.5) == (y > 0.5)).all(axis=1)
+    if metric in (_THRESHOLD, _SIGN):
+        bound = 0.5 if metric == _THRESHOLD else 0
+        right = (((h > bound) == (y > bound)) | np.isnan(y)).all(axis=1)
     else:
         right = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
     return float(np.count_nonzero(right) if weights is None else weights[right].sum(dtype=np.float64))
@@ -222,9 +329,14 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
+def _mix_once(z: int) -> int:
+    """The same of one number."""
+    return int(_mix(np.array([z & _MASK], np.uint64))[0])
+
+
 def shuffle(order, seed, epoch, size):
     """order = the permutation of 0 ... size - 1 that seed and epoch name."""
-    key = _mix(np.array([(seed + _GOLDEN * (epoch + 1)) & _MASK], np.uint64))
+    key = np.array([_mix_once(seed + _GOLDEN * (epoch + 1))], np.uint64)
     places = np.arange(size - 1, 0, -1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         draws = _mix(key + np.uint64(_GOLDEN) * places) >> np.uint64(32)
@@ -236,20 +348,23 @@ def shuffle(order, seed, epoch, size):
 
 
 class _Layer(NamedTuple):
-    """A layer's weights and biases as views of a flat vector, and its activation's code."""
+    """A layer's weights and biases as views of a flat vector, its activation's code, and what it keeps and drops."""
 
     w: np.ndarray
     b: np.ndarray | None
     activation: int
+    slopes: bool
+    dropout: int
 
 
 def _layers_of(vector: np.ndarray, layers: np.ndarray) -> list[_Layer]:
     """View a parameter or gradient vector layer by layer."""
     views = []
     for layer in layers.tolist():
-        inputs, outputs, activation, weights, bias = layer[:5]
+        inputs, outputs, activation, weights, bias, _, _, _, slopes, dropped = layer
         w = vector[weights : weights + inputs * outputs].reshape(inputs, outputs)
-        views.append(_Layer(w, None if bias < 0 else vector[bias : bias + outputs], activation))
+        b = None if bias < 0 else vector[bias : bias + outputs]
+        views.append(_Layer(w, b, activation, slopes >= 0, dropped))
     return views
 
 
@@ -327,21 +442,47 @@ def _evaluate(
     return loss / len(x) + _penalty(network, settings), hits / len(x)
 
 
+def _layers_outputs_kept(
+    network: list[_Layer], settings: SimpleNamespace, x: np.ndarray, epoch: int, first: int
+) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """As `_outputs_of_layers`, with units of an epoch's samples from `first` on left out; and the slopes to keep."""
+    activations, kept = [x], []
+    for number, layer in enumerate(network):
+        z = activations[-1] @ layer.w
+        if layer.b is not None:
+            z += layer.b
+        slopes = None
+        if number == len(network) - 1:
+            h = z
+        elif layer.slopes:
+            h, slopes = (np.array(part) for part in _activate_both(z, layer.activation))
+            if settings.dropping and layer.dropout:
+                dropout(h, slopes, layer.dropout, settings.seed, epoch, number, first, *h.shape)
+        else:
+            h = _activate(z, layer.activation)
+        activations.append(h)
+        kept.append(slopes)
+    return activations, kept
+
+
 def _batch_gradient(
     slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None,
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
-) -> tuple[float, float]:
-    """slopes = Σ_rows dL/dW and dL/db of every layer; returns Σ loss and hits."""
-    activations = _outputs_of_layers(network, x)
-    dz, loss, hits = _output_layer(activations.pop(), y, weights, network, settings, loss_parameters)
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, epoch: int, first: int,
+) -> tuple[float, float, list[float]]:
+    """slopes = Σ_rows dL/dW and dL/db of every layer; returns Σ loss, hits and each layer's root mean square."""
+    activations, kept = _layers_outputs_kept(network, settings, x, epoch, first)
+    z = activations.pop()
+    dz, loss, hits = _output_layer(z, y, weights, network, settings, loss_parameters)
+    sizes = [*activations[1:], _activate(z, network[-1].activation)]
     for number in range(len(network) - 1, -1, -1):
         h, layer = activations[number], network[number]
         dense_backward_weights(slopes[number].w, slopes[number].b, h, dz, len(h), *layer.w.shape)
         if number:
-            dh = np.empty_like(h)
-            dense_backward_inputs(dh, dz, layer.w, h, network[number - 1].activation, len(h), *layer.w.shape)
+            dh, stored = np.empty_like(h), kept[number - 1]
+            given, code = (h, network[number - 1].activation) if stored is None else (stored, _STORED)
+            dense_backward_inputs(dh, dz, layer.w, given, code, len(h), *layer.w.shape)
             dz = dh
-    return loss, hits
+    return loss, hits, [math.sqrt(np.square(h, dtype=np.float64).mean()) for h in sizes]
 
 
 def _finish_gradient(
@@ -365,7 +506,9 @@ def gradient(
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     settings = _fields(settings)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
-    loss, _ = _batch_gradient(slopes, network, settings, loss_parameters, x, y, weights)
+    loss, *_ = _batch_gradient(
+        slopes, network, settings, loss_parameters, x, y, weights, settings.first_epoch, 0
+    )
     _finish_gradient(gradient, slopes, network, settings, rows)
     return loss / rows + _penalty(network, settings)
 
@@ -468,15 +611,45 @@ def _rprop_step(w, slots, g, settings, now, rate) -> None:
     w -= np.sign(last) * length
 
 
+def _no_step(w, slots, g, settings, now, rate) -> None:
+    """The gradient alone is wanted."""
+
+
 _STEPS = (
     _sgd_step, _adam_step, _nadam_step, _rmsprop_step, _adagrad_step, _adadelta_step, _lion_step, _rprop_step,
+    _no_step,
 )  # in the order of the optimizers' codes
+
+
+def _clipped(gradient: np.ndarray, settings: SimpleNamespace) -> np.ndarray:
+    """What clipping leaves of the gradient: each entry cut, or all of it scaled, as PyTorch's clip_grad_norm_ does."""
+    if settings.clip_value > 0:
+        return np.clip(gradient, -settings.clip_value, settings.clip_value)
+    if settings.clip_norm > 0:
+        share = settings.clip_norm / (_norm(gradient) + 1e-6)
+        return gradient * gradient.dtype.type(share if share < 1 else 1)
+    return gradient
+
+
+def _norm(vector: np.ndarray) -> float:
+    return math.sqrt(np.square(vector, dtype=np.float64).sum())
+
+
+def _limit_weights(network: list[_Layer], largest: float) -> None:
+    """w = w min(1, largest / |w|), column by column."""
+    for layer in network:
+        norms = np.sqrt(np.square(layer.w).sum(axis=0))
+        layer.w[:] *= np.minimum(1, layer.w.dtype.type(largest) / norms)
+
+
+def _is_noted(settings: SimpleNamespace, epoch: int) -> bool:
+    return settings.notes > 0 and _layout.is_noted(epoch, settings.note_every)
 
 
 @_quietly
 def train(
-    parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
-    loss_parameters, x, y, weights, x_validation, y_validation, weights_validation, steps, thread,
+    parameters, state, gradient, tallies, workspace, record, layer_record, rates, position, control, order, layers,
+    slabs, settings, loss_parameters, x, y, weights, x_validation, y_validation, weights_validation, steps, thread,
 ):
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     if thread > 0:
@@ -490,8 +663,8 @@ def train(
         first = now.batch * settings.batch
         end = min(first + settings.batch, settings.rows)
         chosen = slice(first, end) if order is None else order[first:end]
-        loss, hits = _batch_gradient(
-            slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen)
+        loss, hits, sizes = _batch_gradient(
+            slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen), now.epoch, first
         )
         penalty = _penalty(network, settings)
         now.loss_sum += loss + penalty * (end - first)
@@ -500,7 +673,9 @@ def train(
             _finish_gradient(gradient, slopes, network, settings, end - first)
             each = settings.rates_per_epoch
             rate = rates[(now.epoch - settings.first_epoch) * each + (now.batch if each > 1 else 0)]
-            _update(parameters, state, gradient, settings, now, float(rate))
+            _update(parameters, state, _clipped(gradient, settings), settings, now, float(rate))
+            if settings.max_norm > 0:
+                _limit_weights(network, settings.max_norm)
             now.step += 1
             now.beta1_power *= _beta1(settings, now.step)
             now.beta2_power *= settings.beta2
@@ -509,9 +684,17 @@ def train(
         now.batch += 1
         steps -= 1
         if now.diverged or end == settings.rows:
+            if _is_noted(settings, now.epoch) and not now.diverged:
+                layer_record[:, now.noted] = [*(_norm_of_layer(layer) for layer in slopes), *sizes]
+                now.noted += 1
             checked = (x_validation, y_validation, weights_validation)
             _end_epoch(network, gradient, epoch, now, settings, loss_parameters, checked)
     position[0] = tuple(vars(now).values())
+
+
+def _norm_of_layer(slopes: _Layer) -> float:
+    """The norm of the gradient by a layer's weights and biases."""
+    return math.hypot(_norm(slopes.w), 0.0 if slopes.b is None else _norm(slopes.b))
 
 
 def _end_epoch(
@@ -520,7 +703,7 @@ def _end_epoch(
     """Write the epoch down, validate, and go to the next."""
     epoch[_LOSS] = now.loss_sum / settings.rows
     epoch[_ACCURACY] = now.hits / settings.rows
-    epoch[_GRADIENT_NORM] = math.nan if now.diverged else math.sqrt(np.square(gradient, dtype=np.float64).sum())
+    epoch[_GRADIENT_NORM] = math.nan if now.diverged else _norm(gradient)
     if settings.validation_rows:
         epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, *validation)
     now.epoch += 1

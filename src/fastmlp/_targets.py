@@ -32,9 +32,11 @@ class Task:
     classes : ndarray or None
         The labels, one a class (sorted, where they came from targets); None for regression and multilabel.
     kind : str
-        How the targets came: ``"labels"``, ``"one_hot"``, ``"multilabel"`` or ``"real"``.
+        How the targets came: ``"labels"``, ``"one_hot"``, ``"soft"``, ``"multilabel"`` or ``"real"``.
     squeeze : bool
         Whether predictions are 1-D: true of regression on 1-D targets, but for several quantiles of them.
+    missing : bool, default False
+        Whether a float target may be NaN: not observed.
 
     Attributes
     ----------
@@ -48,6 +50,7 @@ class Task:
     classes: np.ndarray | None
     kind: str
     squeeze: bool
+    missing: bool = False
 
     @cached_property
     def loss_parameters(self) -> np.ndarray | None:
@@ -73,18 +76,22 @@ class Targets:
     values: np.ndarray
 
 
-def targets(y: Any, rows: int, dtype: Any, *, loss: str | Loss | None = None, output: str | None = None) -> Targets:
+def targets(
+    y: Any, rows: int, dtype: Any, *, loss: str | Loss | None = None, output: str | None = None,
+    label_smoothing: float = 0.0, missing_targets: str = "error",
+) -> Targets:
     """Check targets, decide what they are, and code them for the kernels.
 
     ============================ ==================== ===================================================
     y                            loss None            other losses that it goes with
     ============================ ==================== ===================================================
-    labels, two classes          binary_cross_entropy cross_entropy; squared_error (one-hot coded)
-    labels, more classes         cross_entropy        squared_error (one-hot coded)
+    labels, two classes          binary_cross_entropy cross_entropy; hinge; squared_error (one-hot coded)
+    labels, more classes         cross_entropy        hinge; squared_error (one-hot coded)
     integer or bool one-hot rows cross_entropy        squared_error; binary_cross_entropy (as multilabel)
-    other 0/1 integers, 2-D      binary_cross_entropy squared_error
+    other 0/1 integers, 2-D      binary_cross_entropy hinge; squared_error
     other integers, 2-D          refused              squared_error
-    floats, 1-D or 2-D           squared_error        of 0 and 1: binary_cross_entropy; one-hot: cross_entropy
+    floats, 1-D or 2-D           squared_error        of 0 and 1: binary_cross_entropy, hinge; one-hot, or rows of
+                                                      probabilities: cross_entropy
     numbers of any type          -                    absolute_error, huber, quantile, log_cosh; poisson, gamma
     ============================ ==================== ===================================================
 
@@ -103,6 +110,10 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | Loss | None = None, ou
         The loss or its name; None takes the one of the table.
     output : str or None, default None
         The output activation; None takes the loss's own.
+    label_smoothing : float, default 0.0
+        What the classes of a cross-entropy share out evenly, in [0, 1).
+    missing_targets : {"error", "mask"}, default "error"
+        Whether NaN in float targets is refused or means "not observed".
 
     Returns
     -------
@@ -124,18 +135,22 @@ def targets(y: Any, rows: int, dtype: Any, *, loss: str | Loss | None = None, ou
     ('binary_cross_entropy', 1, [0.0, 1.0, 0.0])
     """
     asked = None if loss is None else _loss(loss)
-    array = _target_array(y, rows)
+    missing = choice(missing_targets, ("error", "mask"), "missing_targets") == "mask"
+    array = _target_array(y, rows, missing)
     kind = _kind(array, asked, _is_categorical(y))
     classes, indices = _classes(array, kind)
-    chosen = asked or LOSSES[_default_loss(array, kind, classes)]
+    chosen = (asked or LOSSES[_default_loss(array, kind, classes)]).smoothed(label_smoothing)
     _refuse_kind(kind, classes, chosen)
     outputs = _output_count(array, classes, chosen)
     squeeze = kind == "real" and array.ndim == 1 and outputs == 1
-    known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze)
+    known = Task(chosen, _output(output, chosen), outputs, classes, kind, squeeze, missing)
     return Targets(known, _coded(array, dtype, known) if indices is None else _coded_classes(indices, dtype, known))
 
 
-def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: Any = None) -> Task:
+def task(
+    loss: str | Loss, outputs: int, *, output: str | None = None, classes: Any = None, label_smoothing: float = 0.0,
+    missing_targets: str = "error",
+) -> Task:
     """Make the task of a network that has seen no targets yet.
 
     Parameters
@@ -147,8 +162,10 @@ def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: 
     output : str or None, default None
         The output activation; None takes the loss's own.
     classes : array-like or None, default None
-        The labels, one a class. None means 0, 1, ... for cross-entropy and for binary cross-entropy with one
-        output, multilabel for binary cross-entropy with several, and regression for all others.
+        The labels, one a class. None means 0, 1, ... for cross-entropy and for binary cross-entropy and hinge with one
+        output, multilabel for these with several, and regression for all others.
+    label_smoothing, missing_targets
+        As `targets` takes them.
 
     Returns
     -------
@@ -168,9 +185,10 @@ def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: 
     >>> task("cross_entropy", 3).classes.tolist()
     [0, 1, 2]
     """
-    chosen = _loss(loss)
+    chosen = _loss(loss).smoothed(label_smoothing)
+    missing = choice(missing_targets, ("error", "mask"), "missing_targets") == "mask"
     activation = _output(output, chosen)
-    one_unit = chosen.name == "binary_cross_entropy" and outputs == 1
+    one_unit = chosen.one_output_of_two and outputs == 1
     needed = 2 if one_unit else outputs
     if classes is None and (one_unit or chosen.name == "cross_entropy"):
         classes = np.arange(needed)
@@ -182,7 +200,7 @@ def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: 
         )
     if classes is None:
         kind = "real" if "real" in chosen.targets else "multilabel"
-        return Task(chosen, activation, outputs, None, kind, squeeze=kind == "real" and outputs == 1)
+        return Task(chosen, activation, outputs, None, kind, kind == "real" and outputs == 1, missing)
     if "labels" not in chosen.targets:
         raise ValueError(f"classes: got labels with loss {chosen.name!r}, which goes with numbers; leave them out")
     labels = _label_array(read_array(classes, "classes"), "classes")
@@ -191,7 +209,7 @@ def task(loss: str | Loss, outputs: int, *, output: str | None = None, classes: 
             f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
             f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
         )
-    return Task(chosen, activation, outputs, labels, "labels", squeeze=False)
+    return Task(chosen, activation, outputs, labels, "labels", False, missing)
 
 
 def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
@@ -228,7 +246,7 @@ def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
     >>> encode(["c", "a"], 2, np.float64, known).tolist()
     [2, 0]
     """
-    array = _target_array(y, rows)
+    array = _target_array(y, rows, known.missing)
     columns = array.shape[1] if array.ndim == 2 else 1
     if known.classes is not None:
         if columns not in (1, len(known.classes)):
@@ -246,8 +264,11 @@ def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
     return _coded(array, dtype, known)
 
 
-def _target_array(y: Any, rows: int) -> np.ndarray:
-    """Read y as `rows` rows of finite numbers or of labels, 1-D or 2-D; a column of labels becomes 1-D."""
+def _target_array(y: Any, rows: int, missing: bool) -> np.ndarray:
+    """Read y as `rows` rows of finite numbers or of labels, 1-D or 2-D; a column of labels becomes 1-D.
+
+    NaN passes if numbers may be `missing`.
+    """
     array = read_array(y, "y")
     if array.ndim not in (1, 2) or 0 in array.shape[1:]:
         raise ValueError(f"y: got shape {array.shape}; shape (rows,) or (rows, outputs) is accepted")
@@ -255,7 +276,9 @@ def _target_array(y: Any, rows: int) -> np.ndarray:
         raise ValueError(f"y: got {len(array)} rows where X has {rows}; one target a row is accepted")
     if array.dtype.kind == "f":
         array = np.ascontiguousarray(array)
-        refuse_nonfinite(array, array, "y")
+        refuse_nonfinite(array, array, "y", missing, ", or pass missing_targets='mask' where NaN means not observed")
+        if missing and np.isnan(array).all():
+            raise ValueError("y: got NaN in every place; one target at least must have been observed")
         return array
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -308,7 +331,7 @@ def _loss(value: Any) -> Loss:
     """Check a loss, or find one by its name."""
     if isinstance(value, Loss):
         return value
-    if value in (huber, quantile):
+    if value in (huber, quantile):  # functions, which a user may forget to call
         raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
     return LOSSES[choice(value, LOSSES, "loss")]
 
@@ -330,6 +353,13 @@ def _kind(array: np.ndarray, loss: Loss | None, categorical: bool) -> str:
         return "multilabel" if array.ndim == 2 and array.shape[1] > 1 else "labels"
     if _is_one_hot(array):
         return "one_hot"
+    columns = array.shape[1] if array.ndim == 2 else 1
+    if loss is not None and loss.name == "hinge":
+        if columns > 1:
+            _refuse_not_binary(array)
+        return "multilabel" if columns > 1 else "labels"
+    if loss is not None and loss.name == "cross_entropy" and array.dtype.kind == "f" and columns > 1:
+        return "soft"
     if array.dtype.kind == "f":
         return "real"
     if _is_binary(array):
@@ -362,7 +392,7 @@ def _one_hot_rows(array: np.ndarray) -> np.ndarray:
 
 def _refuse_not_binary(array: np.ndarray) -> None:
     """Raise at the first value that is neither 0 nor 1."""
-    other = np.argwhere((array != 0) & (array != 1))
+    other = np.argwhere((array != 0) & (array != 1) & (array == array))
     if len(other):
         place = ", ".join(f"{name} {at}" for name, at in zip(("row", "column"), other[0], strict=False))
         raise ValueError(
@@ -378,10 +408,14 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
     """
     if kind == "one_hot":
         return np.arange(array.shape[1]), _columns_of_ones(array)
+    if kind == "soft":
+        return np.arange(array.shape[1]), None
     if kind != "labels":
         return None, None
     labels = array.reshape(-1)
     classes = _distinct(labels)
+    if array.dtype.kind == "f" and np.isnan(labels).any():  # two classes of which some rows were not observed
+        return classes[~np.isnan(classes)], None
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
     return classes, _by_blocks(classes.searchsorted, labels, np.int32)
@@ -414,7 +448,7 @@ def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
     """Raise if the loss does not go with this kind of targets."""
     if loss.targets == ("real",) and kind != "real":
         raise ValueError(f"loss: got {loss.name!r} with labels in y; it goes with numbers; for labels leave loss out")
-    if ("labels" if kind == "one_hot" else kind) not in loss.targets:
+    if ("labels" if kind in ("one_hot", "soft") else kind) not in loss.targets:
         what = {"real": "numbers", "multilabel": "a multilabel matrix"}[kind]
         raise ValueError(
             f"loss: got {loss.name!r} with {what} in y; it goes with labels or one-hot rows: pass integer "
@@ -445,13 +479,18 @@ def _output(output: str | None, loss: Loss) -> str:
 def _output_count(array: np.ndarray, classes: np.ndarray | None, loss: Loss) -> int:
     """Count the output units that targets need."""
     if classes is not None:
-        return 1 if loss.name == "binary_cross_entropy" else len(classes)
+        return 1 if loss.one_output_of_two and len(classes) == 2 else len(classes)
     return (array.shape[1] if array.ndim == 2 else 1) * loss.outputs_per_target
 
 
 def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     """Code checked targets for a task: class indices, one-hot rows, or the numbers themselves."""
     if known.classes is not None:
+        soft = array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1
+        if soft and known.loss.name == "cross_entropy":
+            return _soft_rows(array, dtype)
+        if known.missing and known.outputs == 1 and array.dtype.kind == "f" and np.isnan(array).any():
+            return _classes_with_gaps(array.reshape(-1), dtype, known)
         return _coded_classes(_class_indices(array, known.classes), dtype, known)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"y: got labels (dtype {array.dtype}); the network has no classes and takes numbers")
@@ -459,14 +498,40 @@ def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
         _refuse_not_binary(array)
     _refuse_outside(array, known.loss)
     each = known.loss.outputs_per_target
-    values = converted(array.reshape(len(array), known.outputs // each), dtype, "y")
+    if known.loss.name == "hinge":
+        array = 2.0 * array - 1.0
+    values = converted(array.reshape(len(array), known.outputs // each), dtype, "y", known.missing)
     return values if each == 1 else np.repeat(values, each, axis=1)
+
+
+def _soft_rows(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Check rows of probabilities, one a class; one-hot rows become class indices."""
+    observed = ~np.isnan(array).any(axis=1)
+    sums = array.sum(axis=1)
+    # a thousandth: what probabilities that were written down in half precision may be off
+    bad = np.flatnonzero(observed & ((array < 0).any(axis=1) | (np.abs(sums - 1) > 1e-3)))
+    if len(bad):
+        raise ValueError(
+            f"y: got {listing(array[bad[0]].tolist())} at row {bad[0]} with loss 'cross_entropy'; labels of shape "
+            "(rows,), one-hot rows, or rows of probabilities that sum to 1 are accepted"
+        )
+    if observed.all() and _by_blocks(_one_hot_rows, array, np.bool_).all():
+        return _columns_of_ones(array)
+    return converted(array, dtype, "y", missing=True)
+
+
+def _classes_with_gaps(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code the two classes of float labels of which some are NaN."""
+    observed = ~np.isnan(array)
+    values = np.full((len(array), 1), np.nan, dtype)
+    values[observed] = _coded_classes(_class_indices(array[observed], known.classes), dtype, known)
+    return values
 
 
 def _refuse_outside(array: np.ndarray, loss: Loss) -> None:
     """Raise at the first target that the loss has no value for."""
     if loss.name not in ("poisson", "gamma"):
-        return
+        return  # NaN is neither
     outside = np.argwhere(array < 0 if loss.name == "poisson" else array <= 0)
     if len(outside):
         row, at = int(outside[0][0]), tuple(outside[0])
@@ -505,8 +570,9 @@ def _coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     """Code class indices as the loss wants them: int32, one 0/1 column, or one-hot rows."""
     if known.loss.name == "cross_entropy":
         return indices
-    if known.loss.name == "binary_cross_entropy":
-        return indices.astype(dtype).reshape(-1, 1)
-    values = np.zeros((len(indices), known.outputs), dtype)
-    values[np.arange(len(indices)), indices] = 1
-    return values
+    if known.outputs == 1:
+        values = indices.astype(dtype).reshape(-1, 1)
+    else:
+        values = np.zeros((len(indices), known.outputs), dtype)
+        values[np.arange(len(indices)), indices] = 1
+    return 2 * values - 1 if known.loss.name == "hinge" else values

@@ -1,7 +1,8 @@
 """The door: every input error is raised here, before anything is allocated or changed.
 
 What has passed this file needs no further check anywhere. Arrays are checked in `_arrays`, targets in
-`_targets`, single values in `_scalars`; settings that know the tables of names stand below. The network, the
+`_targets`, weights and validation rows in `_rows`, single values in `_scalars`; settings that know the tables of names
+stand below. The network, the
 training and the command line may import it, and take all of these from here.
 
 Every message is one line: "argument: what came; what is accepted; what to do".
@@ -10,15 +11,18 @@ Every message is one line: "argument: what came; what is accepted; what to do".
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fastmlp import metrics as measures
 from fastmlp._arrays import features
+from fastmlp._rows import split, weights
 from fastmlp._scalars import choice, flag, listing, number, whole
 from fastmlp._targets import Targets, Task, encode, targets, task
 from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.callbacks import ProgressBar
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import Constant, RateSchedule
 from fastmlp.stopping import EarlyStopping
@@ -28,16 +32,22 @@ __all__ = [
     "Task",
     "activations",
     "batch_size",
+    "callbacks",
     "choice",
+    "clipping",
+    "dropout",
     "encode",
     "features",
     "flag",
     "floating",
     "hidden_sizes",
     "learning_rate",
+    "metrics",
+    "monitored",
     "number",
     "early_stopping",
     "optimizer",
+    "progress",
     "seed",
     "split",
     "targets",
@@ -300,6 +310,11 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
     if isinstance(value, type) and issubclass(value, RateSchedule):
         name = value.__name__
         raise TypeError(f"learning_rate: got the class {name}; an instance is accepted, such as {name}(0.1, ...)")
+    if optimizer.searches_step and value is not None:
+        raise ValueError(
+            f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
+            "itself; leave it out"
+        )
     if isinstance(value, RateSchedule):
         schedule = value
     else:
@@ -314,7 +329,256 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
     return schedule
 
 
-def early_stopping(value: Any, task: Task, validated: bool) -> EarlyStopping | None:
+def dropout(value: Any, layers: int) -> tuple[float, ...]:
+    """Check the shares of units that a step leaves out.
+
+    Parameters
+    ----------
+    value : float or sequence of float
+        One share for every hidden layer, or one a layer, in [0, 1).
+    layers : int
+        The number of hidden layers.
+
+    Returns
+    -------
+    tuple of float
+        One share a hidden layer.
+
+    Raises
+    ------
+    TypeError
+        If a share is not a number.
+    ValueError
+        If one is outside [0, 1), there are not as many as layers, or there is no layer to drop units of.
+
+    Examples
+    --------
+    >>> dropout(0.5, 2), dropout([0.1, 0.2], 2)
+    ((0.5, 0.5), (0.1, 0.2))
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        share = number(value, "dropout", below=1.0)
+        if share > 0 and not layers:
+            raise ValueError(f"dropout: got {share} without a hidden layer whose units could be left out; leave it out")
+        return (share,) * layers
+    shares = tuple(number(share, f"dropout[{i}]", below=1.0) for i, share in enumerate(value))
+    if len(shares) != layers:
+        raise ValueError(
+            f"dropout: got {len(shares)} shares for {layers} hidden layers; one for all, or one each, is accepted"
+        )
+    return shares
+
+
+def clipping(
+    clip_norm: Any, clip_value: Any, max_norm: Any, optimizer: Optimizer, dropout: tuple[float, ...]
+) -> dict[str, float]:
+    """Check what a gradient and weights are cut to, against each other and the optimizer.
+
+    Parameters
+    ----------
+    clip_norm, clip_value, max_norm : float or None
+        The largest norm of the gradient, the largest size of its entries, the largest norm of a unit's incoming
+        weights; above 0, None for none.
+    optimizer : Optimizer
+        The optimizer.
+    dropout : tuple of float
+        The hidden layers' shares of units that are left out.
+
+    Returns
+    -------
+    dict
+        Fields of SETTINGS; 0 where there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is no number above 0, both kinds of clipping are asked for, or the optimizer needs an objective that
+        stays the same.
+
+    Examples
+    --------
+    >>> clipping(1.0, None, None, optimizer("sgd"), ())
+    {'clip_norm': 1.0, 'clip_value': 0.0, 'max_norm': 0.0}
+    """
+    given = {"clip_norm": clip_norm, "clip_value": clip_value, "max_norm": max_norm}
+    found = {name: 0.0 if value is None else number(value, name, above=0.0) for name, value in given.items()}
+    if found["clip_norm"] and found["clip_value"]:
+        raise ValueError(
+            f"clip_norm: got {found['clip_norm']} together with clip_value {found['clip_value']}; one of the two is "
+            "accepted"
+        )
+    if optimizer.searches_step:
+        for name, value in (*found.items(), ("dropout", max(dropout, default=0.0))):
+            if value:
+                raise ValueError(
+                    f"{name}: got {value} with optimizer {optimizer.name!r}, whose line search needs an objective that "
+                    "stays the same; leave it out, or take another optimizer, such as 'adam'"
+                )
+    return found
+
+
+def metrics(value: Any, task: Task, weighted: bool) -> tuple[measures.Metric, ...]:
+    """Check what is to be measured at the end of every epoch.
+
+    Parameters
+    ----------
+    value : sequence of str, callable or Metric
+        Names of `fastmlp.metrics.METRICS`, callables, or callables with what is to be known of them.
+    task : Task
+        What the network is trained for.
+    weighted : bool
+        Whether rows have weights.
+
+    Returns
+    -------
+    tuple of Metric
+        The measures.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no sequence of such.
+    ValueError
+        If a name is unknown or comes twice, or a measure does not go with the targets or the weights.
+
+    Examples
+    --------
+    >>> [metric.name for metric in metrics(["f1"], targets([0, 1], 2, np.float64).task, False)]
+    ['f1']
+    """
+    if isinstance(value, (str, measures.Metric)) or not isinstance(value, (list, tuple)):
+        raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
+    found = tuple(measures.metric(each, f"metrics[{i}]") for i, each in enumerate(value))
+    names = [metric.name for metric in found]
+    kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
+    for place, metric in enumerate(found):
+        if metric.name in names[:place]:
+            raise ValueError(f"metrics: got {metric.name!r} twice; give one another name with Metric(name, function)")
+        if kind not in metric.targets:
+            raise ValueError(
+                f"metrics: got {metric.name!r} with targets of kind {kind!r}; it goes with {listing(metric.targets)}"
+            )
+        if task.missing and kind == "multilabel":
+            raise ValueError(
+                f"metrics: got {metric.name!r} with missing_targets='mask' and several labels a row, whose gaps it "
+                "knows nothing of; a callback that looks at state.network.predict is accepted"
+            )
+        if task.loss.outputs_per_target > 1:
+            raise ValueError(
+                f"metrics: got {metric.name!r} with {task.loss.outputs_per_target} quantiles a target; a callback that "
+                "looks at state.network.predict is accepted"
+            )
+        if weighted and not metric.takes_weights:
+            raise ValueError(
+                f"metrics: got {metric.name!r}, which takes no sample_weight, and rows with weights; give it a "
+                "parameter sample_weight"
+            )
+    return found
+
+
+def callbacks(value: Any, numbers: tuple[str, ...]) -> tuple:
+    """Check callbacks.
+
+    Parameters
+    ----------
+    value : sequence of callable
+        What is called at the end of epochs.
+    numbers : tuple of str
+        The names of the numbers that are measured.
+
+    Returns
+    -------
+    tuple of callable
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no sequence of callables; a class must be called first.
+    ValueError
+        If one wants to see a number that is not measured.
+
+    Examples
+    --------
+    >>> callbacks([print], ())
+    (<built-in function print>,)
+    """
+    if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
+        raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
+    for callback in value:
+        if isinstance(callback, type):
+            raise TypeError(f"callbacks: got the class {callback.__name__}; an instance is accepted; call it")
+        best = getattr(callback, "best", None)
+        if isinstance(best, str):
+            choice(best, numbers, "callbacks: best")
+    return tuple(value)
+
+
+def monitored(schedule: RateSchedule, validated: bool) -> None:
+    """Check that what a schedule looks at is measured.
+
+    Parameters
+    ----------
+    schedule : RateSchedule
+        The learning rate's.
+    validated : bool
+        Whether there are validation rows.
+
+    Raises
+    ------
+    ValueError
+        If it looks at validation rows, and there are none.
+
+    Examples
+    --------
+    >>> monitored(Constant(0.1), False)
+    """
+    if getattr(schedule, "monitor", "loss") == "val_loss" and not validated:
+        raise ValueError(
+            "learning_rate: got monitor 'val_loss' without validation rows; pass validation=0.2 or (X, y), or "
+            "monitor='loss'"
+        )
+
+
+def progress(value: Any) -> Callable[..., None] | None:
+    """Check what is told how far a training is.
+
+    Parameters
+    ----------
+    value : bool, callable or None
+        True shows a bar (tqdm), a callable takes a `Progress`, False and None show nothing.
+
+    Returns
+    -------
+    callable or None
+        What is told.
+
+    Raises
+    ------
+    TypeError
+        If `value` is none of these.
+    ImportError
+        If a bar is asked for and tqdm is not installed.
+
+    Examples
+    --------
+    >>> progress(print) is print
+    True
+    """
+    if value is None or value is False:
+        return None
+    if value is True:
+        return ProgressBar()
+    if not callable(value):
+        raise TypeError(f"progress: got {value!r}; True, or a callable that takes a fastmlp.Progress, is accepted")
+    return value
+
+
+def early_stopping(
+    value: Any, task: Task, validated: bool, metrics: tuple[measures.Metric, ...] = ()
+) -> EarlyStopping | None:
     """Check a rule of early stopping against what is measured.
 
     Parameters
@@ -325,6 +589,8 @@ def early_stopping(value: Any, task: Task, validated: bool) -> EarlyStopping | N
         What the network is trained for.
     validated : bool
         Whether there are validation rows.
+    metrics : tuple of Metric, default ()
+        What is measured besides losses and accuracies.
 
     Returns
     -------
@@ -356,178 +622,7 @@ def early_stopping(value: Any, task: Task, validated: bool) -> EarlyStopping | N
         )
     if rule.title in ("val_accuracy", "accuracy") and task.kind == "real":
         raise ValueError(f"early_stopping: got monitor {rule.title!r} for regression; 'val_loss' or 'loss' is accepted")
+    name = rule.title.removeprefix("val_")
+    if not callable(rule.monitor) and name not in ("loss", "accuracy", *(metric.name for metric in metrics)):
+        raise ValueError(f"early_stopping: got monitor {rule.title!r}, which is not measured; pass metrics=[{name!r}]")
     return rule
-
-
-def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
-    """Check the weights of rows and of classes, and join them.
-
-    Parameters
-    ----------
-    sample_weight : array-like, shape (rows,), or None
-        A weight a row, at least 0; not all 0.
-    class_weight : "balanced", mapping or None
-        A weight a class, by its label, 1 for those that are not named; "balanced" weighs every class alike: the number
-        of rows over the number of classes and the rows of the class.
-    values : ndarray
-        The coded targets.
-    task : Task
-        What the network is trained for.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows,), or None
-        Their product; None where there are neither.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of another type.
-    ValueError
-        If a weight is negative or not finite, all are 0, the lengths differ, a label is unknown, or there are no
-        classes.
-
-    Examples
-    --------
-    >>> known = targets([0, 1, 1, 1], 4, np.float64)
-    >>> weights(None, "balanced", known.values, known.task).round(2).tolist()
-    [2.0, 0.67, 0.67, 0.67]
-    """
-    of_rows = None if sample_weight is None else _row_weights(sample_weight, len(values))
-    if class_weight is None:
-        return of_rows
-    if task.classes is None:
-        raise ValueError("class_weight: got it for targets without classes; sample_weight is accepted with them")
-    codes = _class_codes(values)
-    of_classes = _class_weights(class_weight, codes, task.classes)[codes]
-    return of_classes if of_rows is None else of_rows * of_classes
-
-
-def _row_weights(value: Any, rows: int) -> np.ndarray:
-    """Check a weight a row."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or array.ndim != 1:
-        raise TypeError(
-            f"sample_weight: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) are accepted"
-        )
-    if len(array) != rows:
-        raise ValueError(f"sample_weight: got {len(array)} weights for {rows} rows; one a row is accepted")
-    array = array.astype(np.float64)
-    bad = np.flatnonzero(~((array >= 0) & (array < np.inf)))
-    if len(bad):
-        raise ValueError(
-            f"sample_weight: got {array[bad[0]]} at row {bad[0]}; finite numbers of at least 0 are accepted"
-        )
-    if not array.any():
-        raise ValueError("sample_weight: got 0 for every row; one at least must be above 0")
-    return array
-
-
-def _class_codes(values: np.ndarray) -> np.ndarray:
-    """Read the class of every row from its coded target."""
-    if values.ndim == 1:
-        return values
-    return values.argmax(axis=1) if values.shape[1] > 1 else values[:, 0].astype(np.int32)
-
-
-def _class_weights(value: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Find a weight for each class."""
-    if isinstance(value, str):
-        choice(value, ("balanced",), "class_weight")
-        counts = np.bincount(codes, minlength=len(classes))
-        return len(codes) / (len(classes) * np.maximum(counts, 1))
-    if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
-    found = np.ones(len(classes))
-    places = {label: place for place, label in enumerate(classes.tolist())}
-    for label, weight in value.items():
-        label = label.item() if isinstance(label, np.generic) else label
-        if label not in places:
-            known = listing(classes.tolist())
-            raise ValueError(f"class_weight: got the unknown label {label!r}; the classes are {known}")
-        found[places[label]] = number(weight, f"class_weight[{label!r}]")
-    if not found[np.unique(codes)].any():
-        raise ValueError("class_weight: got 0 for every class; one at least must be above 0")
-    return found
-
-
-def split(
-    value: Any, X: np.ndarray, values: np.ndarray, weights: np.ndarray | None, task: Task, seed: int
-) -> tuple[tuple, tuple]:
-    """Set validation rows apart.
-
-    Parameters
-    ----------
-    value : float, tuple or None
-        The share of the rows, drawn at random, of each class as many as of all; or rows of their own, (X, y) or
-        (X, y, weights).
-    X : ndarray, shape (rows, inputs)
-        Checked rows.
-    values : ndarray
-        Their coded targets.
-    weights : ndarray of float64, shape (rows,), or None
-        Their weights.
-    task : Task
-        What the network is trained for.
-    seed : int
-        Names the draw.
-
-    Returns
-    -------
-    training, validation : tuple of three ndarray or None
-        Rows, coded targets and weights of each. `X` itself where none are drawn from it, copies where they are.
-
-    Raises
-    ------
-    TypeError
-        If `value` is neither.
-    ValueError
-        If the share leaves nothing to train on or to validate on, or the rows cannot be used.
-
-    Examples
-    --------
-    >>> X, known = np.ones((10, 2)), targets([0, 1] * 5, 10, np.float64)
-    >>> [len(rows) for rows, *_ in split(0.2, X, known.values, None, known.task, 0)]
-    [8, 2]
-    """
-    if value is None:
-        return (X, values, weights), (None, None, None)
-    if isinstance(value, (tuple, list)):
-        if len(value) not in (2, 3):
-            raise ValueError(
-                f"validation: got {len(value)} parts; a share such as 0.2, or rows (X, y) or (X, y, weights), is "
-                "accepted"
-            )
-        rows = features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
-        own = _row_weights(value[2], len(rows)) if len(value) == 3 else None
-        return (X, values, weights), (rows, encode(value[1], len(rows), X.dtype, task), own)
-    if isinstance(value, (bool, str)) or not np.isscalar(value):
-        raise TypeError(f"validation: got {value!r}; a share such as 0.2, or rows (X, y), is accepted")
-    chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
-    if not 0 < chosen.sum() < len(X):
-        raise ValueError(
-            f"validation: got {value} of {len(X)} rows, which leaves {len(X) - chosen.sum()} to train on and "
-            f"{chosen.sum()} to validate on; another share, or rows (X, y), is accepted"
-        )
-    parts = [(X[rows], values[rows], None if weights is None else weights[rows]) for rows in (~chosen, chosen)]
-    if weights is not None and not all(part.any() for _, _, part in parts):
-        raise ValueError(
-            f"validation: got {value}, which leaves only rows of weight 0 in one part; another share or seed is "
-            "accepted"
-        )
-    return parts[0], parts[1]
-
-
-def _drawn(share: float, values: np.ndarray, task: Task, seed: int) -> np.ndarray:
-    """Draw a share of the rows, of each class as nearly as rounding lets it; shape (rows,), True where drawn."""
-    generator = np.random.Generator(np.random.PCG64([seed, 1]))  # another stream than the initial weights'
-    order = generator.permutation(len(values))
-    if task.classes is not None:
-        codes = _class_codes(values)
-        # Stable: within a class the rows stay in their random order. Every 1 / share-th row of the classes, one behind
-        # the other, is then an even share of each.
-        order = order[np.argsort(codes[order], kind="stable")]
-    places = np.arange(len(order))
-    drawn = np.zeros(len(order), np.bool_)
-    drawn[order[np.floor((places + 1) * share + 0.5) > np.floor(places * share + 0.5)]] = True
-    return drawn

@@ -21,6 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastmlp import _validate, training
+from fastmlp._watch import Progress
 from fastmlp.history import History
 from fastmlp.network import Network
 from fastmlp.schedules import Constant
@@ -130,7 +131,7 @@ def _network(W1: np.ndarray, W2: np.ndarray, reg: float, backend: str | None = N
 def train(
     hidden: int = 3, learning_rate: float = 0.003, reg: float = 0.0, rows: int = 50, epochs: int = 1000,
     seed: int = 2017, ridge: str = "published", *, frames: int = 0,
-    progress: Callable[[training.Progress], None] | None = None, backend: str | None = None,
+    progress: bool | Callable[[Progress], None] | None = None, backend: str | None = None,
 ) -> Network:
     """Train the article's network by the article's procedure.
 
@@ -156,8 +157,8 @@ def train(
     frames : int, default 0
         How many copies of the parameters to keep in ``history.frames``, evenly spaced over the epochs, the first
         before any step.
-    progress : callable or None, default None
-        Called about twenty times a second with a `fastmlp.Progress`.
+    progress : bool, callable or None, default None
+        As in `fastmlp.train`.
     backend : str or None, default None
         As in `fastmlp.train`.
 

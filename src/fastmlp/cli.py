@@ -12,8 +12,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import fastmlp
 from fastmlp import article
 from fastmlp._scalars import choice, whole
 from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.callbacks import ProgressBar
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.tables import TASKS, Table, choose_task, read_table, split_table
@@ -219,8 +220,7 @@ def _xor(options: argparse.Namespace) -> None:
 
 
 def _train_article(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
-    with _progress_bar(settings["epochs"]) as show:
-        return article.train(**settings, frames=frames, progress=show), 1
+    return article.train(**settings, frames=frames, progress=True), 1
 
 
 def _train_modern(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
@@ -229,16 +229,16 @@ def _train_modern(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
     labels = y.argmax(axis=1)
     networks: list[Network] = []
     for start in range(MODERN_STARTS):
-        with _progress_bar(settings["epochs"]) as show:
+        with closing(ProgressBar()) as bar:
             seed = settings["seed"] + start
-            networks.append(_train_modern_once({**settings, "seed": seed}, X, labels, frames, show))
+            networks.append(_train_modern_once({**settings, "seed": seed}, X, labels, frames, bar))
         if _accuracy(networks[-1], X, labels) > MODERN_ENOUGH:
             break
     return max(networks, key=lambda network: _accuracy(network, X, labels)), len(networks)
 
 
 def _train_modern_once(
-    settings: dict[str, Any], X: np.ndarray, labels: np.ndarray, frames: int, show: Callable
+    settings: dict[str, Any], X: np.ndarray, labels: np.ndarray, frames: int, show: ProgressBar
 ) -> Network:
     """Train once, in stretches that end where a frame is kept: going on changes no bit."""
     network = fastmlp.Network(
@@ -342,22 +342,21 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace, X: np.ndarray, y: np.ndarray) -> Network:
-    with _progress_bar(options.epochs) as show:
-        return fastmlp.train(
-            X,
-            y,
-            hidden=options.hidden,
-            activation=options.activation,
-            optimizer=options.optimizer,
-            learning_rate=options.learning_rate,
-            l2=options.l2,
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            progress=show,
-            seed=options.seed,
-            dtype=options.dtype,
-            n_threads=options.threads,
-        )
+    return fastmlp.train(
+        X,
+        y,
+        hidden=options.hidden,
+        activation=options.activation,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        l2=options.l2,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        progress=True,
+        seed=options.seed,
+        dtype=options.dtype,
+        n_threads=options.threads,
+    )
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -373,24 +372,3 @@ def _predict(options: argparse.Namespace) -> None:
     predictions.to_csv(sys.stdout if options.out is None else options.out, index=False)
     if options.out is not None:
         print(f"{len(predictions):,} predictions written to {options.out}")
-
-
-@contextmanager
-def _progress_bar(epochs: int) -> Iterator[Callable[[fastmlp.Progress], None]]:
-    """Show a bar on standard error while the training runs; give what moves it."""
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError('the progress bar needs tqdm: pip install "fastmlp[cli]"') from error
-    with ExitStack() as bars:
-        bar = None  # made by the first report: settings that are refused before need no bar
-
-        def show(progress: fastmlp.Progress) -> None:
-            nonlocal bar
-            if bar is None:
-                bar = bars.enter_context(tqdm(total=epochs, unit=" epochs", unit_scale=True, dynamic_ncols=True))
-            accuracy = "" if progress.accuracy is None else f", accuracy {progress.accuracy:.1%}"
-            bar.set_postfix_str(f"loss {progress.loss:.4g}{accuracy}", refresh=False)
-            bar.update(progress.epoch - bar.n)
-
-        yield show

@@ -39,6 +39,15 @@ class History:
         Why the last training stopped before its last epoch; empty where it did not.
     best_epoch : int or None
         With early stopping, the epoch, counted from 1, whose number was the best one of the last training.
+    metrics : dict of str to ndarray of float64, shape (epochs,)
+        What was measured besides, after the epoch's last update; of validation rows as ``val_...``. NaN where it was
+        not.
+    layer_epochs : ndarray of int64, shape (noted,)
+        The epochs, counted from 0, of which the two below tell: the first 64, and then one every 16 steps or more.
+    layer_gradient_norms : ndarray of float64, shape (noted, layers)
+        The Euclidean norms of the gradient by each layer's parameters at the epoch's last step.
+    layer_activations : ndarray of float64, shape (noted, layers)
+        The root mean squares of each layer's outputs over the rows of that step.
 
     Examples
     --------
@@ -56,6 +65,10 @@ class History:
     frames: list[tuple[int, np.ndarray]] = field(default_factory=list)
     stopped: str = ""
     best_epoch: int | None = None
+    metrics: dict[str, np.ndarray] = field(default_factory=dict)
+    layer_epochs: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    layer_gradient_norms: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    layer_activations: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def __len__(self) -> int:
         """Count the epochs."""
@@ -68,32 +81,44 @@ class History:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy[-1]:.4g}"
         return f"History({len(self)} epochs, loss {self.loss[-1]:.4g}{accuracy})"
 
-    def extended(self, later: History) -> History:
-        """Join a later history to this one.
+    def extended(self, *later: History) -> History:
+        """Join later histories to this one.
 
         Parameters
         ----------
-        later : History
-            What happened afterwards.
+        *later : History
+            What happened afterwards, in order.
 
         Returns
         -------
         History
-            Both, one after the other. A measure that only one of them has is NaN in the other's epochs.
+            All, one after the other. A measure that only some of them have is NaN in the others' epochs.
         """
-        if not len(self):
-            return later
-        joined = {
-            name: _joined(getattr(self, name), getattr(later, name), len(self), len(later))
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds")
-        }
-        best = None if later.best_epoch is None else len(self) + later.best_epoch
-        return History(**joined, frames=self.frames + later.frames, stopped=later.stopped, best_epoch=best)
+        parts = [part for part in (self, *later) if len(part)]
+        if len(parts) < 2:
+            return parts[0] if parts else self
+        lengths = [len(part) for part in parts]
+        joined = {name: _joined([getattr(part, name) for part in parts], lengths) for name in _BY_EPOCH}
+        names = dict.fromkeys(name for part in parts for name in part.metrics)
+        last = parts[-1]
+        return History(
+            **joined,
+            metrics={name: _joined([part.metrics.get(name) for part in parts], lengths) for name in names},
+            **{name: np.concatenate([getattr(part, name) for part in parts if part.layer_epochs.size] or [
+                getattr(last, name)]) for name in _BY_NOTE},
+            frames=[frame for part in parts for frame in part.frames], stopped=last.stopped,
+            best_epoch=None if last.best_epoch is None else sum(lengths[:-1]) + last.best_epoch,
+        )
 
 
-def _joined(first: np.ndarray | None, second: np.ndarray | None, epochs: int, later_epochs: int) -> np.ndarray | None:
-    if first is None and second is None:
+_BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds")
+_BY_NOTE = ("layer_epochs", "layer_gradient_norms", "layer_activations")
+
+
+def _joined(parts: list[np.ndarray | None], lengths: list[int]) -> np.ndarray | None:
+    """Put columns one behind the other, NaN where one is missing; None where all are."""
+    if all(part is None for part in parts):
         return None
-    first = np.full(epochs, np.nan) if first is None else first
-    second = np.full(later_epochs, np.nan) if second is None else second
-    return np.concatenate((first, second))
+    return np.concatenate(
+        [np.full(length, np.nan) if part is None else part for part, length in zip(parts, lengths, strict=True)]
+    )

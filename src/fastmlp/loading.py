@@ -51,12 +51,13 @@ def load(path: Any, *, backend: str | None = None) -> Network:
             raise ValueError(f"sizes {known['sizes']} need {count} parameters, the file holds {len(parameters)}")
         loss = _loss_of_file(known["loss"], known["loss_parameters"])
         task = _validate.task(loss, known["sizes"][-1], output=known["output"], classes=known["classes"])
-        task = _refined(task, known["kind"], known["squeeze"])
+        task = _refined(task, known["kind"], known["squeeze"], known["missing"])
         if known["activations"][-1] != known["output"]:
             raise ValueError(f"activations {known['activations']} do not end in the output {known['output']!r}")
         network = Network._for_task(
             known["sizes"][0], known["sizes"][1:-1], task, activation=known["activations"][:-1], bias=known["bias"],
-            l1=known["l1"], l2=known["l2"], seed=known["seed"], dtype=parameters.dtype, backend=None,
+            l1=known["l1"], l2=known["l2"], dropout=known["dropout"], seed=known["seed"], dtype=parameters.dtype,
+            backend=None,
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"path: {os.fspath(path)} is no model file of fastmlp: {error}") from error
@@ -71,18 +72,20 @@ def _loss_of_file(name: str, parameters: list[float]) -> Loss:
     loss = LOSSES[_validate.choice(name, LOSSES, "loss")]
     if name == "quantile":
         return quantile(*parameters)
+    if len(parameters) == 1 and name in ("cross_entropy", "binary_cross_entropy"):
+        return loss.smoothed(parameters[0])
     if len(parameters) != len(loss.parameters):
         needed = "one parameter" if loss.parameters else "no parameters"
         raise ValueError(f"loss {name!r} has {needed}, the file has {parameters}")
     return huber(*parameters) if name == "huber" else loss
 
 
-def _refined(task: _validate.Task, kind: str, squeeze: bool) -> _validate.Task:
+def _refined(task: _validate.Task, kind: str, squeeze: bool, missing: bool) -> _validate.Task:
     """Give a task the kind of targets and the shape of predictions that a file tells, if they go with it."""
     without_labels = {"real", "multilabel"} & set(task.loss.targets)
-    fitting = without_labels if task.classes is None else {"labels", "one_hot"}
+    fitting = without_labels if task.classes is None else {"labels", "one_hot", "soft"}
     if kind not in fitting:
         raise ValueError(f"targets of kind {kind!r} do not go with loss {task.loss.name!r} and labels {task.classes}")
     if squeeze and (kind != "real" or task.outputs != 1):
         raise ValueError(f"1-D predictions do not go with {task.outputs} outputs for targets of kind {kind!r}")
-    return dataclasses.replace(task, kind=kind, squeeze=squeeze)
+    return dataclasses.replace(task, kind=kind, squeeze=squeeze, missing=missing)

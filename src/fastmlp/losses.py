@@ -16,17 +16,24 @@ quantile             q (y - h) where y > h, else (1 - q) (h - y)            iden
 log_cosh             log(cosh(e))                                           identity; numbers
 poisson              y log(y / h) - y + h, half the deviance                exponential; >= 0
 gamma                y / h - log(y / h) - 1, half the deviance              exponential; > 0
+hinge                max(0, 1 - y h), y = -1 or 1                           identity; labels, 0 and 1
 binary_cross_entropy -[y log h + (1 - y) log(1 - h)]                        sigmoid; 0 and 1
-cross_entropy        -log h_c, with c the row's class                       softmax; labels
+cross_entropy        -log h_c, with c the row's class; of soft targets      softmax; labels, or rows
+                     -sum_j y_j log h_j                                     of probabilities
 ==================== ====================================================== =====================
 
-huber is P. J. Huber's (1964), quantile R. Koenker and G. Bassett's (1978).
+huber is P. J. Huber's (1964), quantile R. Koenker and G. Bassett's (1978), hinge C. Cortes and V. Vapnik's (1995): of
+more than two classes each against the rest. Label smoothing by s (C. Szegedy et al., 2016) puts (1 - s) y + s / classes
+in the place of y, with two classes for each output of binary_cross_entropy.
+
+A float target that is NaN was not observed (``missing_targets="mask"``): it has no loss, and a row without any other
+target counts as if it were not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fastmlp._scalars import number
@@ -48,7 +55,8 @@ class Loss:
         The kinds of targets that it goes with: ``"real"`` (numbers to approximate), ``"labels"`` (one class
         a row, as labels or as one-hot rows) and ``"multilabel"`` (a 0/1 matrix, any number of ones a row).
     parameters : tuple of float, default ()
-        Its own settings: huber's delta, the levels of quantile, which each have an output of their own.
+        Its own settings: huber's delta, the levels of quantile, which each have an output of their own, the smoothing
+        of a cross-entropy.
 
     Examples
     --------
@@ -66,6 +74,44 @@ class Loss:
     def outputs_per_target(self) -> int:
         """How many outputs approximate one column of targets."""
         return len(self.parameters) if self.name == "quantile" else 1
+
+    @property
+    def one_output_of_two(self) -> bool:
+        """Whether two classes share one output."""
+        return self.name in ("binary_cross_entropy", "hinge")
+
+    def smoothed(self, share: float) -> Loss:
+        """Smooth its labels.
+
+        Parameters
+        ----------
+        share : float
+            What the classes share out evenly, in [0, 1); 0 changes nothing.
+
+        Returns
+        -------
+        Loss
+            The same with that setting.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `share` is no such number, or the loss has no labels to smooth.
+
+        Examples
+        --------
+        >>> LOSSES["cross_entropy"].smoothed(0.1).parameters
+        (0.1,)
+        """
+        share = number(share, "label_smoothing", below=1.0)
+        if share == 0.0:
+            return self
+        if self.name not in ("cross_entropy", "binary_cross_entropy"):
+            raise ValueError(
+                f"label_smoothing: got {share} with loss {self.name!r}, which has no probabilities to smooth; it goes "
+                "with 'cross_entropy' and 'binary_cross_entropy'; else leave it out"
+            )
+        return replace(self, parameters=(share,))
 
 
 def huber(delta: float = 1.0) -> Loss:
@@ -137,6 +183,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             Loss("log_cosh", 6, ("identity",), ("real",)),
             Loss("poisson", 7, ("exponential",), ("real",)),
             Loss("gamma", 8, ("exponential",), ("real",)),
+            Loss("hinge", 9, ("identity",), ("labels", "multilabel")),
         )
     }
 )

@@ -1,7 +1,7 @@
-"""Network: topology, parameters and their views, training, prediction, files; and `train`, which makes one to fit data.
+"""Network: topology, parameters and their views, training, prediction, files.
 
-Imports everything to its left: the door, the layout, the backend, the training loop. The article, the datasets'
-examples, plotting and the command line import it.
+Imports everything to its left: the door, the layout, the backend, the training loop. `_interface`, the article,
+diagnostics, plotting and the command line import it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _backend, _layout, _validate, initialization, training
-from fastmlp.activations import ACTIVATIONS
+from fastmlp import _backend, _layout, _measuring, _validate, divergence, initialization, lbfgs, training
+from fastmlp._watch import EpochState, Progress
+from fastmlp.activations import ACTIVATIONS, KEPT_ACTIVATIONS
 from fastmlp.history import History
 from fastmlp.losses import Loss
-from fastmlp.optimizers import Optimizer
+from fastmlp.metrics import METRICS, Metric
+from fastmlp.optimizers import LBFGS, Optimizer
 from fastmlp.schedules import RateSchedule
 from fastmlp.stopping import EarlyStopping
 
-_NO_METRIC, _LARGEST, _THRESHOLD = range(3)  # as the kernels number them
+_NO_METRIC, _LARGEST, _THRESHOLD, _SIGN = range(4)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
+_SAMPLED_ROWS, _SAMPLED_NUMBERS = 256, 1 << 16  # of the training rows, that diagnostics look at the layers with
 _FEW_ROWS = 8  # up to which a prediction has a plan of its own, whose workspace is small enough to be kept
 
 
@@ -33,9 +36,10 @@ class Network:
     sizes : sequence of int
         Inputs, hidden sizes, outputs: at least two numbers.
     activation : str or sequence of str, default "relu"
-        The hidden layers' activation, one for all or one each: identity, sigmoid, tanh, relu,
-        leaky_relu, elu, selu, softplus.
+        The hidden layers' activation, one for all or one each, as in `fastmlp.train`.
     loss : str or Loss, default "squared_error"
+        As in `fastmlp.train`.
+    label_smoothing, dropout, missing_targets
         As in `fastmlp.train`.
     output : str or None, default None
         The output activation; None takes the loss's own: identity, sigmoid, softmax, exponential.
@@ -93,29 +97,33 @@ class Network:
 
     def __init__(
         self, sizes: Sequence[int], *, activation: str | Sequence[str] = "relu", loss: str | Loss = "squared_error",
-        output: str | None = None, bias: bool = True, l1: float = 0.0, l2: float = 0.0,
-        init: str | Any = "glorot_uniform", bias_init: float | None = None, classes: Any = None,
-        seed: int | None = None, dtype: Any = np.float64, backend: str | None = None,
+        output: str | None = None, label_smoothing: float = 0.0, bias: bool = True, l1: float = 0.0, l2: float = 0.0,
+        dropout: float | Sequence[float] = 0.0, init: str | Any = "glorot_uniform", bias_init: float | None = None,
+        classes: Any = None, missing_targets: str = "error", seed: int | None = None, dtype: Any = np.float64,
+        backend: str | None = None,
     ) -> None:
         sizes = _validate.hidden_sizes(sizes, "sizes")
         if len(sizes) < 2:
             raise ValueError(f"sizes: got {sizes}; inputs and outputs at least are needed, such as (2, 3, 1)")
-        task = _validate.task(loss, sizes[-1], output=output, classes=classes)
-        self._set_up(sizes[0], sizes[1:-1], task, activation, bias, l1, l2, seed, dtype, backend, init, bias_init)
+        task = _validate.task(
+            loss, sizes[-1], output=output, classes=classes, label_smoothing=label_smoothing,
+            missing_targets=missing_targets,
+        )
+        self._set_up(
+            sizes[0], sizes[1:-1], task, activation=activation, bias=bias, l1=l1, l2=l2, dropout=dropout, seed=seed,
+            dtype=dtype, backend=backend, init=init, bias_init=bias_init,
+        )
 
     @classmethod
-    def _for_task(
-        cls, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
-        seed: Any, dtype: Any, backend: Any, init: Any = "glorot_uniform", bias_init: Any = None,
-    ) -> Network:
+    def _for_task(cls, inputs: int, hidden: Any, task: _validate.Task, **options: Any) -> Network:
         """Make a network for targets that have been looked at."""
         network = cls.__new__(cls)
-        network._set_up(inputs, hidden, task, activation, bias, l1, l2, seed, dtype, backend, init, bias_init)
+        network._set_up(inputs, hidden, task, **options)
         return network
 
     def _set_up(
-        self, inputs: int, hidden: Any, task: _validate.Task, activation: Any, bias: Any, l1: Any, l2: Any,
-        seed: Any, dtype: Any, backend: Any, init: Any, bias_init: Any,
+        self, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
+        dropout: Any, seed: Any, dtype: Any, backend: Any, init: Any = "glorot_uniform", bias_init: Any = None,
     ) -> None:
         if backend is not None:
             _backend.resolve(backend)
@@ -125,11 +133,13 @@ class Network:
         self._task = task
         self._bias = _validate.flag(bias, "bias")
         self.l1, self.l2 = _validate.number(l1, "l1"), _validate.number(l2, "l2")
+        self.dropout: tuple[float, ...] = _validate.dropout(dropout, len(hidden))
         self.dtype = _validate.floating(dtype) or np.dtype(np.float64)
         self.seed = _validate.seed(seed)
         self._lay_out()
         self._use(backend)
-        self.history = History()
+        self._histories: list[History] = [History()]
+        self._sample: np.ndarray | None = None
         self.metadata: dict[str, str] = {}
         self._optimizer: Optimizer | None = None
         self._state: training.OptimizerState | None = None
@@ -146,18 +156,22 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this machine's build, and views, which would come back as copies."""
-        own = ("_kernels", "_forward_plans", "_workspaces", "_layers", "backend", "weights", "biases")
+        own = ("_kernels", "_forward_plans", "_workspaces", "_layers", "_sample", "backend", "weights", "biases")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take parameters of one's own, and the kernels of this machine."""
         vars(self).update(state)
+        self._sample = None
         self._lay_out(self._params)
         self._use(self._asked_backend)
 
     def _lay_out(self, values: np.ndarray | None = None) -> None:
         """Allocate the parameter vector and make the views of it."""
-        self._layers = _layout.network_layers(self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias)
+        self._layers = _layout.network_layers(
+            self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias,
+            [name in KEPT_ACTIVATIONS for name in self.activations[:-1]], self.dropout,
+        )
         self._params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
         if values is not None:
             self._params[:] = values
@@ -199,6 +213,17 @@ class Network:
                 biases[:] = bias_init
 
     @property
+    def history(self) -> History:
+        """What happened in all trainings so far."""
+        if len(self._histories) > 1:  # joined when somebody looks: a stream leaves thousands
+            self._histories = [self._histories[0].extended(*self._histories[1:])]
+        return self._histories[0]
+
+    @history.setter
+    def history(self, history: History) -> None:
+        self._histories = [history]
+
+    @property
     def classes_(self) -> np.ndarray | None:
         """The labels, one a class; None for regression and multi-label targets."""
         return self._task.classes
@@ -217,7 +242,7 @@ class Network:
         if self._task.kind == "real":
             return _NO_METRIC
         if self._task.kind == "multilabel" or self._task.outputs == 1:
-            return _THRESHOLD
+            return _SIGN if self.loss_name == "hinge" else _THRESHOLD
         return _LARGEST
 
     def _settings(self, size: float) -> dict[str, float]:
@@ -226,8 +251,9 @@ class Network:
             "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / size, "l2": self.l2 / size,
         }
 
-    def _plan(self, rows: int, batch: int, size: float) -> _layout.Plan:
-        return _layout.plan(self._layers, self._kernels.sizes(), batch=batch, rows=rows, **self._settings(size))
+    def _plan(self, rows: int, batch: int, size: float, **settings: float) -> _layout.Plan:
+        settings = self._settings(size) | settings
+        return _layout.plan(self._layers, self._kernels.sizes(), batch=batch, rows=rows, **settings)
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
@@ -237,13 +263,15 @@ class Network:
 
     def train(
         self, X: Any, y: Any, *, optimizer: str | Optimizer = "adam",
-        learning_rate: float | RateSchedule | None = None, batch_size: int | str = "auto", epochs: int = 200,
-        shuffle: bool = True, sample_weight: Any = None, class_weight: str | Mapping[Any, float] | None = None,
-        validation: tuple | None = None,
+        learning_rate: float | RateSchedule | None = None, clip_norm: float | None = None,
+        clip_value: float | None = None, max_norm: float | None = None, batch_size: int | str = "auto",
+        epochs: int = 200, shuffle: bool = True, sample_weight: Any = None,
+        class_weight: str | Mapping[Any, float] | None = None, validation: tuple | None = None,
         early_stopping: bool | EarlyStopping | None = None,
-        callbacks: Sequence[Callable[[training.EpochState], object]] = (),
-        progress: Callable[[training.Progress], None] | None = None, seed: int | None = None,
-        n_threads: int | None = None,
+        metrics: Sequence[str | Metric | Callable[..., float]] = (),
+        callbacks: Sequence[Callable[[EpochState], object]] = (),
+        progress: bool | Callable[[Progress], None] | None = None, on_divergence: str = "warn",
+        seed: int | None = None, n_threads: int | None = None,
     ) -> Network:
         """Train on from where the network stands.
 
@@ -256,14 +284,14 @@ class Network:
             The features; not copied when C-contiguous and of the network's dtype.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets, coded as the network knows them.
-        optimizer, learning_rate, batch_size, epochs, shuffle, early_stopping, callbacks, progress, n_threads
+        optimizer, learning_rate, clip_norm, clip_value, max_norm, batch_size, epochs, shuffle
             As in `fastmlp.train`.
-        sample_weight, class_weight
+        sample_weight, class_weight, early_stopping, metrics, callbacks, progress, on_divergence, n_threads
             As in `fastmlp.train`.
         validation : tuple of (X, y) or of (X, y, weights), or None, default None
             Rows to validate on.
         seed : int or None, default None
-            Seed of shuffling; None takes the network's.
+            Seed of shuffling and of dropout; None takes the network's.
 
         Returns
         -------
@@ -274,35 +302,97 @@ class Network:
         ------
         TypeError, ValueError
             If an argument cannot be used; nothing has been changed then.
+        DivergenceError
+            If the loss stops being finite and that is to be an error; the last good weights have come back then.
         """
         X, values, weights = self._checked(X, y, sample_weight, class_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training has seen")
         seed = self.seed if seed is None else seed
         rows, validation = _validate.split(validation, X, values, weights, self._task, seed)
-        optimizer, schedule = self._schedule(
-            len(X), self.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
-            early_stopping=_validate.early_stopping(early_stopping, self._task, validation[0] is not None),
-            callbacks=callbacks,
+        samples, checked = (training.Samples.weighted(*part) for part in (rows, validation))
+        optimizer, schedule, settings = self._arranged(
+            self._task, self.dtype, self.dropout, samples, checked, optimizer=optimizer,
+            learning_rate=learning_rate, clip_norm=clip_norm,
+            clip_value=clip_value, max_norm=max_norm, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
+            early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress, seed=seed,
+            n_threads=n_threads,
         )
-        return self._fit(
-            training.Samples.weighted(*rows), training.Samples.weighted(*validation), optimizer, schedule
+        _validate.choice(on_divergence, ("warn", "raise"), "on_divergence")
+        return self._fit(samples, checked, optimizer, schedule, on_divergence=on_divergence, **settings)
+
+    def partial_train(
+        self, X: Any, y: Any, *, optimizer: str | Optimizer | None = None,
+        learning_rate: float | RateSchedule | None = None, batch_size: int | str = "auto", **options: Any,
+    ) -> Network:
+        """Train for one pass over a chunk of rows, for streams.
+
+        The optimizer's state, the schedule of the rate and the history go on from chunk to chunk. N of the penalties is
+        the number of the chunk's rows.
+
+        Parameters
+        ----------
+        X : array-like, shape (rows, inputs)
+            The chunk's features.
+        y : array-like, shape (rows,) or (rows, outputs)
+            Its targets. Classes must be known to the network: pass ``classes`` where it is made.
+        optimizer : str, Optimizer or None, default None
+            None takes the one that trained last, Adam at the beginning.
+        learning_rate : float, RateSchedule or None, default None
+            None takes the one that was given last, the optimizer's own at the beginning.
+        batch_size : int, "full" or "auto", default "auto"
+            Rows of a step.
+        **options
+            As `train` takes them, but for ``epochs``; ``class_weight`` as a dict, since a chunk has not the classes'
+            shares of the stream.
+
+        Returns
+        -------
+        Network
+            The network itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used; nothing has been changed then.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> X, y = fastmlp.datasets.moons(600, seed=0)
+        >>> net = Network((2, 16, 1), loss="binary_cross_entropy", seed=0)
+        >>> for first in range(0, 600, 100):
+        ...     _ = net.partial_train(X[first : first + 100], y[first : first + 100], batch_size=20)
+        >>> len(net.history), int(net.history.loss[-1] < net.history.loss[0])
+        (6, 1)
+        """
+        if "epochs" in options:
+            raise TypeError("epochs: got it for one pass over a chunk; leave it out, or call train")
+        if options.get("class_weight") == "balanced":
+            raise ValueError(
+                "class_weight: got 'balanced' for a chunk, whose shares of the classes are not the stream's; a dict of "
+                "label to weight is accepted"
+            )
+        if optimizer is None and self._optimizer is not None:
+            optimizer = self._optimizer
+            if learning_rate is None and self._state is not None and not optimizer.searches_step:
+                learning_rate = self._state.schedule
+        return self.train(
+            X, y, optimizer="adam" if optimizer is None else optimizer, learning_rate=learning_rate,
+            batch_size=batch_size, epochs=1, **options,
         )
 
     @staticmethod
     def _schedule(
         rows: int, dtype: np.dtype, optimizer: Any, learning_rate: Any, batch_size: Any, epochs: Any, shuffle: Any,
-        progress: Any, seed: Any, n_threads: Any, frames: Sequence[int] = (),
-        early_stopping: EarlyStopping | None = None, callbacks: Any = (),
+        progress: Any, seed: Any, n_threads: Any, **further: Any,
     ) -> tuple[Optimizer, training.Schedule]:
-        """Check what a training is to do."""
+        """Check how a training is to run; `further` fields of the schedule have been checked."""
         optimizer = _validate.optimizer(optimizer)
+        if optimizer.searches_step:
+            lbfgs.minimizer()  # says what to install before anything is changed
         if rows >= 2**31:
             raise ValueError(f"X: got {rows} rows; fewer than {2**31} are accepted; train on parts of them in turn")
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: got {progress!r}; a callable that takes a fastmlp.Progress is accepted")
-        if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
-            raise TypeError(f"callbacks: got {callbacks!r}; a list of callables that take a state is accepted")
         return optimizer, training.Schedule(
             epochs=_validate.whole(epochs, "epochs"),
             batch=_validate.batch_size(batch_size, rows, optimizer),
@@ -311,15 +401,35 @@ class Network:
             learning_rate=_validate.learning_rate(learning_rate, optimizer, dtype),
             n_threads=None if n_threads is None else _validate.whole(n_threads, "n_threads", maximum=1024),
             most_threads=_backend.default_threads(),
-            progress=progress,
-            frames=frames,
-            early_stopping=early_stopping,
-            callbacks=tuple(callbacks),
+            progress=_validate.progress(progress),
+            note_all=optimizer.searches_step,
+            **further,
         )
+
+    @staticmethod
+    def _arranged(
+        task: _validate.Task, dtype: np.dtype, dropout: tuple[float, ...], samples: training.Samples,
+        validation: training.Samples, *, clip_norm: Any, clip_value: Any, max_norm: Any, early_stopping: Any,
+        metrics: Any, callbacks: Any, **running: Any,
+    ) -> tuple[Optimizer, training.Schedule, dict[str, float]]:
+        """Check how a training is to run and who looks at it; the last part are fields of SETTINGS."""
+        weighted, validated = samples.weights is not None or validation.weights is not None, len(validation) > 0
+        chosen = _validate.metrics(metrics, task, weighted)
+        prefixes = ("", "val_") if validated else ("",)
+        names = {f"{prefix}{metric.name}": metric.rises for prefix in prefixes for metric in chosen}
+        always = ("loss",) if task.kind == "real" else ("loss", "accuracy")
+        measured = (*(f"{prefix}{name}" for prefix in prefixes for name in always), "gradient_norm", *names)
+        optimizer, schedule = Network._schedule(
+            len(samples), dtype, **running, metrics=chosen, metric_names=names,
+            early_stopping=_validate.early_stopping(early_stopping, task, validated, chosen),
+            callbacks=_validate.callbacks(callbacks, measured),
+        )
+        _validate.monitored(schedule.learning_rate, validated)
+        return optimizer, schedule, _validate.clipping(clip_norm, clip_value, max_norm, optimizer, dropout)
 
     def _fit(
         self, samples: training.Samples, validation: training.Samples, optimizer: Optimizer,
-        schedule: training.Schedule, **settings: float,
+        schedule: training.Schedule, on_divergence: str = "warn", **settings: float,
     ) -> Network:
         """Train on checked arrays; `settings` override fields of SETTINGS."""
         if self._state is None or optimizer != self._optimizer:
@@ -332,14 +442,27 @@ class Network:
             # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
             for name in ("diverged", "batch", "loss_sum", "hits"):
                 self._state.position[name] = 0
+        schedule.network = self
+        if schedule.metrics:
+            parts = {"": samples} | ({"val_": validation} if len(validation) else {})
+            schedule.measure = lambda: _measuring.measure(schedule.metrics, self._outputs, parts, self._task)
         # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
         fields = self._settings(samples.size) | optimizer.settings() | settings
-        history = training.train(
+        arguments = (
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields,
             self._task.loss_parameters,
         )
-        self.history = self.history.extended(history)
-        training.warn_of_divergence(self._state, self.params)
+        if isinstance(optimizer, LBFGS):
+            history, diverged = lbfgs.train(*arguments, optimizer=optimizer)
+        else:
+            history, diverged = training.train(*arguments)
+        self._histories.append(history)
+        rows = max(1, min(len(samples), _SAMPLED_ROWS, _SAMPLED_NUMBERS // self.sizes[0]))
+        self._sample = samples.x[:: len(samples) // rows][:rows].copy()
+        if diverged is not None:
+            usual = optimizer.default_learning_rate
+            why = divergence.explain(diverged, self._layers, fields, samples.x, samples.y, usual)
+            divergence.announce(divergence.report(diverged, why), on_divergence, self)
         return self
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -387,13 +510,7 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used, such as with another number of columns.
         """
-        outputs, task = self._outputs(X), self._task
-        if task.classes is not None:
-            chosen = (outputs[:, 0] > 0.5).astype(np.intp) if task.outputs == 1 else outputs.argmax(axis=1)
-            return task.classes[chosen]
-        if task.kind == "multilabel":
-            return (outputs > 0.5).astype(np.int64)
-        return outputs[:, 0] if task.squeeze else outputs
+        return _measuring.predictions(_measuring.codes_of_outputs(self._outputs(X), self._task), self._task)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
@@ -503,25 +620,33 @@ class Network:
         Returns
         -------
         ndarray of the network's dtype, shape (parameters,)
-            In the order of `params`.
+            In the order of `params`; without dropout and clipping.
 
         Raises
         ------
         TypeError, ValueError
             If an argument cannot be used.
         """
+        return self._objective_and_gradient(X, y, sample_weight)[1]
+
+    def _objective_and_gradient(
+        self, X: Any, y: Any, sample_weight: Any = None, dropping: bool = False
+    ) -> tuple[float, np.ndarray]:
+        """Compute the objective and its gradient; `dropping`: without the units that the first epoch leaves out."""
         samples = training.Samples.weighted(*self._checked(X, y, sample_weight))
-        plan = self._plan(len(samples), len(samples), samples.size)
+        plan = self._plan(len(samples), len(samples), samples.size, dropping=int(dropping), seed=self.seed)
         gradient = np.empty_like(self.params)
-        self._kernels.gradient(
+        objective = self._kernels.gradient(
             gradient, self.params, np.zeros(plan.tallies), training.aligned_zeros(plan.workspace, self.dtype),
             plan.layers, plan.slabs, plan.settings, self._task.loss_parameters, samples.x, samples.y, samples.weights,
             len(samples),
         )
-        return gradient
+        return objective, gradient
 
-    def score(self, X: Any, y: Any) -> float:
-        """Measure accuracy, or R² for regression.
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, *, metric: str | Metric | Callable[..., float] | None = None
+    ) -> float:
+        """Measure accuracy, R² for regression, or what is asked for.
 
         Parameters
         ----------
@@ -529,11 +654,16 @@ class Network:
             The features.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
+        sample_weight : array-like, shape (rows,), or None, default None
+            A weight a row.
+        metric : str, Metric, callable or None, default None
+            A name of `fastmlp.metrics.METRICS` (accuracy, balanced_accuracy, f1, roc_auc, mse, mae, r2), a callable
+            that takes the targets and what `predict` gives, or a `fastmlp.metrics.Metric`. None takes accuracy or r2.
 
         Returns
         -------
         float
-            The fraction of rows classified rightly (all labels of a row, for multi-label targets); or
+            By default the fraction of rows classified rightly (all labels of a row, for multi-label targets); or
             1 - Σ(y - h)² / Σ(y - mean y)², averaged over outputs; of an output that is constant, 1 if it is met
             exactly, else 0.
 
@@ -542,15 +672,16 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used.
         """
-        if self._metric() != _NO_METRIC:
-            return self._evaluate(X, y)[1]
-        outputs = self._outputs(X).astype(np.float64)
-        y = _validate.encode(y, len(outputs), self.dtype, self._task).astype(np.float64)
-        residual = ((y - outputs) ** 2).sum(axis=0)
-        total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-        constant = total == 0
-        ratios = np.where(constant, (residual > 0).astype(float), residual / np.where(constant, 1, total))
-        return float(np.mean(1 - ratios))
+        if metric is None and self._metric() != _NO_METRIC:
+            return self._evaluate(X, y, sample_weight)[1]
+        X, values, weights = self._checked(X, y, sample_weight)
+        if metric is None:
+            chosen = METRICS["r2"]
+            values = values[:, :: self._task.loss.outputs_per_target]
+            values = np.repeat(values, self._task.loss.outputs_per_target, axis=1)
+            return float(chosen.function(values, self._outputs(X), weights))
+        (chosen,) = _validate.metrics([metric], self._task, weights is not None)
+        return _measuring.measured(chosen, values, self._outputs(X), weights, self._task)
 
     def summary(self) -> str:
         """Describe layers, parameters and the training so far in a few lines of text.
@@ -611,131 +742,7 @@ class Network:
             "sizes": list(self.sizes), "activations": list(self.activations), "loss": self.loss_name,
             "output": task.output, "bias": self._bias, "l1": self.l1, "l2": self.l2, "kind": task.kind,
             "loss_parameters": list(task.loss.parameters), "squeeze": task.squeeze, "classes": task.classes,
+            "dropout": list(self.dropout), "missing": task.missing,
             "seed": self.seed, "metadata": self.metadata,
         }
         _files.write(path, self.params, description)
-
-
-def train(
-    X: Any, y: Any, *, hidden: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu",
-    loss: str | Loss | None = None, output: str | None = None, optimizer: str | Optimizer = "adam",
-    learning_rate: float | RateSchedule | None = None, l1: float = 0.0, l2: float = 0.0, bias: bool = True,
-    init: str | Any = "glorot_uniform", bias_init: float | None = None, batch_size: int | str = "auto",
-    epochs: int = 200, shuffle: bool = True,
-    sample_weight: Any = None, class_weight: str | Mapping[Any, float] | None = None,
-    validation: float | tuple | None = None, early_stopping: bool | EarlyStopping | None = None,
-    callbacks: Sequence[Callable[[training.EpochState], object]] = (),
-    progress: Callable[[training.Progress], None] | None = None, seed: int | None = None, dtype: Any = None,
-    n_threads: int | None = None, backend: str | None = None,
-) -> Network:
-    """Train a multilayer perceptron.
-
-    The objective is (1/N) Σ_rows loss + (l2 / 2N) Σ W² + (l1 / N) Σ abs(W) with N the number of rows; every step
-    follows its gradient over a batch. A loss sums over outputs; squared error is ½ Σ (y - h)² a row.
-
-    Parameters
-    ----------
-    X : array-like, shape (rows, inputs)
-        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype.
-    y : array-like, shape (rows,) or (rows, outputs)
-        Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats).
-    hidden : int or sequence of int, default (100,)
-        Sizes of the hidden layers; () makes a linear model.
-    activation : str or sequence of str, default "relu"
-        One for all hidden layers or one each: identity, sigmoid, tanh, relu,
-        leaky_relu, elu, selu, softplus.
-    loss : str, Loss or None, default None
-        squared_error, absolute_error, huber, quantile, log_cosh, poisson, gamma, binary_cross_entropy or cross_entropy,
-        or one with settings of its own, such as ``fastmlp.losses.quantile(0.1, 0.9)``. None takes cross-entropy for
-        labels (one sigmoid output and binary cross-entropy for two classes and for multi-label rows), squared error
-        for floats.
-    output : str or None, default None
-        The output activation; None takes the loss's own. squared_error allows sigmoid.
-    optimizer : str or Optimizer, default "adam"
-        The optimizer, such as ``fastmlp.SGD(momentum=0.9)``, or the name of one with its defaults: sgd, adam, amsgrad,
-        adamw, nadam, rmsprop, adagrad, adadelta, lion, rprop.
-    learning_rate : float, RateSchedule or None, default None
-        A number, or a schedule such as ``fastmlp.schedules.Cosine(0.01)``. None takes the optimizer's own, such as
-        0.001 for Adam and 0.01 for SGD.
-    l1, l2 : float, default 0.0
-        The penalties' factors.
-    bias : bool, default True
-        Whether layers have biases.
-    init : str or array-like, default "glorot_uniform"
-        What the weights start with: glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal,
-        orthogonal, article (`fastmlp.initialization` has the formulas), or all parameters in one vector.
-    bias_init : float or None, default None
-        What the biases start with; None draws them like the weights.
-    batch_size : int, "full" or "auto", default "auto"
-        Rows of a batch; "auto" is 200, or all rows where there are fewer. More than all rows means all.
-    epochs : int, default 200
-        Passes over the rows.
-    shuffle : bool, default True
-        Whether each epoch takes the rows in a new order. With one batch an epoch there is no order.
-    sample_weight : array-like, shape (rows,), or None, default None
-        A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
-        for N.
-    class_weight : "balanced", mapping of label to weight, or None, default None
-        A weight a class, 1 for those that are not named; "balanced" weighs all classes alike.
-    validation : float, tuple of (X, y) or of (X, y, weights), or None, default None
-        Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
-        every class as many as of all. Drawn rows are not trained on; both parts are then copies.
-    early_stopping : bool, EarlyStopping or None, default None
-        When to stop before the last epoch; True stops where the validation loss has not improved for 10 epochs, and
-        goes back to the best weights.
-    callbacks : sequence of callable, default ()
-        Called after every epoch with a `training.EpochState`, in order; one that returns True stops the training.
-    progress : callable or None, default None
-        Called about twenty times a second with a `Progress`.
-    seed : int or None, default None
-        Seed of the initial weights and the order; None draws one, which ``net.seed`` tells.
-    dtype : float32, float64 or None, default None
-        None keeps float32 features and takes float64 for all others.
-    n_threads : int or None, default None
-        None uses the CPUs that this process may use, as far as the work is worth it, and at most FASTMLP_NUM_THREADS
-        and OMP_NUM_THREADS; a number is taken as it is. The result does not depend on it, bit for bit.
-    backend : str or None, default None
-        ``"reference"`` (NumPy), an instruction set (see `show_config`), or None for the build in use.
-
-    Returns
-    -------
-    Network
-        The trained network; ``net.history`` tells what happened.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument cannot be used; the message names it, what came and what is accepted.
-
-    Warns
-    -----
-    DivergenceWarning
-        If the loss stops being finite: training ends there, and that step is not taken. The weights are those before
-        it; the message says if the step before has overflowed already.
-
-    Examples
-    --------
-    >>> import fastmlp
-    >>> X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
-    >>> net = fastmlp.train(X, y, hidden=16, learning_rate=0.01, epochs=300, seed=0)
-    >>> net.score(X, y) > 0.98
-    True
-    """
-    dtype = _validate.floating(dtype)
-    X = _validate.features(X, dtype=dtype)
-    targets = _validate.targets(y, len(X), X.dtype, loss=loss, output=output)
-    seed = _validate.seed(seed)
-    weights = _validate.weights(sample_weight, class_weight, targets.values, targets.task)
-    rows, validation = _validate.split(validation, X, targets.values, weights, targets.task, seed)
-    optimizer, schedule = Network._schedule(
-        len(rows[0]), X.dtype, optimizer, learning_rate, batch_size, epochs, shuffle, progress, seed, n_threads,
-        early_stopping=_validate.early_stopping(early_stopping, targets.task, validation[0] is not None),
-        callbacks=callbacks,
-    )
-    network = Network._for_task(
-        X.shape[1], hidden, targets.task, activation=activation, bias=bias, l1=l1, l2=l2,
-        seed=seed, dtype=X.dtype, backend=backend, init=init, bias_init=bias_init,
-    )
-    return network._fit(
-        training.Samples.weighted(*rows), training.Samples.weighted(*validation), optimizer, schedule
-    )

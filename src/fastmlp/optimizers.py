@@ -3,8 +3,23 @@
 No arithmetic here: the kernels and the reference take the steps. Imports `_scalars` only; `_validate`, the
 network and the kernels' callers may import it.
 
-Formulas and defaults are PyTorch's, so that a step equals `torch.optim`'s (Lion's are its paper's). Notation: p a
-parameter, g its gradient of the objective, t the step counted from 1, lr the learning rate.
+Formulas and defaults are PyTorch's, so that a step equals `torch.optim`'s. Notation: p a parameter, g its gradient of
+the objective, t the step counted from 1, lr the learning rate.
+
+======================= =============== ===========================================================
+name                    whose formulas  what PyTorch calls otherwise
+======================= =============== ===========================================================
+sgd, `SGD`              torch.optim     nothing
+adam, amsgrad, `Adam`   torch.optim     betas = (beta1, beta2), eps = epsilon
+adamw, `AdamW`          torch.optim     the same; biases decay too
+nadam, `NAdam`          torch.optim     the same; momentum_decay as here
+rmsprop, `RMSprop`      torch.optim     alpha = beta2, eps = epsilon
+adagrad, `Adagrad`      torch.optim     lr_decay = rate_decay, initial_accumulator_value = initial_accumulator
+adadelta, `Adadelta`    torch.optim     rho = beta2, eps = epsilon
+rprop, `Rprop`          torch.optim     etas = (eta_minus, eta_plus), step_sizes = (least_step, most_step)
+lion, `Lion`            its paper       not in torch.optim
+lbfgs, `LBFGS`          SciPy           L-BFGS-B with its line search; torch.optim.LBFGS is another one
+======================= =============== ===========================================================
 """
 
 from __future__ import annotations
@@ -14,7 +29,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from fastmlp._scalars import flag, number
+from fastmlp._scalars import flag, number, whole
 
 
 @dataclass(frozen=True)
@@ -33,19 +48,25 @@ class Optimizer:
         How many state vectors as long as the parameters it keeps.
     full_batch : bool
         Whether it needs the gradient over all rows in every step.
+    searches_step : bool
+        Whether it finds the length of each step itself, and has no learning rate.
     """
 
     name: ClassVar[str]
     code: ClassVar[int]
     default_learning_rate: ClassVar[float]
     full_batch: ClassVar[bool] = False
+    searches_step: ClassVar[bool] = False
     _only_starts: ClassVar[str] = ""  # the setting that the kernels need not know
 
     def __post_init__(self) -> None:
         """Check the settings, and keep them as Python's own floats and bools: equal ones then print alike."""
         for name, value in vars(self).items():
             bounds = _BOUNDS[name]
-            checked = flag(value, name) if bounds is None else number(value, name, **bounds)
+            if name in _WHOLE:
+                checked = whole(value, name)
+            else:
+                checked = flag(value, name) if bounds is None else number(value, name, **bounds)
             object.__setattr__(self, name, checked)
 
     @property
@@ -79,7 +100,9 @@ class Optimizer:
         dict
             The code, the number of state vectors and the optimizer's own settings by their names.
         """
-        own = {name: value for name, value in vars(self).items() if name != self._only_starts}
+        # Of one that searches its own steps the kernels need to know that they are to leave the parameters alone.
+        given = {} if self.searches_step else vars(self)
+        own = {name: value for name, value in given.items() if name != self._only_starts}
         return own | {"optimizer": self.code, "slots": self.slots}
 
 
@@ -91,9 +114,11 @@ _BOUNDS: Mapping[str, Mapping[str, float] | None] = MappingProxyType(
         "weight_decay": {}, "momentum_decay": {}, "rate_decay": {}, "initial_accumulator": {},
         "eta_minus": {"above": 0.0, "below": 1.0}, "eta_plus": {"above": 1.0},
         "least_step": {"above": 0.0}, "most_step": {"above": 0.0},
+        "gradient_tolerance": {}, "loss_tolerance": {}, "memory": {}, "trials": {},
         "nesterov": None, "amsgrad": None, "centered": None,
     }
 )  # fmt: skip
+_WHOLE = ("memory", "trials")
 
 
 @dataclass(frozen=True)
@@ -485,8 +510,55 @@ class Rprop(Optimizer):
         return (0.0, learning_rate)
 
 
+@dataclass(frozen=True)
+class LBFGS(Optimizer):
+    """L-BFGS (Liu & Nocedal, 1989), SciPy's L-BFGS-B: steps by an estimate of the curvature, as long as a search finds.
+
+    It needs the gradient over all rows, ``batch_size="full"``, which "auto" is with it, and an objective that stays the
+    same from step to step: no dropout, no clipping, no ``max_norm``. An epoch is one iteration, with as many passes
+    over the rows as its line search takes, mostly one. It has no learning rate. What it has learned of the curvature is
+    not kept from one training to the next. SciPy is imported when it is asked for.
+
+    Parameters
+    ----------
+    memory : int, default 10
+        Steps that the curvature is estimated from.
+    gradient_tolerance : float, default 1e-5
+        Training ends where no entry of the gradient is larger, at least 0.
+    loss_tolerance : float, default 2.220446049250313e-09
+        Training ends where a step lessens the objective by no larger share of it, at least 0.
+    trials : int, default 20
+        How often a line search may look at the objective.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of another type or outside its range.
+
+    Examples
+    --------
+    >>> LBFGS(memory=20).slots
+    0
+    """
+
+    memory: int = 10
+    gradient_tolerance: float = 1e-5
+    loss_tolerance: float = 2.220446049250313e-09
+    trials: int = 20
+
+    name: ClassVar[str] = "lbfgs"
+    code: ClassVar[int] = 8  # to the kernels: no step, the gradient alone
+    default_learning_rate: ClassVar[float] = 1.0
+    full_batch: ClassVar[bool] = True
+    searches_step: ClassVar[bool] = True
+
+    def _starts(self, learning_rate: float) -> tuple[float, ...]:
+        """Keep nothing from step to step but what SciPy does."""
+        return ()
+
+
 # Name -> what it stands for.
 OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
-    {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop)}
+    {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop, LBFGS)}
     | {"amsgrad": Adam(amsgrad=True)}
 )

@@ -1,7 +1,8 @@
 """Learning-rate schedules: what the user may choose, as small frozen dataclasses that check themselves.
 
-A schedule lists the rates of a whole training before it begins, so that the kernels need not stop for them. Imports
-`_scalars` only; `_validate`, the network and the training loop import it.
+A schedule lists the rates of a whole training before it begins, so that the kernels need not stop for them. Two cannot:
+`OnPlateau` and `Adaptive` look at what every epoch brought, and the loop stops for them there. Imports `_scalars` only;
+`_validate`, the network and the training loop import it.
 
 Notation: t counts epochs, or steps with ``unit="step"``, from 0; T is the length of the training in the same unit.
 """
@@ -15,9 +16,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastmlp._scalars import choice, number, whole
+from fastmlp._scalars import choice, flag, number, whole
 
 UNITS = ("epoch", "step")
+MONITORS = ("loss", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,15 @@ class RateSchedule:
             value = getattr(self, field.name)
             if field.name == "unit":
                 choice(value, UNITS, "unit")
+            elif field.name == "monitor":
+                choice(value, MONITORS, "monitor")
+            elif field.name == "relative":
+                object.__setattr__(self, field.name, flag(value, field.name))
+            elif field.name == "patience":
+                object.__setattr__(self, field.name, whole(value, field.name, minimum=0))
             elif field.name in ("every", "cycle", "length") and value is not None:
                 object.__setattr__(self, field.name, whole(value, field.name))
-            elif field.name == "warmup":
+            elif field.name in ("warmup", "cooldown"):
                 object.__setattr__(self, field.name, whole(value, field.name, minimum=0))
             elif field.name in _NUMBERS:
                 object.__setattr__(self, field.name, number(value, field.name, **_NUMBERS[field.name]))
@@ -87,7 +95,7 @@ class RateSchedule:
 # Setting -> the bounds that `number` takes.
 _NUMBERS = {
     "rate": {}, "factor": {"above": 0.0}, "power": {"above": 0.0}, "final": {}, "growth": {"minimum": 1.0},
-    "start": {"above": 0.0}, "rise": {"above": 0.0, "below": 1.0},
+    "start": {"above": 0.0}, "rise": {"above": 0.0, "below": 1.0}, "threshold": {}, "divisor": {"above": 1.0},
 }  # fmt: skip
 
 
@@ -407,6 +415,185 @@ class OneCycle(RateSchedule):
         up = (1 + np.cos(np.pi * np.minimum(t / top, 1))) / 2
         down = (1 + np.cos(np.pi * np.minimum((t - top) / max(last - top, 1e-9), 1))) / 2
         return np.where(t <= top, 1 - up * (1 - self.start), self.final + down * (1 - self.final))
+
+
+@dataclass
+class Memory:
+    """What a schedule that looks at the epochs remembers of them; it lasts from one training to the next.
+
+    Parameters
+    ----------
+    rate : float
+        The rate in force.
+    best : float, default infinity
+        The least number so far.
+    waited, resting : int, default 0
+        Epochs without an improvement, and epochs that do not count yet.
+    ended : bool, default False
+        Whether the rate has come to its end, and the training with it.
+    """
+
+    rate: float
+    best: float = math.inf
+    waited: int = 0
+    resting: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class FeedbackSchedule(RateSchedule):
+    """What schedules that look at every epoch's loss have; not one by itself.
+
+    Parameters
+    ----------
+    rate : float
+        The rate at the beginning.
+    """
+
+    monitor: ClassVar[str] = "loss"
+
+    def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
+        """Give 1 throughout; the training loop lowers what is left."""
+        return np.ones_like(t)
+
+    def look(self, memory: Memory, value: float) -> None:
+        """Look at an epoch, and set the rate of the next.
+
+        Parameters
+        ----------
+        memory : Memory
+            What is remembered of the epochs before; changed.
+        value : float
+            The epoch's loss, training or validation, as `monitor` says. NaN is no improvement.
+        """
+        self._look(memory, value)
+
+    def _look(self, memory: Memory, value: float) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OnPlateau(FeedbackSchedule):
+    """``rate * factor`` where the loss has not improved for more than `patience` epochs; PyTorch's ReduceLROnPlateau.
+
+    Parameters
+    ----------
+    rate : float
+        The rate at the beginning.
+    factor : float, default 0.1
+        What the rate is multiplied with, in (0, 1).
+    patience : int, default 10
+        Epochs in a row that may pass without an improvement.
+    threshold : float, default 1e-4
+        What counts as an improvement: less than ``best * (1 - threshold)``, or than ``best - threshold`` where it is
+        not `relative`. At least 0.
+    relative : bool, default True
+        Whether `threshold` is a share of the best loss.
+    cooldown : int, default 0
+        Epochs after a drop that do not count.
+    final : float, default 0.0
+        The least rate.
+    monitor : {"loss", "val_loss"}, default "loss"
+        The loss that is looked at.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of another type or outside its range.
+
+    Examples
+    --------
+    >>> schedule = OnPlateau(0.1, factor=0.5, patience=1)
+    >>> memory = Memory(schedule.rate)
+    >>> for loss in (1.0, 1.0, 1.0):
+    ...     schedule.look(memory, loss)
+    >>> memory.rate
+    0.05
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    relative: bool = True
+    cooldown: int = 0
+    final: float = 0.0
+    monitor: str = "loss"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        super().__post_init__()
+        number(self.factor, "factor", above=0.0, below=1.0)
+
+    def _look(self, memory: Memory, value: float) -> None:
+        """Lower the rate where the loss has stayed where it was for too long."""
+        bound = memory.best * (1 - self.threshold) if self.relative else memory.best - self.threshold
+        if value < bound:
+            memory.best, memory.waited = value, 0
+        else:
+            memory.waited += 1
+        if memory.resting > 0:
+            memory.resting, memory.waited = memory.resting - 1, 0
+        if memory.waited > self.patience:
+            lower = max(memory.rate * self.factor, self.final)
+            if memory.rate - lower > 1e-8:  # PyTorch's bound of what is worth a change
+                memory.rate = lower
+            memory.resting, memory.waited = self.cooldown, 0
+
+
+@dataclass(frozen=True)
+class Adaptive(FeedbackSchedule):
+    """``rate / divisor`` whenever the loss has stopped to fall, and an end where the rate is small; scikit-learn's.
+
+    The loss has to fall by more than `threshold` below the best; where it has not for more than `patience` epochs in a
+    row, the rate drops, and where the rate is `final` or less already, training ends. scikit-learn's ``tol`` is
+    `threshold` and its ``n_iter_no_change`` is `patience`.
+
+    Parameters
+    ----------
+    rate : float
+        The rate at the beginning.
+    divisor : float, default 5.0
+        What the rate is divided by, above 1.
+    patience : int, default 10
+        Epochs in a row that may pass without an improvement.
+    threshold : float, default 1e-4
+        What counts as an improvement, at least 0.
+    final : float, default 1e-6
+        The rate from which on training ends.
+    monitor : {"loss", "val_loss"}, default "loss"
+        The loss that is looked at.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of another type or outside its range.
+
+    Examples
+    --------
+    >>> schedule = Adaptive(0.1, patience=1)
+    >>> memory = Memory(schedule.rate)
+    >>> for loss in (1.0, 1.0, 1.0):
+    ...     schedule.look(memory, loss)
+    >>> memory.rate
+    0.02
+    """
+
+    divisor: float = 5.0
+    patience: int = 10
+    threshold: float = 1e-4
+    final: float = 1e-6
+    monitor: str = "loss"
+
+    def _look(self, memory: Memory, value: float) -> None:
+        """Lower the rate, or end the training, where the loss has stopped to fall."""
+        memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1
+        memory.best = min(memory.best, value) if value == value else memory.best
+        if memory.waited > self.patience:
+            memory.waited = 0
+            if memory.rate <= self.final:
+                memory.ended = True
+            else:
+                memory.rate /= self.divisor
 
 
 def _share(final: float, rate: float) -> float:

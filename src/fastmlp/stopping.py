@@ -1,6 +1,6 @@
 """When a training ends before its last epoch: what the user may choose, as a small frozen dataclass that checks itself.
 
-Imports `_scalars` only; the training loop, which does the looking, and the network import it.
+Imports `_scalars` and the table of metrics; what does the looking, and the network, import it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastmlp._scalars import choice, flag, number, whole
+from fastmlp.metrics import METRICS
 
-MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")
+MONITORS = (
+    "val_loss", "val_accuracy", "loss", "accuracy",
+    *(f"{part}{name}" for part in ("val_", "") for name in METRICS if name != "accuracy"),
+)  # fmt: skip
+
+
+def rises(name: str) -> bool:
+    """Tell whether more of a number is better: of accuracies and of some metrics, not of losses.
+
+    Parameters
+    ----------
+    name : str
+        A number's name, with or without ``val_``.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> rises("val_f1"), rises("val_loss"), rises("mse")
+    (True, False, False)
+    """
+    known = METRICS.get(name.removeprefix("val_"))
+    return known is not None and known.rises
 
 
 @dataclass(frozen=True)
@@ -20,9 +45,10 @@ class EarlyStopping:
 
     Parameters
     ----------
-    monitor : {"val_loss", "val_accuracy", "loss", "accuracy"} or callable, default "val_loss"
-        The number that is looked at after every epoch: losses are to fall, accuracies to rise. A callable takes a
-        `training.EpochState` and returns a number that is to fall.
+    monitor : str or callable, default "val_loss"
+        The number that is looked at after every epoch: "val_loss", "val_accuracy", "loss", "accuracy", or one of the
+        training's ``metrics``, such as "val_f1". Losses and errors are to fall, the others to rise. A callable takes an
+        `EpochState` and returns a number that is to fall.
     patience : int, default 10
         How many epochs in a row may pass without an improvement.
     min_delta : float, default 0.0
@@ -67,7 +93,7 @@ class EarlyStopping:
     @property
     def rises(self) -> bool:
         """Whether more of the number is better."""
-        return self.monitor in ("val_accuracy", "accuracy")
+        return isinstance(self.monitor, str) and rises(self.monitor)
 
     @property
     def title(self) -> str:

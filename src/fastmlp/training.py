@@ -1,16 +1,15 @@
-"""The training loop: epochs, slices of time, threads, progress. No arithmetic of a network, no printing.
+"""The training loop: epochs, slices of time, threads. No arithmetic of a network, no printing.
 
-A call of the kernels runs as many steps as fit into about 50 milliseconds; between calls Python looks after Ctrl-C
-and progress. How the steps are cut into calls changes no number.
+A call of the kernels runs as many steps as fit into about 50 milliseconds; between calls Python looks after Ctrl-C,
+progress, and whatever else looks at a training (`_watch`). How the steps are cut into calls changes no number.
 
-Imports the layout and the history; the network imports it.
+Imports the layout, the history, what looks at a training, and what happens where one diverges; L-BFGS and the network
+import it.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -21,47 +20,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _layout
-from fastmlp._scalars import number
+from fastmlp._watch import SLICE_SECONDS, EpochState, Progress, Watch, close_all
+from fastmlp.divergence import BEST, Divergence, Keeper, all_finite
 from fastmlp.history import History
-from fastmlp.schedules import RateSchedule
+from fastmlp.metrics import Metric
+from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 from fastmlp.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-SLICE_SECONDS = 0.05
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
 _MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
 # core makes some 20 to 50 of these a nanosecond.
 _WORK_PER_THREAD = 500_000
 _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth starting threads for
-
-
-class DivergenceWarning(RuntimeWarning):
-    """The loss stopped being finite, and training was stopped there; or the last step overflowed."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is.
-
-    Parameters
-    ----------
-    epoch : int
-        Epochs behind it.
-    epochs : int
-        Epochs in all.
-    loss : float
-        The last epoch's loss; NaN before the first.
-    accuracy : float or None
-        The last epoch's accuracy; None for regression.
-    """
-
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float | None
 
 
 @dataclass
@@ -102,17 +76,21 @@ def start_position() -> np.ndarray:
 
 @dataclass
 class OptimizerState:
-    """What the optimizer remembers from step to step, where the training stands, and since when the rate's schedule."""
+    """What the optimizer remembers from step to step, where the training stands, and since when the rate's schedule.
+
+    `memory` is what a schedule that looks at the epochs remembers of them.
+    """
 
     slots: np.ndarray
     position: np.ndarray = field(default_factory=start_position)
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
+    memory: Memory | None = None
 
 
 @dataclass
 class Schedule:
-    """What a training is to do: how long, in what batches, at what rate, on how many threads."""
+    """What a training is to do: how long, in what batches, at what rate, on how many threads, and who looks at it."""
 
     epochs: int
     batch: int
@@ -125,50 +103,11 @@ class Schedule:
     frames: Sequence[int] = ()
     early_stopping: EarlyStopping | None = None
     callbacks: Sequence[Callable[[EpochState], object]] = ()
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody looks at every epoch."""
-        return self.early_stopping is not None or bool(self.callbacks)
-
-
-class EpochState:
-    """Where a training stands at the end of an epoch: what callbacks are given.
-
-    Attributes
-    ----------
-    epoch, epochs : int
-        Epochs of this training behind it, and in all.
-    loss, accuracy, val_loss, val_accuracy, gradient_norm : float
-        The epoch's numbers, as in `History`; NaN where there is none.
-    learning_rate : float
-        The epoch's rate. What is written into it is the rate from the next step to the training's end.
-    seconds : float
-        Since the training began.
-    params : ndarray, shape (parameters,)
-        The parameters themselves, not a copy: read them; what is written into them is trained on.
-    """
-
-    def __init__(
-        self, epoch: int, epochs: int, numbers: Mapping[str, float], rates: np.ndarray, rate_of_epoch: np.ndarray,
-        seconds: float, params: np.ndarray,
-    ) -> None:
-        self.epoch, self.epochs, self.seconds, self.params = epoch, epochs, seconds, params
-        self.loss, self.accuracy = numbers["loss"], numbers["accuracy"]
-        self.val_loss, self.val_accuracy = numbers["val_loss"], numbers["val_accuracy"]
-        self.gradient_norm = numbers["gradient_norm"]
-        self._learning_rate, self._rates, self._rate_of_epoch = numbers["learning_rate"], rates, rate_of_epoch
-
-    @property
-    def learning_rate(self) -> float:
-        """The epoch's rate; written, the rate of all that is left."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
-        self._learning_rate = number(rate, "learning_rate")
-        self._rates[self.epoch * (len(self._rates) // self.epochs) :] = self._learning_rate
-        self._rate_of_epoch[self.epoch :] = self._learning_rate
+    network: Any = None  # what callbacks are shown
+    metrics: Sequence[Metric] = ()
+    measure: Callable[[], dict[str, float]] | None = None  # the metrics at the end of an epoch
+    metric_names: Mapping[str, bool] = field(default_factory=dict)  # and whether more of each is better
+    note_all: bool = False  # whether layers' norms are noted of every epoch, and of the weights after the last
 
 
 def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, schedule: Schedule) -> int:
@@ -185,11 +124,8 @@ def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, schedul
     return min(threads, _layout.most_threads(layers, build, batch=schedule.batch)) if threads > 1 else 1
 
 
-def train(
-    kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
-    validation: Samples, schedule: Schedule, settings: dict[str, float], loss_parameters: np.ndarray | None = None,
-) -> History:
-    """Train in place.
+class Prepared:
+    """A training laid out for the kernels: its arrays, and the threads that call them. Use it as a context.
 
     Parameters
     ----------
@@ -210,43 +146,161 @@ def train(
     loss_parameters : ndarray of float64, shape (outputs,), or None
         The loss's parameter of each output.
 
+    Attributes
+    ----------
+    record : ndarray of float64, shape (fields of EPOCH, epochs)
+        What the kernels write at the end of each epoch.
+    layer_record : ndarray of float64, shape (2 layers, noted epochs)
+        The layers' norms: of the gradient, then root mean squares of activations.
+    gradient : ndarray, shape (parameters,)
+        The last gradient of an epoch.
+    """
+
+    def __init__(
+        self, kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState,
+        samples: Samples, validation: Samples, schedule: Schedule, settings: dict[str, float],
+        loss_parameters: np.ndarray | None = None,
+    ) -> None:
+        rows, first = len(samples), state.position["epoch"].item()
+        self.batches = -(-rows // schedule.batch)
+        shuffled = schedule.shuffle and schedule.batch < rows
+        self.rates = _rates(state, schedule, self.batches)
+        every, self.noted = _layout.noted_epochs(first, schedule.epochs, self.batches, schedule.note_all)
+        self.threads = threads_for(layers, kernels.sizes(), rows, schedule)
+        self.plan = _layout.plan(
+            layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation),
+            threads=self.threads, settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed,
+            first_epoch=first, epochs=first + schedule.epochs, rates_per_epoch=len(self.rates) // schedule.epochs,
+            dropping=1, note_every=every, notes=len(self.noted), **settings,
+        )
+        self.record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
+        self.record[_layout.EPOCH.names.index("learning_rate")] = self.rates[:: len(self.rates) // schedule.epochs]
+        self.layer_record = np.empty((2 * len(layers), len(self.noted)))
+        self.gradient = np.zeros(len(parameters), parameters.dtype)
+        self.parameters, self.state, self._kernels = parameters, state, kernels
+        self.order = np.empty(rows, np.int32) if shuffled else None
+        self._seed = schedule.seed
+        self._control = np.zeros(_layout.CONTROL_WORDS, np.int64)
+        self._arguments = (
+            parameters, state.slots, self.gradient, np.zeros(self.plan.tallies),
+            aligned_zeros(self.plan.workspace, parameters.dtype), self.record, self.layer_record, self.rates,
+            state.position, self._control, self.order, self.plan.layers, self.plan.slabs, self.plan.settings,
+            loss_parameters, samples.x, samples.y, samples.weights, validation.x, validation.y, validation.weights,
+        )
+        state.position["noted"] = 0
+
+    def __enter__(self) -> Prepared:
+        """Start the threads beside this one."""
+        self._pool = _pool(self.threads - 1)
+        self._workers = self._pool.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End them."""
+        self._pool.__exit__(*error)
+
+    def run(self, steps: int) -> None:
+        """Make one call of the kernels on all threads: at most so many steps from where the position stands."""
+        _call(self._kernels, self._arguments, steps, self._workers, self.threads - 1, self._control)
+
+    def run_again(self, steps: int) -> None:
+        """Train on from a position that was gone back to: within an epoch its order has to be there again."""
+        epoch, batch = self.state.position[["epoch", "batch"]][0]
+        if self.order is not None and batch > 0:
+            self._kernels.shuffle(self.order, self._seed, int(epoch), len(self.order))
+        self.run(steps)
+
+    def batch_rows(self, batch: int, size: int) -> np.ndarray | slice:
+        """Name the rows of a batch of the epoch that was shuffled last, counted from 0."""
+        part = slice(batch * size, (batch + 1) * size)
+        return part if self.order is None else self.order[part].copy()
+
+    def history(self, epochs: int, seconds: np.ndarray, watch: Watch, **further: Any) -> History:
+        """Make a history of what the kernels wrote down: its rows themselves, which are long where epochs are short."""
+        settings, noted = self.plan.settings, int(self.state.position["noted"][0])
+        fields: dict[str, np.ndarray | None] = dict(zip(_layout.EPOCH.names, self.record[:, :epochs], strict=True))
+        if not settings["metric"][0]:
+            fields["accuracy"] = fields["val_accuracy"] = None
+        if not settings["validation_rows"][0]:
+            fields["val_loss"] = fields["val_accuracy"] = None
+        gradients, activations = (half[:, :noted].T for half in np.split(self.layer_record, 2))
+        return History(
+            **fields, seconds=seconds, stopped=watch.stopped, best_epoch=watch.best_epoch,
+            metrics={name: values[:epochs] for name, values in watch.metrics.items()},
+            layer_epochs=self.noted[:noted], layer_gradient_norms=gradients, layer_activations=activations, **further,
+        )
+
+
+def train(
+    kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
+    validation: Samples, schedule: Schedule, settings: dict[str, float], loss_parameters: np.ndarray | None = None,
+) -> tuple[History, Divergence | None]:
+    """Train in place.
+
+    Parameters
+    ----------
+    kernels, parameters, layers, state, samples, validation, schedule, settings, loss_parameters
+        As `Prepared` takes them.
+
     Returns
     -------
-    History
+    history : History
         One entry an epoch.
+    divergence : Divergence or None
+        Where the training stopped being finite, if it did.
     """
-    rows, first = len(samples), state.position["epoch"].item()
-    shuffled = schedule.shuffle and schedule.batch < rows
-    rates = _rates(state, schedule, -(-rows // schedule.batch))
-    threads = threads_for(layers, kernels.sizes(), rows, schedule)
-    plan = _layout.plan(
-        layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation), threads=threads,
-        settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed, first_epoch=first,
-        epochs=first + schedule.epochs, rates_per_epoch=len(rates) // schedule.epochs, **settings,
+    prepared = Prepared(
+        kernels, parameters, layers, state, samples, validation, schedule, settings, loss_parameters
     )
-    record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
-    rate_of_epoch = record[_layout.EPOCH.names.index("learning_rate")]
-    rate_of_epoch[:] = rates[:: len(rates) // schedule.epochs]
-    control = np.zeros(_layout.CONTROL_WORDS, np.int64)
-    arguments = (
-        parameters, state.slots, np.zeros(len(parameters), parameters.dtype), np.zeros(plan.tallies),
-        aligned_zeros(plan.workspace, parameters.dtype), record, rates, state.position, control,
-        np.empty(rows, np.int32) if shuffled else None, plan.layers, plan.slabs, plan.settings,
-        loss_parameters, samples.x, samples.y, samples.weights, validation.x, validation.y, validation.weights,
-    )
-    clock = _Clock(schedule, state.position, -(-rows // schedule.batch))
-    with _pool(threads - 1) as workers:
-        watch = _Watch(schedule, record, rates, parameters, plan.settings)
-        frames = _run(kernels, arguments, clock, schedule, workers, threads - 1, watch)
-    return _history(record, clock, frames, plan.settings, watch)
+    clock = _Clock(schedule, state.position, prepared.batches)
+    watch = Watch(
+        prepared.record, prepared.rates, parameters, prepared.plan.settings,
+        state.memory if isinstance(schedule.learning_rate, FeedbackSchedule) else None, schedule,
+    )  # fmt: skip
+    keeper = Keeper(parameters, state.slots, state.position)
+    try:
+        with prepared:
+            frames = _run(prepared, clock, schedule, watch, keeper)
+            divergence = _divergence(prepared, clock, schedule, keeper)
+    finally:
+        close_all((*schedule.callbacks, schedule.progress))
+    if watch.restore_best() and divergence is not None:
+        divergence.steps_back = BEST
+    return prepared.history(clock.epoch, clock.seconds[: clock.epoch], watch, frames=frames), divergence
+
+
+def _divergence(
+    prepared: Prepared, clock: _Clock, schedule: Schedule, keeper: Keeper
+) -> Divergence | None:
+    """Say where the training stopped being finite, if it did, and bring the last good weights back."""
+    position = prepared.state.position
+    if not clock.diverged and all_finite(prepared.parameters):
+        return None
+    updates = int(position["step"][0]) - clock.first_step
+    # The batch whose loss was not finite; where the last step overflowed, the one that would have come next.
+    epoch, batch = divmod(updates, prepared.batches)
+    rows = prepared.batch_rows(batch, schedule.batch)
+    last = prepared.parameters.copy()
+    each = len(prepared.rates) // schedule.epochs
+    before = max(updates - 1, 0)
+    rate = float(prepared.rates[before if each > 1 else before // prepared.batches])
+    steps_back = keeper.restore(prepared.run_again)
+    first = int(prepared.plan.settings["first_epoch"][0])
+    return Divergence(first + epoch + 1, batch + 1, last, steps_back, rows, rate)
 
 
 def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarray:
     """List the learning rates, one an epoch or one a step; an equal schedule goes on from where it stood."""
     epoch = state.position["epoch"].item()
     if schedule.learning_rate != state.schedule:
-        state.schedule, state.schedule_begun = schedule.learning_rate, epoch
-    return schedule.learning_rate.rates(epoch - state.schedule_begun, schedule.epochs, batches)
+        state.schedule, state.schedule_begun, state.memory = schedule.learning_rate, epoch, None
+        if isinstance(schedule.learning_rate, FeedbackSchedule):
+            state.memory = Memory(schedule.learning_rate.rate)
+    rates = schedule.learning_rate.rates(epoch - state.schedule_begun, schedule.epochs, batches)
+    if state.memory is not None:
+        state.memory.ended = False
+        rates[:] = state.memory.rate
+    return rates
 
 
 def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
@@ -276,46 +330,51 @@ def _aligned(array: np.ndarray, size: int) -> np.ndarray:
 
 
 def _run(
-    kernels: ModuleType, arguments: tuple, clock: _Clock, schedule: Schedule, workers: ThreadPoolExecutor | None,
-    helpers: int, watch: _Watch,
+    prepared: Prepared, clock: _Clock, schedule: Schedule, watch: Watch, keeper: Keeper
 ) -> list[tuple[int, np.ndarray]]:
     """Call the kernels until the last epoch; returns the frames that were asked for."""
-    parameters = arguments[0]
     frames = []
     if 0 in schedule.frames:
-        frames.append((0, parameters.copy()))
+        frames.append((0, prepared.parameters.copy()))
+    look = watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
-        steps = clock.next_steps()
+        keeper.keep(at_once=bool(schedule.callbacks))
+        steps = clock.next_steps(look)
         started = perf_counter()
-        _call(kernels, arguments, steps, workers, helpers)
+        prepared.run(steps)
         clock.passed(perf_counter() - started)
         if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
-            frames.append((clock.epoch, parameters.copy()))
-        if schedule.watched and clock.batch == 0 and not clock.diverged:
+            frames.append((clock.epoch, prepared.parameters.copy()))
+        if clock.epoch == look and clock.batch == 0 and not clock.diverged:
             watch.look(clock.epoch)
-        if schedule.progress is not None and (watch.is_due() or clock.done or watch.stopped):
+            look = watch.next_look(clock.epoch)
+        if schedule.progress is not None and (watch.is_due(look is not None) or clock.done or watch.stopped):
             watch.report(clock.epoch)
-    watch.end()
     return frames
 
 
-def _call(kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPoolExecutor | None, helpers: int) -> None:
+def _call(
+    kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPoolExecutor | None, helpers: int,
+    control: np.ndarray,
+) -> None:
     """One call of the kernels on all threads."""
     calls = []
     taken = {kernels.current_cpu()} if helpers else set()
     try:
         for thread in range(1, helpers + 1):
-            calls.append(workers.submit(_help, kernels, arguments, steps, thread, taken))
+            calls.append(workers.submit(_help, kernels, arguments, steps, thread, taken, control))
         kernels.train(*arguments, steps, 0)
     except BaseException:
         # Helpers wait for this thread at a barrier that it will not reach.
-        kernels.abandon(arguments[8])
+        kernels.abandon(control)
         raise
     for call in calls:
         call.result()
 
 
-def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken: set[int]) -> None:
+def _help(
+    kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken: set[int], control: np.ndarray
+) -> None:
     """One thread's part of a call, on a CPU that no other thread of the call has taken, if there is one.
 
     Linux often wakes a thread on the CPU of the one that woke it, and may leave both there for a tenth of a second
@@ -332,80 +391,8 @@ def _help(kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken:
         kernels.train(*arguments, steps, thread)
     except BaseException:
         # The others wait for this thread at a barrier that it will not reach.
-        kernels.abandon(arguments[8])
+        kernels.abandon(control)
         raise
-
-
-class _Watch:
-    """Looks at the epochs as they end: for progress, callbacks and early stopping; says when to stop, and why."""
-
-    def __init__(
-        self, schedule: Schedule, record: np.ndarray, rates: np.ndarray, parameters: np.ndarray, settings: np.ndarray,
-    ) -> None:
-        self.stopped = ""
-        self.best_epoch: int | None = None
-        self._schedule, self._record, self._rates, self._parameters = schedule, record, rates, parameters
-        self._accuracies = bool(settings["metric"][0])
-        self._validated = bool(settings["validation_rows"][0])
-        self._begun = self._reported = perf_counter()
-        self._best = math.inf
-        self._best_parameters: np.ndarray | None = None
-
-    def _numbers(self, epoch: int) -> dict[str, float]:
-        """Read the numbers of an epoch, counted from 1; NaN where there is none."""
-        last = self._record[:, epoch - 1].tolist() if epoch else [math.nan] * len(self._record)
-        numbers = dict(zip(_layout.EPOCH.names, last, strict=True))
-        for name in numbers:
-            if (name.startswith("val_") and not self._validated) or ("accuracy" in name and not self._accuracies):
-                numbers[name] = math.nan
-        return numbers
-
-    def is_due(self) -> bool:
-        """Tell whether it is time for progress: after every call, but where calls are cut short at every epoch."""
-        return not self._schedule.watched or perf_counter() - self._reported >= SLICE_SECONDS
-
-    def report(self, epoch: int) -> None:
-        """Tell how far the training is."""
-        self._reported = perf_counter()
-        numbers = self._numbers(epoch)
-        accuracy = numbers["val_accuracy" if self._validated else "accuracy"] if self._accuracies else None
-        self._schedule.progress(Progress(epoch, self._schedule.epochs, numbers["loss"], accuracy))
-
-    def look(self, epoch: int) -> None:
-        """Call the callbacks at the end of an epoch, then decide."""
-        state = EpochState(
-            epoch, self._schedule.epochs, self._numbers(epoch), self._rates,
-            self._record[_layout.EPOCH.names.index("learning_rate")], perf_counter() - self._begun, self._parameters,
-        )  # fmt: skip
-        for callback in self._schedule.callbacks:
-            answer = callback(state)
-            if isinstance(answer, (bool, np.bool_)) and answer:
-                self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
-        if self._schedule.early_stopping is not None:
-            self._decide(self._schedule.early_stopping, state)
-
-    def _decide(self, rule: EarlyStopping, state: EpochState) -> None:
-        given = rule.monitor(state) if callable(rule.monitor) else getattr(state, rule.monitor)
-        value = -given if rule.rises else given
-        # The first number is the best one so far, and any is better than NaN.
-        first = self.best_epoch is None or (math.isnan(self._best) and not math.isnan(value))
-        if first or value < self._best - rule.min_delta:
-            self._best, self.best_epoch = value, state.epoch
-            if rule.restore_best and self._best_parameters is None:
-                self._best_parameters = np.empty_like(self._parameters)
-            if rule.restore_best:
-                np.copyto(self._best_parameters, self._parameters)
-        if rule.goal is not None and value <= (-rule.goal if rule.rises else rule.goal):
-            self.stopped = f"{rule.title} reached {given:.6g}"
-        elif state.epoch - self.best_epoch >= rule.patience:
-            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
-        elif rule.max_time is not None and state.seconds >= rule.max_time:
-            self.stopped = f"{rule.max_time:g} seconds have passed"
-
-    def end(self) -> None:
-        """Go back to the best weights, if that was asked for."""
-        if self._best_parameters is not None:
-            self._parameters[:] = self._best_parameters
 
 
 class _Clock:
@@ -416,7 +403,7 @@ class _Clock:
         self.stops = sorted(set(schedule.frames))
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
-        self.every_epoch = schedule.watched
+        self.first_step = position["step"].item()
         self._position, self._first = position, position["epoch"].item()
         self._read()
 
@@ -428,11 +415,11 @@ class _Clock:
         self.diverged = bool(diverged)
         self.done = self.diverged or self.epoch >= self.epochs
 
-    def next_steps(self) -> int:
-        """Give the next call its steps: the budget, but not past the next frame."""
+    def next_steps(self, look: int | None) -> int:
+        """Give the next call its steps: the budget, but not past the next frame, nor past the next look."""
         stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
-        if self.every_epoch:
-            stop = self.epoch + 1
+        if look is not None:
+            stop = min(stop, look)
         return max(1, min(self.budget, stop * self.batches - self.steps))
 
     def passed(self, seconds: float) -> None:
@@ -451,37 +438,3 @@ class _Clock:
             self.seconds[end - 1] += share * (after - (end - 1) * self.batches)
         wanted = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
         self.budget = max(1, min(wanted, _MOST_GROWTH * max(self.budget, steps)))
-
-
-def _history(
-    record: np.ndarray, clock: _Clock, frames: list[tuple[int, np.ndarray]], settings: np.ndarray, watch: _Watch
-) -> History:
-    """Make a history of what the kernels wrote down: its rows themselves, which are long where epochs are short."""
-    epochs = clock.epoch
-    fields: dict[str, np.ndarray | None] = dict(zip(_layout.EPOCH.names, record[:, :epochs], strict=True))
-    if not settings["metric"][0]:
-        fields["accuracy"] = fields["val_accuracy"] = None
-    if not settings["validation_rows"][0]:
-        fields["val_loss"] = fields["val_accuracy"] = None
-    return History(
-        **fields, seconds=clock.seconds[:epochs], frames=frames, stopped=watch.stopped, best_epoch=watch.best_epoch
-    )
-
-
-def warn_of_divergence(state: OptimizerState, parameters: np.ndarray) -> None:
-    """Warn where a training ended in a loss or in parameters that are not finite."""
-    diverged, finite = bool(state.position["diverged"][0]), np.isfinite(parameters).all()
-    if finite and not diverged:
-        return
-    epoch = int(state.position["epoch"][0])
-    what = []
-    if diverged:
-        what.append(f"the loss stopped being finite in epoch {epoch}, and training was stopped there, before that step")
-    if not finite:
-        share = np.mean(~np.isfinite(parameters))
-        what.append(f"the step before overflowed: of the parameters {share:.0%} are not finite")
-    warnings.warn(
-        "; ".join(what) + "; a smaller learning_rate, scaled inputs or a smaller penalty may help",
-        DivergenceWarning,
-        stacklevel=4,  # the line that called train
-    )

@@ -32,7 +32,8 @@ cdef Samples samples_of(
     samples.y = NULL
     samples.labels = NULL
     samples.weights = given_reals(weights)
-    if settings.loss == CROSS_ENTROPY:
+    # of cross-entropy, labels are whole numbers, and soft targets are rows
+    if y is not None and y.dtype.kind == "i":
         samples.labels = <const int32_t*> address(y, sizeof(int32_t), False)
     else:
         samples.y = given_reals(y)
@@ -65,6 +66,9 @@ cdef Job job_of(
     job.position = NULL
     job.control = NULL
     job.order = NULL
+    job.layer_record = NULL
+    job.epoch = job.settings.first_epoch
+    job.noting = False
     take_slabs(&job)
     return job
 
@@ -109,23 +113,40 @@ def log_forward(y, x, Py_ssize_t size):
             i += count
 
 
-def activation_forward(h, z, int activation, Py_ssize_t size):
-    # h, z (size,)
-    """h = f(z), f any but softmax."""
+def activation_forward(h, slopes, z, int activation, Py_ssize_t size):
+    # h, z (size,), slopes (size,) or None
+    """h = f(z), and slopes = f'(z) where there is room for them; f any but softmax."""
     cdef real* out = reals(h)
+    cdef real* kept = reals(slopes)
     memmove(out, given_reals(z), size * sizeof(real))
     with nogil:
-        activate_rows(out, 1, size, size, activation)
+        if kept == NULL:
+            activate_rows(out, 1, size, size, activation)
+        else:
+            activate_both_rows(out, kept, 1, size, size, activation)
 
 
 def activation_backward(dz, dh, h, int activation, Py_ssize_t size):
     # dz, dh, h (size,)
-    """dz = dh f'(z), f' from h = f(z), f any but softmax."""
+    """dz = dh f'(z), f' from h = f(z) where it follows from it, or h = f'(z) itself with the code STORED."""
     cdef real* out = reals(dz)
     cdef const real* given = given_reals(h)
     memmove(out, given_reals(dh), size * sizeof(real))
     with nogil:
         multiply_by_slope(out, size, given, size, 1, size, activation)
+
+
+def dropout(h, slopes, int64_t threshold, int64_t seed, int64_t epoch, Py_ssize_t layer, Py_ssize_t first,
+            Py_ssize_t rows, Py_ssize_t size):
+    # h, slopes (rows, size), of samples from `first` on
+    """h = h m / (1 - p), slopes likewise; m is 0 for a share p = threshold / 2^31 of the units, else 1."""
+    cdef Dropout dropout
+    cdef real* out = reals(h)
+    cdef real* kept = reals(slopes)
+    memset(&dropout, 0, sizeof(Dropout))
+    set_dropout(&dropout, threshold, dropout_key(seed, epoch, layer), first, size, False)
+    with nogil:
+        drop_rows(out, kept, rows, size, size, &dropout, 0)
 
 
 def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
@@ -136,10 +157,11 @@ def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs
     cdef const real* weights = given_reals(w)
     cdef const real* bias = given_reals(b)
     cdef real* packed = <real*> PyMem_Malloc(PACK_REALS * sizeof(real))
+    cdef Finish finish = plain_finish(activation)
     if packed == NULL:
         raise MemoryError()
     with nogil:
-        product_forward(out, outputs, given, inputs, weights, bias, activation, packed, rows, inputs, outputs, False,
+        product_forward(out, outputs, given, inputs, weights, bias, &finish, packed, rows, inputs, outputs, False,
                         NULL)
     PyMem_Free(packed)
 
@@ -179,7 +201,8 @@ def output_forward_backward(
     losses, dz, h, z, y, weights, loss_parameters, int loss, int metric, int activation, Py_ssize_t rows,
     Py_ssize_t outputs,
 ) -> float:
-    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs) or int32 labels (rows,); weights (rows,) or None;
+    # losses (rows,), dz, h, z (rows, outputs), y (rows, outputs), NaN where it was not observed, or int32 labels
+    # (rows,); weights (rows,) or None;
     # loss_parameters (outputs,) float64, or None
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified rightly."""
     cdef Settings settings
@@ -248,7 +271,7 @@ def evaluate(
     cdef Tally total
     cdef double penalty
     with nogil:
-        find_penalties(&job, 0)
+        find_penalties(&job, 0, 0, job.n_slabs)
         penalty = total_penalty(&job, 0)
         validate(&job, &samples, &total, False)
     return total.loss / rows + penalty, total.hits / rows
@@ -276,25 +299,26 @@ def gradient(
     take_slabs(&job)
     memset(&start, 0, sizeof(Position))
     with nogil:
-        find_penalties(&job, 0)
+        find_penalties(&job, 0, 0, job.n_slabs)
         batch_gradient(&job, &samples, 0, rows, False)
         total = sum_of_tallies(<Tally*> job.tallies, tallies_of(&job, rows))
         objective = total.loss / rows + total_penalty(&job, 0)
         step = settled_step(&frozen)
         step.keep_gradient = True
         set_step(&step, &frozen, &start, rows, 0)
-        update_parameters(&job, &samples, &start, &step, rows, last_chunk, rows - last_chunk, last_chunk > 0)
+        update_parameters(&job, &samples, &start, &step, FROZEN, rows, last_chunk, rows - last_chunk, last_chunk > 0)
     return objective
 
 
 def train(
-    parameters, state, gradient, tallies, workspace, record, rates, position, control, order, layers, slabs, settings,
-    loss_parameters, x, y, weights, x_validation, y_validation, weights_validation,
+    parameters, state, gradient, tallies, workspace, record, layer_record, rates, position, control, order, layers,
+    slabs, settings, loss_parameters, x, y, weights, x_validation, y_validation, weights_validation,
     Py_ssize_t steps, Py_ssize_t thread,
 ):
-    # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), rates (epochs,) or one a
-    # step, position (1,), order (rows,) int32 or None, loss_parameters (outputs,) float64 or None, x (rows, inputs),
-    # y (rows, outputs) or int32 labels (rows,), weights (rows,) or None, the same of validation or None
+    # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), layer_record (2 layers,
+    # notes) or None, rates (epochs,) or one a step, position (1,), order (rows,) int32 or None, loss_parameters
+    # (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights (rows,) or None,
+    # the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
     cdef Samples samples = samples_of(x, y, weights, order, job.settings, job.settings.rows)
@@ -302,6 +326,7 @@ def train(
         x_validation, y_validation, weights_validation, None, job.settings, job.settings.validation_rows)
     job.parameters = reals(parameters)
     job.record = <double*> address(record, sizeof(double), True)
+    job.layer_record = <double*> address(layer_record, sizeof(double), True)
     job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
     job.rates = <const double*> address(rates, sizeof(double), False)
     job.position = <Position*> address(position, sizeof(Position), True)

@@ -1,5 +1,6 @@
 # ---- elementwise functions ------------------------------------------------------------------------------------
 # exp, log, sigmoid and tanh of a whole vector, within 2 units in the last place from -inf to inf; NaN in, NaN out.
+# The activations made of them, and their slopes: from h where that is exact, else beside h, to be stored.
 # Argument reduction as in W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980).
 
 cdef enum:
@@ -13,11 +14,21 @@ cdef enum:
     SELU = 7
     SOFTPLUS = 8
     EXPONENTIAL = 9
+    SILU = 10
+    GELU = 11
+    GELU_TANH = 12
+    HARD_SIGMOID = 13
+    HARD_TANH = 14
+    STORED = 15                 # what is given in the place of h is f'(z) itself
 
 cdef real LEAK = 0.01
 # G. Klambauer et al., Self-normalizing neural networks (2017): the values that keep mean 0 and variance 1
 cdef real SELU_SCALE = 1.0507009873554804934193349852946
 cdef real SELU_ALPHA = 1.6732632423543772848170429916717
+cdef real DENSITY_AT_0 = 0.39894228040143267793994605993438     # 1 / sqrt(2 pi)
+# D. Hendrycks and K. Gimpel, Gaussian error linear units (2016): 2 sqrt(2 / pi), and the cubic term's factor
+cdef real GELU_SLOPE = 1.5957691216057307117597842397375
+cdef real GELU_CUBIC = 0.044715
 
 
 cdef inline vec sign_vector(vec x) noexcept nogil:
@@ -30,7 +41,12 @@ cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
     """r, n and t of exp(x) = 2^n (1 + r + t): n = round(x / ln 2), r = x - n ln 2, t = r^2 P(r), |r| <= ln(2) / 2."""
     cdef vec shifted = x * <real> 1.4426950408889634 + MAGIC
     cdef vec n = shifted - MAGIC
-    cdef vec r = (x - n * LN2_HIGH) - n * LN2_LOW
+    exponent[0] = bits(shifted) - bits(splat(MAGIC))
+    return exp_tail((x - n * LN2_HIGH) - n * LN2_LOW, tail)
+
+
+cdef inline vec exp_tail(vec r, vec* tail) noexcept nogil:
+    """r, and t = exp(r) - 1 - r for |r| <= ln(2) / 2."""
     # Even and odd terms in two chains, side by side: what bounds an exponential is how long it takes, not how much.
     cdef vec square = r * r
     cdef vec even = splat(EXP_COEFFICIENTS[EXP_TERMS - 2]), odd = splat(EXP_COEFFICIENTS[EXP_TERMS - 1])
@@ -38,7 +54,6 @@ cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
     for term in range(EXP_TERMS - 4, -1, -2):
         even = even * square + EXP_COEFFICIENTS[term]
         odd = odd * square + EXP_COEFFICIENTS[term + 1]
-    exponent[0] = bits(shifted) - bits(splat(MAGIC))
     tail[0] = square * (even + r * odd)
     return r
 
@@ -155,6 +170,70 @@ cdef inline vec expm1_below_vector(vec x) noexcept nogil:
     return (scale - <real> 1) + scale * part
 
 
+ctypedef struct Gauss:
+    # of the normal distribution at t = |z|, all but two factors of a power of two: Phi(-t), and what t times it is
+    vec tail
+    vec density             # exp(-t^2 / 2) / sqrt(2 pi), with the factors
+    vec t
+    vec scale
+    vec second_scale
+
+
+cdef inline Gauss gauss_vector(vec z) noexcept nogil:
+    """Phi(-t) = exp(-t^2 / 2) r P(v), r = 1 / (t + k), v = a - b r: what is left of Phi without the exponential is
+    smooth, and a polynomial follows it to infinity (after N. Juffa's erfcx). Whatever rounds before the last product
+    is made good to first order: Phi(-t) is within 2.5 units in the last place down to the smallest numbers."""
+    cdef Gauss found
+    cdef vec t = smaller(splat(GAUSS_END), magnitude(z))        # where it and its products have become 0
+    cdef vec head = (t + GAUSS_CUT) - GAUSS_CUT, rest = t - head        # the square of the head is exact
+    cdef vec shifted = t * t * <real> -0.72134752044448170368 + MAGIC, n = shifted - MAGIC
+    cdef vec x = (head * head * <real> -0.5 - n * LN2_HIGH) + (rest * (head + t) * <real> -0.5 - n * LN2_LOW)
+    cdef vec part, r, near, error, v, square, even, odd, p, lost, more, y
+    cdef ivec exponent = bits(shifted) - bits(splat(MAGIC)), half = exponent >> 1
+    cdef int term
+    part = exp_tail(x, &lost)
+    part = part + lost
+    r = divide(splat(1), t + GAUSS_SHIFT)
+    near = (r + GAUSS_INVERSE_CUT) - GAUSS_INVERSE_CUT
+    error = ((<real> 1 - (head + GAUSS_SHIFT) * near) - (head + GAUSS_SHIFT) * (r - near)) - rest * r
+    v = GAUSS_A - r * GAUSS_B
+    square = v * v
+    odd = splat(GAUSS_COEFFICIENTS[GAUSS_TERMS - 1])
+    even = splat(GAUSS_COEFFICIENTS[GAUSS_TERMS - 2])
+    for term in range(GAUSS_TERMS - 3, 1, -2):
+        odd = odd * square + GAUSS_COEFFICIENTS[term]
+        even = even * square + GAUSS_COEFFICIENTS[term - 1]
+    odd = odd * square + GAUSS_COEFFICIENTS[1]
+    x = v * odd + square * even
+    p = x + GAUSS_COEFFICIENTS[0]
+    lost = x - (p - GAUSS_COEFFICIENTS[0])
+    more = p * part
+    y = p + more
+    rest = (more - (y - p)) + (lost + lost * part)
+    found.t = t
+    found.tail = y * r + (rest * r + y * (error * (r * (r * GAUSS_ERROR_B + GAUSS_ERROR_A))))
+    found.scale = power_of_two(half)
+    found.second_scale = power_of_two(exponent - half)
+    found.density = (part * DENSITY_AT_0 + DENSITY_AT_0) * found.scale * found.second_scale
+    return found
+
+
+cdef inline vec gelu_vector(vec z, vec* slope, const bint both) noexcept nogil:
+    """z Phi(z) and, if both are wanted, its slope Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi)."""
+    cdef Gauss at = gauss_vector(z)
+    cdef ivec negative = is_less(z, ZERO)
+    cdef vec below = at.tail * at.scale * at.second_scale, above = <real> 1 - below
+    if both:
+        slope[0] = select(negative, below - at.t * at.density, above + at.t * at.density)
+    # t first, then the powers of two: below the normal numbers a product of two has lost its digits
+    return select(negative, -(at.t * at.tail) * at.scale * at.second_scale, z * above)
+
+
+cdef inline vec gelu_argument(vec z) noexcept nogil:
+    """2 sqrt(2 / pi) (z + 0.044715 z^3): tanh of half of it is 2 sigmoid(it) - 1."""
+    return z * (GELU_SLOPE + z * z * (GELU_SLOPE * GELU_CUBIC))
+
+
 cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
     if activation == SIGMOID:
@@ -173,11 +252,23 @@ cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
         return larger(ZERO, z) + log1p_exp_vector(z)
     if activation == EXPONENTIAL:
         return exp_vector(z)
+    if activation == HARD_SIGMOID:
+        return smaller(splat(1), larger(ZERO, z * <real> 0.16666666666666667 + <real> 0.5))
+    if activation == HARD_TANH:
+        return smaller(splat(1), larger(splat(-1), z))
+    if activation == SILU:
+        return larger(splat(LOWEST), z) * sigmoid_vector(z)     # -inf times 0 would be NaN
+    if activation == GELU:
+        return gelu_vector(z, NULL, False)
+    if activation == GELU_TANH:
+        return larger(splat(LOWEST), z) * sigmoid_vector(gelu_argument(z))
     return z
 
 
 cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
     """f'(z) from h = f(z), as the table of fastmlp.activations has it. NaN stays NaN."""
+    if activation == STORED:
+        return h
     if activation == SIGMOID:
         return h * (<real> 1 - h)
     if activation == TANH:
@@ -192,17 +283,75 @@ cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
         return select(is_less(ZERO, h), splat(SELU_SCALE), h + SELU_SCALE * SELU_ALPHA)
     if activation == SOFTPLUS:
         return -expm1_below_vector(-h)
+    if activation == HARD_SIGMOID:
+        return select(is_less(ZERO, h) & is_less(h, splat(1)), splat(<real> 0.16666666666666667), h * <real> 0)
+    if activation == HARD_TANH:
+        return select(is_less(magnitude(h), splat(1)), splat(1), h * <real> 0)
     return splat(1)
 
 
-cdef inline void activate_as(real* h, Index rows, Index stride, Index size, const int activation) noexcept nogil:
+cdef inline vec activate_both_vector(vec z, vec* slope, int activation) noexcept nogil:
+    """h = f(z) and f'(z), for those too whose slope does not follow from h."""
+    cdef vec h, share, bounded = smaller(splat(HIGHEST), larger(splat(LOWEST), z))
+    if activation == SILU:
+        share = sigmoid_vector(z)
+        slope[0] = share + bounded * share * (<real> 1 - share)
+        return larger(splat(LOWEST), z) * share
+    if activation == GELU:
+        return gelu_vector(z, slope, True)
+    if activation == GELU_TANH:
+        share = sigmoid_vector(gelu_argument(z))
+        # where z squared would overflow, the rest is 0 long since
+        h = smaller(splat(GELU_END), larger(splat(-GELU_END), z))
+        slope[0] = share + h * share * (<real> 1 - share) * (GELU_SLOPE + h * h * (<real> 3 * GELU_SLOPE * GELU_CUBIC))
+        return larger(splat(LOWEST), z) * share
+    h = activate_vector(z, activation)
+    slope[0] = slope_vector(h, activation)
+    return h
+
+
+cdef inline void activate_as(
+    real* h, real* slopes, Index rows, Index stride, Index size, const int activation, const bint both,
+) noexcept nogil:
     cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
+    cdef vec slope
     for _ in range(rows):
         for v in range(whole):
-            store(h + v * LANES, activate_vector(load(h + v * LANES), activation))
+            if both:
+                store(h + v * LANES, activate_both_vector(load(h + v * LANES), &slope, activation))
+                store(slopes + v * LANES, slope)
+            else:
+                store(h + v * LANES, activate_vector(load(h + v * LANES), activation))
         if rest:
-            store_first(h + whole * LANES, activate_vector(load_first(h + whole * LANES, rest), activation), rest)
+            v = whole * LANES
+            if both:
+                store_first(h + v, activate_both_vector(load_first(h + v, rest), &slope, activation), rest)
+                store_first(slopes + v, slope, rest)
+            else:
+                store_first(h + v, activate_vector(load_first(h + v, rest), activation), rest)
         h += stride
+        if both:
+            slopes += stride
+
+
+cdef inline void activate_of(
+    real* h, real* slopes, Index rows, Index stride, Index size, int activation, const bint both,
+) noexcept nogil:
+    """activate_as with the activation made a constant."""
+    if activation == SIGMOID: activate_as(h, slopes, rows, stride, size, SIGMOID, both)
+    elif activation == TANH: activate_as(h, slopes, rows, stride, size, TANH, both)
+    elif activation == RELU: activate_as(h, slopes, rows, stride, size, RELU, both)
+    elif activation == LEAKY_RELU: activate_as(h, slopes, rows, stride, size, LEAKY_RELU, both)
+    elif activation == ELU: activate_as(h, slopes, rows, stride, size, ELU, both)
+    elif activation == SELU: activate_as(h, slopes, rows, stride, size, SELU, both)
+    elif activation == SOFTPLUS: activate_as(h, slopes, rows, stride, size, SOFTPLUS, both)
+    elif activation == EXPONENTIAL: activate_as(h, slopes, rows, stride, size, EXPONENTIAL, both)
+    elif activation == SILU: activate_as(h, slopes, rows, stride, size, SILU, both)
+    elif activation == GELU: activate_as(h, slopes, rows, stride, size, GELU, both)
+    elif activation == GELU_TANH: activate_as(h, slopes, rows, stride, size, GELU_TANH, both)
+    elif activation == HARD_SIGMOID: activate_as(h, slopes, rows, stride, size, HARD_SIGMOID, both)
+    elif activation == HARD_TANH: activate_as(h, slopes, rows, stride, size, HARD_TANH, both)
+    elif both: activate_as(h, slopes, rows, stride, size, IDENTITY, both)
 
 
 cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activation) noexcept nogil:
@@ -211,22 +360,15 @@ cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activ
     if size == stride:      # one long row
         size = stride = rows * size
         rows = 1
-    if activation == SIGMOID:
-        activate_as(h, rows, stride, size, SIGMOID)
-    elif activation == TANH:
-        activate_as(h, rows, stride, size, TANH)
-    elif activation == RELU:
-        activate_as(h, rows, stride, size, RELU)
-    elif activation == LEAKY_RELU:
-        activate_as(h, rows, stride, size, LEAKY_RELU)
-    elif activation == ELU:
-        activate_as(h, rows, stride, size, ELU)
-    elif activation == SELU:
-        activate_as(h, rows, stride, size, SELU)
-    elif activation == SOFTPLUS:
-        activate_as(h, rows, stride, size, SOFTPLUS)
-    elif activation == EXPONENTIAL:
-        activate_as(h, rows, stride, size, EXPONENTIAL)
+    activate_of(h, NULL, rows, stride, size, activation, False)
+
+
+cdef void activate_both_rows(
+    real* h, real* slopes, Index rows, Index stride, Index size, int activation,
+) noexcept nogil:
+    # h, slopes (rows, stride); h in place
+    """slopes = f'(h), h = f(h), the first `size` of each row."""
+    activate_of(h, slopes, rows, stride, size, activation, True)
 
 
 cdef inline void multiply_by_slope_as(
@@ -247,7 +389,7 @@ cdef void multiply_by_slope(
     real* dz, Index dz_stride, const real* h, Index stride, Index rows, Index size, int activation,
 ) noexcept nogil:
     # dz (rows, dz_stride), in place; h (rows, stride)
-    """dz = dz f'(z), with f' from h = f(z), the first `size` of each row."""
+    """dz = dz f'(z), with f' from h = f(z), or h in its place where it was STORED, the first `size` of each row."""
     if size == stride and size == dz_stride:    # one long row
         size = stride = dz_stride = rows * size
         rows = 1
@@ -265,6 +407,12 @@ cdef void multiply_by_slope(
         multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SELU)
     elif activation == SOFTPLUS:
         multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SOFTPLUS)
+    elif activation == HARD_SIGMOID:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, HARD_SIGMOID)
+    elif activation == HARD_TANH:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, HARD_TANH)
+    elif activation == STORED:
+        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, STORED)
 
 
 cdef inline double term(real x, const int power) noexcept nogil:

@@ -37,7 +37,7 @@ cdef void narrow_outputs(Job* job, real* out, const Samples* samples, Index firs
     cdef real* x = job.own + job.settings.inputs_at
     cdef real* h = job.own + last.activations
     gather(x, NULL, NULL, NULL, samples, first, count, chunk, job.settings.inputs, 0)
-    narrow_forward(job, x, lanes)
+    narrow_forward(job, x, lanes, first, False)
     finish_outputs(h, <int> last.activation, chunk, lanes, last.outputs)
     transpose(out, last.outputs, h, chunk, last.outputs, count)
 
@@ -111,7 +111,7 @@ cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first,
     if count <= TILE_ROWS:
         few_rows_forward(job, x, count)
     else:
-        wide_forward(job, x, job.settings.inputs, 0, count, False)
+        wide_forward(job, x, job.settings.inputs, first, 0, count, False)
     if last.activation == SOFTMAX:
         softmax_rows(out, z, last.stride, job.own + job.settings.outputs_at, count, last.outputs)
     else:

@@ -1,7 +1,8 @@
 # ---- losses ---------------------------------------------------------------------------------------------------
 # The output layer of a block of samples, samples along the lanes: from z in place to h = f(z), each sample's loss,
 # the delta dL/dz, and how many samples were classified rightly. Both layouts of a network end here, so that a loss
-# stands once. Lanes past the samples hold no sample of the batch; their deltas are set to zero.
+# stands once. Lanes past the samples hold no sample of the batch; their deltas are set to zero. A target that is NaN
+# was not observed: its output has neither loss nor delta.
 
 cdef enum:
     SQUARED_ERROR = 0
@@ -13,10 +14,12 @@ cdef enum:
     LOG_COSH = 6
     POISSON = 7
     GAMMA = 8
+    HINGE = 9
 
     NO_METRIC = 0           # regression
     LARGEST = 1             # the largest output names the class
     THRESHOLD = 2           # every output is on its target's side of 1/2
+    SIGN = 3                # every output is on its target's side of 0
 
 
 cdef inline vec loss_of_error(vec error, real parameter, vec* slope, const int loss) noexcept nogil:
@@ -43,7 +46,8 @@ cdef inline void error_loss_as(
     Index outputs, const int loss, const int activation,
 ) noexcept nogil:
     cdef Index s, j
-    cdef vec total, out, slope
+    cdef vec total, out, target, part, slope
+    cdef ivec observed
     cdef real parameter = 0
     activate_rows(h, outputs, stride, lanes, activation)
     for s in range(0, lanes // LANES):
@@ -52,9 +56,12 @@ cdef inline void error_loss_as(
             if parameters != NULL:
                 parameter = <real> parameters[j]
             out = load(h + j * stride + s * LANES)
-            total += loss_of_error(out - load(y + j * stride + s * LANES), parameter, &slope, loss)
+            target = load(y + j * stride + s * LANES)
+            observed = is_equal(target, target)
+            part = loss_of_error(out - target, parameter, &slope, loss)
+            total += select(observed, part, ZERO)
             if dz != NULL:
-                store(dz + j * stride + s * LANES, slope * slope_vector(out, activation))
+                store(dz + j * stride + s * LANES, select(observed, slope * slope_vector(out, activation), ZERO))
         store(losses + s * LANES, total)
 
 
@@ -85,46 +92,77 @@ cdef void half_deviance(
     # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
     """h = exp(z); Poisson: Σ_outputs y log(y / h) - y + h, dz = h - y; gamma: Σ y / h - 1 - log(y / h), 1 - y / h."""
     cdef Index s, j
-    cdef vec total, z, out, target, ratio, log_target
+    cdef vec total, z, out, target, part, ratio, log_target
+    cdef ivec observed
     for s in range(0, lanes // LANES):
         total = ZERO
         for j in range(outputs):
             z = load(h + j * stride + s * LANES)
             target = load(y + j * stride + s * LANES)
+            observed = is_equal(target, target)
             log_target = log_vector(target)
             out = exp_vector(z)
             if loss == POISSON:
                 # 0 log 0 is 0
-                total += select(is_equal(target, ZERO), out, target * (log_target - z) + (out - target))
+                part = select(is_equal(target, ZERO), out, target * (log_target - z) + (out - target))
                 ratio = out - target
             else:
                 ratio = target * exp_vector(-z)
-                total += (ratio - <real> 1) - (log_target - z)
+                part = (ratio - <real> 1) - (log_target - z)
                 ratio = <real> 1 - ratio
+            total += select(observed, part, ZERO)
             store(h + j * stride + s * LANES, out)
             if dz != NULL:
-                store(dz + j * stride + s * LANES, ratio)
+                store(dz + j * stride + s * LANES, select(observed, ratio, ZERO))
+        store(losses + s * LANES, total)
+
+
+cdef void hinge(
+    real* losses, real* dz, const real* h, const real* y, Index stride, Index lanes, Index outputs,
+) noexcept nogil:
+    # losses (stride,), dz (outputs, stride) or NULL, h = z (outputs, stride); y (outputs, stride), -1 and 1
+    """loss = Σ_outputs max(0, 1 - y h), dz = -y where that is above 0 (C. Cortes and V. Vapnik, 1995)."""
+    cdef Index s, j
+    cdef vec total, target, short
+    cdef ivec observed
+    for s in range(0, lanes // LANES):
+        total = ZERO
+        for j in range(outputs):
+            target = load(y + j * stride + s * LANES)
+            observed = is_equal(target, target)
+            short = larger(ZERO, <real> 1 - target * load(h + j * stride + s * LANES))
+            total += select(observed, short, ZERO)
+            if dz != NULL:
+                # -y where something is missing to the margin, 0 where nothing is, NaN where h is
+                store(dz + j * stride + s * LANES,
+                      select(observed, -target * select(is_less(ZERO, short), splat(1), short), ZERO))
         store(losses + s * LANES, total)
 
 
 cdef void binary_cross_entropy(
-    real* losses, real* dz, real* h, const real* y, Index stride, Index lanes, Index outputs,
+    real* losses, real* dz, real* h, const real* y, real smoothing, Index stride, Index lanes, Index outputs,
 ) noexcept nogil:
     # losses (stride,), dz (outputs, stride) or NULL, h (outputs, stride), z on entry; y (outputs, stride)
-    """h = sigmoid(z), loss = Σ_outputs max(z, 0) - y z + log(1 + exp(-|z|)), dz = h - y."""
+    """h = sigmoid(z), loss = Σ_outputs max(z, 0) - t z + log(1 + exp(-|z|)), dz = h - t, t = y + smoothing (1/2 - y).
+
+    NaN in y is neither loss nor delta.
+    """
     cdef Index s, j
     cdef vec total, z, out, target
+    cdef ivec observed
     for s in range(0, lanes // LANES):
         total = ZERO
         for j in range(outputs):
             z = load(h + j * stride + s * LANES)
             target = load(y + j * stride + s * LANES)
+            observed = is_equal(target, target)
+            target = target + smoothing * (<real> 0.5 - target)
             out = sigmoid_vector(z)
-            # max(z, 0) - y z, written so that a label of 0 or 1 that is met leaves an exact zero
-            total += (larger(ZERO, z) - target * z) + log1p_exp_vector(z)
+            # max(z, 0) - t z, written so that a label of 0 or 1 that is met leaves an exact zero
+            total += select(observed, (larger(ZERO, z) - target * z) + log1p_exp_vector(z), ZERO)
             store(h + j * stride + s * LANES, out)
             if dz != NULL:
-                store(dz + j * stride + s * LANES, out - target)
+                store(dz + j * stride + s * LANES, select(observed, out - target, ZERO))
         store(losses + s * LANES, total)
 
 
@@ -175,6 +213,55 @@ cdef void cross_entropy(
         dz[labels[s] * stride + s] -= 1
 
 
+cdef void soft_cross_entropy(
+    real* losses, real* dz, real* h, const real* y, const int32_t* labels, real smoothing, Index stride, Index lanes,
+    Index samples, Index outputs,
+) noexcept nogil:
+    # losses (2, stride), its first row the result; dz (outputs, stride) or NULL; h (outputs, stride), z on entry;
+    # y (outputs, stride), or labels (samples,)
+    """h = softmax(z), loss = -Σ t log h, dz = h Σ t - t, t = (1 - smoothing) y + smoothing / outputs.
+
+    Of a label, y is the one-hot row. Smoothing as in C. Szegedy et al., Rethinking the Inception architecture (2016).
+    """
+    cdef Index s, j, v
+    cdef vec largest, total, sum_of_targets, product, shifted, e, target, label = ZERO
+    cdef real share = smoothing / outputs, kept = <real> 1 - smoothing
+    cdef real* labelled = losses + stride
+    cdef real* column
+    if labels != NULL:
+        for s in range(samples):
+            labelled[s] = <real> labels[s]
+    for v in range(0, lanes // LANES):
+        column = h + v * LANES
+        largest = load(column)
+        for j in range(1, outputs):
+            largest = larger(largest, load(column + j * stride))
+        total = sum_of_targets = product = ZERO
+        if labels != NULL:
+            label = load(labelled + v * LANES)
+        for j in range(outputs):
+            if labels != NULL:
+                target = select(is_equal(label, splat(<real> j)), splat(kept + share), splat(share))
+            else:
+                target = load(y + j * stride + v * LANES) * kept + share
+            shifted = load(column + j * stride) - largest
+            product += target * shifted
+            sum_of_targets += target
+            e = exp_vector(shifted)
+            total += e
+            store(column + j * stride, e)
+            if dz != NULL:
+                store(dz + j * stride + v * LANES, target)
+        store(losses + v * LANES, sum_of_targets * log_vector(total) - product)
+        total = divide(splat(1), total)
+        for j in range(outputs):
+            e = load(column + j * stride) * total
+            store(column + j * stride, e)
+            if dz != NULL:
+                store(dz + j * stride + v * LANES,
+                      e * sum_of_targets - load(dz + j * stride + v * LANES))
+
+
 cdef vec largest_output(const real* h, Index stride, Index outputs) noexcept nogil:
     # h (outputs, LANES)
     """argmax over outputs, the first of equals, as a number in each lane."""
@@ -197,13 +284,15 @@ cdef double count_hits(
     cdef Index s = 0, j, lane
     cdef double hits = 0
     cdef ivec right
+    cdef vec target, bound = splat(<real> (0 if metric == SIGN else 0.5))
     cdef real flags[64]
     while s < samples:
-        if metric == THRESHOLD:
+        if metric == THRESHOLD or metric == SIGN:
             right = ~bits(ZERO)
             for j in range(outputs):
-                right = right & ~(is_less(splat(<real> 0.5), load(h + j * stride + s))
-                                  ^ is_less(splat(<real> 0.5), load(y + j * stride + s)))
+                target = load(y + j * stride + s)
+                right = right & ~((is_less(bound, load(h + j * stride + s)) ^ is_less(bound, target))
+                                  & is_equal(target, target))
             store(flags, select(right, splat(1), ZERO))
         elif labels != NULL:
             store(flags, largest_output(h + s, stride, outputs))
@@ -247,10 +336,16 @@ cdef Tally output_layer(
     """h = f(z), dz = dL/dz of each sample, Σ loss and hits over the samples."""
     cdef Index lanes = rounded_up(samples, LANES), s, j
     cdef Tally tally
-    if settings.loss == CROSS_ENTROPY:
+    # the one parameter of a cross-entropy is its smoothing
+    cdef real smoothing = <real> (parameters[0] if parameters != NULL else 0)
+    if settings.loss == CROSS_ENTROPY and labels != NULL and smoothing == 0:
         cross_entropy(losses, dz, h, labels, stride, lanes, samples, outputs)
+    elif settings.loss == CROSS_ENTROPY:
+        soft_cross_entropy(losses, dz, h, y, labels, smoothing, stride, lanes, samples, outputs)
     elif settings.loss == BINARY_CROSS_ENTROPY:
-        binary_cross_entropy(losses, dz, h, y, stride, lanes, outputs)
+        binary_cross_entropy(losses, dz, h, y, smoothing, stride, lanes, outputs)
+    elif settings.loss == HINGE:
+        hinge(losses, dz, h, y, stride, lanes, outputs)
     elif settings.loss == POISSON or settings.loss == GAMMA:
         half_deviance(losses, dz, h, y, stride, lanes, outputs, <int> settings.loss)
     else:

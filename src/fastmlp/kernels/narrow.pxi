@@ -33,13 +33,14 @@ cdef void gather(
                 y[i * stride + s] = y[i * stride + count - 1]
 
 
-cdef void narrow_forward(const Job* job, const real* x, Index lanes) noexcept nogil:
-    # x (inputs, chunk)
-    """z of every layer becomes h = f(z), but for the last, which stays z."""
+cdef void narrow_forward(const Job* job, const real* x, Index lanes, Index first, bint backward) noexcept nogil:
+    # x (inputs, chunk), of samples from `first` on
+    """z of every layer becomes h = f(z), but for the last, which stays z; backward: with what the way back needs."""
     cdef Index number, chunk = job.settings.chunk
     cdef const Layer* layer
     cdef const real* bias
     cdef real* h
+    cdef Finish finish
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.own + layer.activations
@@ -47,7 +48,8 @@ cdef void narrow_forward(const Job* job, const real* x, Index lanes) noexcept no
         lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, chunk,
                       layer.outputs, layer.inputs, lanes)
         if number < job.n_layers - 1:
-            activate_rows(h, layer.outputs, chunk, lanes, <int> layer.activation)
+            finish = finish_of(job, job.own, number, 0, first, backward)
+            finish_rows(h, layer.outputs, chunk, lanes, &finish, 0)
         x = h
 
 
@@ -60,6 +62,7 @@ cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index l
     cdef const real* h
     cdef real* dz
     cdef real* dh
+    cdef Slopes slopes
     for number in range(job.n_layers - 1, -1, -1):
         layer = &job.layers[number]
         below = &job.layers[number - 1] if number > 0 else NULL
@@ -73,7 +76,19 @@ cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index l
             dh = job.own + below.deltas
             lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, chunk,
                           layer.inputs, layer.outputs, lanes)
-            multiply_by_slope(dh, chunk, h, chunk, layer.inputs, lanes, <int> below.activation)
+            slopes = slopes_of(below, job.own, 0)
+            multiply_by_slope(dh, chunk, slopes.at, chunk, layer.inputs, lanes, slopes.activation)
+
+
+cdef void narrow_note(const Job* job, Index count, double* squares) noexcept nogil:
+    # squares (layers,)
+    """squares += Σ h² of every layer over a chunk of `count` samples."""
+    cdef Index number, j
+    cdef const Layer* layer
+    for number in range(job.n_layers):
+        layer = &job.layers[number]
+        for j in range(layer.outputs):
+            squares[number] += sum_of_squares(job.own + layer.activations + j * job.settings.chunk, count)
 
 
 cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogil:
@@ -86,10 +101,10 @@ cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogi
 
 cdef Tally narrow_chunk(
     const Job* job, const Samples* samples, Index first, Index count, real* place, bint gathered,
-    real* gradient, bint accumulate,
+    real* gradient, bint accumulate, double* squares,
 ) noexcept nogil:
     # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,), weights (chunk,) one behind the other; NULL: the
-    # thread's own
+    # thread's own; squares (layers,), or NULL
     """One chunk of samples through all layers, and back if there is a gradient to fill."""
     cdef const Settings* settings = job.settings
     cdef const Layer* last = &job.layers[job.n_layers - 1]
@@ -100,12 +115,14 @@ cdef Tally narrow_chunk(
     cdef real* weights = y + (settings.outputs + 1) * chunk
     if place == NULL or not gathered:
         gather(x, y, labels, weights, samples, first, count, chunk, settings.inputs, settings.outputs)
-    narrow_forward(job, x, lanes)
+    narrow_forward(job, x, lanes, first, gradient != NULL)
     cdef Tally tally = output_layer(
         job.own + settings.losses_at, job.own + last.deltas if gradient != NULL else NULL,
         job.own + last.activations, y, labels if samples.labels != NULL else NULL,
         weights if samples.weights != NULL else NULL, settings, job.loss_parameters, <int> last.activation,
         chunk, count, settings.outputs)
+    if squares != NULL:
+        narrow_note(job, count, squares)
     if gradient != NULL:
         narrow_backward(job, gradient, x, lanes, accumulate)
     return tally
@@ -118,16 +135,21 @@ cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index r
     cdef Tally part
     cdef Tally* tally
     cdef real* gradient
+    cdef double* squares
     for group in range(first_part(job, job.thread, groups), first_part(job, job.thread + 1, groups)):
         tally = &(<Tally*> job.tallies)[group]
         tally.loss = tally.hits = 0
+        squares = noted_squares(job, group)
+        if squares != NULL:
+            memset(squares, 0, job.n_layers * sizeof(double))
         gradient = job.gradient
         if groups > 1:
             gradient = group_gradient(job, group)
         begin = group * chunks // groups
         for c in range(begin, (group + 1) * chunks // groups):
             part = narrow_chunk(job, samples, first + c * chunk, min(chunk, rows - c * chunk),
-                                resident_place(job, job.settings.resident_at, c), gathered, gradient, c > begin)
+                                resident_place(job, job.settings.resident_at, c), gathered, gradient, c > begin,
+                                squares)
             tally.loss += part.loss
             tally.hits += part.hits
     if groups > 1:
@@ -139,4 +161,5 @@ cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint 
     cdef Index chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
     for c in range(first_part(job, job.thread, chunks), first_part(job, job.thread + 1, chunks)):
         tallies[c] = narrow_chunk(job, samples, c * chunk, min(chunk, samples.rows - c * chunk),
-                                  resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False)
+                                  resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False,
+                                  NULL)

@@ -46,17 +46,6 @@ cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const
         row.c2 += a * b2
 
 
-cdef inline vec load_lanes(const real* p, Index lanes) noexcept nogil:
-    return load(p) if lanes == LANES else load_first(p, lanes)
-
-
-cdef inline void store_lanes(real* p, vec x, Index lanes) noexcept nogil:
-    if lanes == LANES:
-        store(p, x)
-    else:
-        store_first(p, x, lanes)
-
-
 cdef inline void load_row(TileRow* row, const real* p, Index last, const int width) noexcept nogil:
     row.c0 = load_lanes(p, last) if width == 1 else load(p)
     if width == 2:
@@ -352,12 +341,12 @@ cdef inline Index panel_columns(Index remaining) noexcept nogil:
 
 
 cdef void forward_panel(
-    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation, real* packed,
-    Index rows, Index depth, Index columns, Index outputs, bint first, bint last, bint padded, const Claims* claims,
-    Index place,
+    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, const Finish* finish,
+    real* packed, Index rows, Index depth, Index columns, Index outputs, bint first, bint last, bint padded,
+    const Claims* claims, Index place,
 ) noexcept nogil:
     # y (rows, columns), x (rows, depth), w (depth, columns) of rows `outputs` long, b (columns,) or NULL
-    """y = x w + b, or added to y where this block of the depth is not the first; y = f(y) where it is the last."""
+    """y = x w + b, or added to y where this block of the depth is not the first; finished where it is the last."""
     cdef Index width = rounded_up(columns, LANES)
     cdef Panel panel = panel_at(y, y_stride, columns, padded)
     pack(packed, w, outputs, depth, columns, width)
@@ -371,16 +360,16 @@ cdef void forward_panel(
         set_claims(&panel, claims, place)
     panel_product(&panel, x, x_stride, 1, packed, width, rows, depth)
     if last:
-        activate_rows(y, rows, y_stride, width if padded else columns, activation)
+        finish_rows(y, rows, y_stride, width if padded else columns, finish, place)
 
 
 cdef void product_forward(
-    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, int activation,
+    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, const Finish* finish,
     real* packed, Index rows, Index inputs, Index outputs, bint padded, const Claims* claims,
 ) noexcept nogil:
     # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,);
     # claims of y, or NULL
-    """y = f(x w + b), outputs along the lanes."""
+    """y = f(x w + b), outputs along the lanes, with what else `finish` asks for."""
     cdef Index k, n, m = 0, count, depth, columns
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)
@@ -392,7 +381,7 @@ cdef void product_forward(
                 columns = panel_columns(outputs - n)
                 forward_panel(
                     y + m * y_stride + n, y_stride, x + m * x_stride + k, x_stride, w + k * outputs + n,
-                    b + n if b != NULL else NULL, activation, packed,
+                    b + n if b != NULL else NULL, finish, packed,
                     count, depth, columns, outputs, k == 0, k + depth == inputs, padded, claims, m * y_stride + n)
                 n += columns
             k += depth
@@ -420,7 +409,7 @@ cdef void product_backward_inputs(
     int activation, real* packed, Index rows, Index inputs, Index outputs, bint padded,
 ) noexcept nogil:
     # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,)
-    """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs."""
+    """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs, or STORED in x's place."""
     cdef Index k, n, m = 0, count, depth, columns
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)

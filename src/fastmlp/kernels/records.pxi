@@ -10,7 +10,9 @@ ctypedef struct Layer:
     int64_t bias                # where b begins, or -1
     int64_t activations         # where h lies in the workspace
     int64_t deltas              # where dL/dz lies in the workspace
-    int64_t stride              # from one row of h and of dL/dz to the next
+    int64_t stride              # from one row of h, of dL/dz and of the slopes to the next
+    int64_t slopes              # where f'(z) lies, times what dropout leaves; -1: it follows from h
+    int64_t dropout             # the share of units left out of a step, of 2^31
 
 ctypedef struct Slab:
     int64_t layer
@@ -41,6 +43,9 @@ ctypedef struct Settings:
     int64_t nesterov
     int64_t amsgrad
     int64_t centered
+    int64_t dropping            # 1: units are left out, as in training; 0: never, as in a prediction
+    int64_t note_every          # layers' norms are noted in the first FIRST_NOTED epochs, and in every such one
+    int64_t notes               # how many epochs of this training are
     int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
     int64_t threads
     int64_t chunk               # samples that go through the layers together
@@ -63,6 +68,7 @@ ctypedef struct Settings:
     int64_t penalties_at        # offsets into the tallies: of each slab, twice; of each slab; of validation
     int64_t norms_at
     int64_t validation_at
+    int64_t activations_at      # of each part of a batch, a sum of squares for each layer
     double momentum
     double beta1
     double beta2
@@ -74,6 +80,9 @@ ctypedef struct Settings:
     double eta_plus
     double least_step
     double most_step
+    double clip_norm            # what the gradient's norm and its entries are cut to; 0: not at all
+    double clip_value
+    double max_norm             # what the norm of a unit's incoming weights is cut to; 0: not at all
     double l1                   # over N, as they stand in the gradient
     double l2
 
@@ -86,12 +95,14 @@ cdef enum:
     EPOCH_LEARNING_RATE = 4     # written before the call; the rest by it
     EPOCH_GRADIENT_NORM = 5
     EPOCH_ROWS = 6
+    FIRST_NOTED = 64
 
 ctypedef struct Position:
     int64_t epoch
     int64_t batch               # the next one of this epoch
     int64_t step                # updates made
     int64_t diverged            # 1 once a loss was not finite
+    int64_t noted               # epochs of this training whose layers' norms are in layer_record
     double loss_sum             # of this epoch so far
     double hits
     double beta1_power          # the product of all steps' beta1, which NAdam changes, and of their beta2
@@ -104,6 +115,7 @@ ctypedef struct Job:
     real* workspace
     double* tallies
     double* record
+    double* layer_record        # (2 layers, notes): gradients' norms, then root mean squares of activations
     const double* rates
     Position* position
     int64_t* control
@@ -114,6 +126,8 @@ ctypedef struct Job:
     const double* loss_parameters       # (outputs,), or NULL
     Index n_layers
     Index n_slabs
+    int64_t epoch               # that of the batch that is computed
+    bint noting                 # whether its activations are noted
     Index thread
     Index first_slab            # this thread's slabs, and where the next thread's begin
     Index end_slab
@@ -153,3 +167,37 @@ ctypedef struct Samples:
 cdef inline Index row_number(const Samples* samples, Index sample) noexcept nogil:
     """Where in x and y the sample of this place in the order lies."""
     return samples.order[sample] if samples.order != NULL else sample
+
+
+cdef Finish finish_of(
+    const Job* job, real* base, Index number, Index place, Index first, bint backward,
+) noexcept nogil:
+    """What layer `number` leaves of samples from `first` on, which begin `place` numbers behind its own first."""
+    cdef const Layer* layer = &job.layers[number]
+    cdef Finish finish = plain_finish(<int> layer.activation if number < job.n_layers - 1 else IDENTITY)
+    if not backward or layer.slopes < 0:
+        return finish
+    finish.slopes = base + layer.slopes + place
+    if job.settings.dropping and layer.dropout > 0:
+        set_dropout(&finish.dropout, layer.dropout, dropout_key(job.settings.seed, job.epoch, number), first,
+                    layer.outputs, job.settings.narrow)
+    return finish
+
+
+ctypedef struct Slopes:
+    const real* at              # h, or what STORED stands for
+    int activation
+
+
+cdef inline Slopes slopes_of(const Layer* layer, const real* base, Index place) noexcept nogil:
+    """What a layer's f'(z) comes from on the way back."""
+    cdef Slopes slopes
+    slopes.activation = <int> layer.activation if layer.slopes < 0 else STORED
+    slopes.at = base + (layer.activations if layer.slopes < 0 else layer.slopes) + place
+    return slopes
+
+
+cdef inline double* noted_squares(const Job* job, Index part) noexcept nogil:
+    # returns (layers,), or NULL
+    """Where a part of the batch sums the squares of its activations, if they are noted."""
+    return job.tallies + job.settings.activations_at + part * job.n_layers if job.noting else NULL

@@ -1,7 +1,8 @@
 # ---- training -------------------------------------------------------------------------------------------------
 # A step has two halves with a barrier behind each: every thread takes samples forward and back; every thread takes
-# slabs of the parameters through gradient, penalty and update. All threads walk through run() side by side and
-# come to the same decisions from the same numbers; the first one keeps the books.
+# slabs of the parameters through gradient, penalty and update. A norm that is clipped, of the gradient or of a unit's
+# weights, needs all of them and a barrier of its own. All threads walk through run() side by side and come to the same
+# decisions from the same numbers; the first one keeps the books.
 
 cdef enum:
     ARRIVED = 0             # places in job.control, a cache line apart
@@ -30,13 +31,6 @@ cdef bint meet(Job* job) noexcept nogil:
         else:
             sched_yield()
     return True
-
-
-cdef uint64_t mix(uint64_t z) noexcept nogil:
-    """A bijection of 64 bits that leaves no pattern: the finaliser of SplitMix64 (G. Steele et al., 2014)."""
-    z = (z ^ (z >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t> 0x94D049BB133111EB
-    return z ^ (z >> 31)
 
 
 cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, Index size) noexcept nogil:
@@ -76,10 +70,11 @@ cdef inline double* penalties(const Job* job, int64_t step) noexcept nogil:
     return job.tallies + job.settings.penalties_at + (step % 2) * job.n_slabs
 
 
-cdef void find_penalties(const Job* job, int64_t step) noexcept nogil:
+cdef void find_penalties(const Job* job, int64_t step, Index begin, Index end) noexcept nogil:
+    """Those of slabs begin ... end."""
     cdef Index s
     if penalized(job):
-        for s in range(job.n_slabs):
+        for s in range(begin, end):
             penalties(job, step)[s] = penalty_of(job, &job.slabs[s])
 
 
@@ -127,7 +122,8 @@ cdef Step settled_step(const Settings* settings) noexcept nogil:
     step.nesterov = settings.nesterov
     step.amsgrad = settings.amsgrad
     step.centered = settings.centered
-    step.keep_gradient = False
+    step.clip_value = <real> settings.clip_value
+    step.keep_gradient = step.finished = False
     return step
 
 
@@ -135,6 +131,7 @@ cdef void set_step(Step* step, const Settings* settings, const Position* now, In
     """What belongs to the next step alone: a batch of `rows`, at a learning rate."""
     cdef double beta1, product, following
     step.scale = <real> (1.0 / rows)
+    step.finished = False
     if settings.optimizer == ADAGRAD:
         rate = rate / (1.0 + now.step * settings.rate_decay)
     step.rate = <real> rate
@@ -161,29 +158,32 @@ cdef Slots slots_of(const Job* job, Index begin) noexcept nogil:
     return state
 
 
-cdef void update_slab(const Job* job, const Slab* slab, const Position* now, const Step* step) noexcept nogil:
+cdef void update_slab(
+    const Job* job, const Slab* slab, const Position* now, const Step* step, int optimizer,
+) noexcept nogil:
     """Penalty and optimizer over a slab whose gradient is summed."""
     cdef const Settings* settings = job.settings
     cdef Penalty penalty
     cdef real* w = job.parameters + slab.begin
     cdef real* g = job.gradient + slab.begin
     cdef Slots state = slots_of(job, slab.begin)
-    cdef Index weights = slab.penalized if penalized(job) else 0, size = slab.end - slab.begin
+    cdef Index weights = slab.penalized if penalized(job) and not step.finished else 0, size = slab.end - slab.begin
     if weights > 0:
         penalty.l1 = <real> settings.l1
         penalty.l2 = <real> (0 if settings.published_ridge else settings.l2)
         penalty.shift = <real> published_shift(job, now.step, slab.layer)
-        update(w, g, state, weights, step, &penalty, <int> settings.optimizer)
-    update(w + weights, g + weights, moved(state, weights), size - weights, step, NULL, <int> settings.optimizer)
+        update(w, g, state, weights, step, &penalty, optimizer)
+    update(w + weights, g + weights, moved(state, weights), size - weights, step, NULL, optimizer)
 
 
 cdef void update_parameters(
-    Job* job, const Samples* samples, const Position* now, const Step* step, Index rows, Index first,
+    Job* job, const Samples* samples, const Position* now, const Step* step, int optimizer, Index rows, Index first,
     Index chunk_rows, bint more,
 ) noexcept nogil:
     """This thread's slabs: gradient over the batch (narrow) or a chunk of it, from sample `first` on, then the update.
 
-    Of a wide network's chunks the last one brings the step; before it, step is NULL.
+    Of a wide network's chunks the last one brings the step; before it, step is NULL. Where the optimizer is FROZEN, a
+    step only finishes the gradient.
     """
     cdef Index s, groups = groups_of(job, rows if job.settings.narrow else chunk_rows)
     cdef const Slab* slab
@@ -198,11 +198,45 @@ cdef void update_parameters(
             wide_slab_gradient(job, samples, slab, first, chunk_rows, more, step != NULL)
         if step == NULL:
             continue
-        update_slab(job, slab, now, step)
-        if penalized(job):
+        update_slab(job, slab, now, step, optimizer)
+        if penalized(job) and optimizer != FROZEN:
             penalties(job, now.step + 1)[s] = penalty_of(job, slab)
         if step.keep_gradient:
             job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
+
+
+cdef double norm_of_gradient(const Job* job) noexcept nogil:
+    """That of a finished gradient, from its slabs' own."""
+    cdef double total = 0
+    cdef Index s
+    for s in range(job.n_slabs):
+        total += job.tallies[job.settings.norms_at + s]
+    return sqrt(total)
+
+
+cdef void clipped_update(Job* job, const Position* now, Step* step) noexcept nogil:
+    """This thread's slabs, once the gradient is finished: the step along what clipping its norm leaves of it."""
+    cdef double share = job.settings.clip_norm / (norm_of_gradient(job) + 1e-6)     # PyTorch's clip_grad_norm_
+    cdef Index s
+    step.scale = <real> (share if share < 1 else 1)
+    step.keep_gradient = False
+    step.finished = True
+    for s in range(job.first_slab, job.end_slab):
+        update_slab(job, &job.slabs[s], now, step, <int> job.settings.optimizer)
+        if penalized(job):
+            penalties(job, now.step + 1)[s] = penalty_of(job, &job.slabs[s])
+
+
+cdef void limit_weights(const Job* job) noexcept nogil:
+    """This thread's units of every layer: their incoming weights' norms cut to max_norm."""
+    cdef Index number, blocks, block
+    cdef const Layer* layer
+    for number in range(job.n_layers):
+        layer = &job.layers[number]
+        blocks = (layer.outputs + LANES - 1) // LANES
+        for block in range(first_part(job, job.thread, blocks), first_part(job, job.thread + 1, blocks)):
+            limit_columns(job.parameters + layer.weights + block * LANES, layer.outputs, layer.inputs,
+                          min(LANES, layer.outputs - block * LANES), <real> job.settings.max_norm)
 
 
 cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
@@ -213,12 +247,12 @@ cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index ro
         return meet(job)
     while True:
         wide_rows(job, samples, first + begin, min(chunk, rows - begin),
-                  <Tally*> job.tallies + units_before(job, begin), True)
+                  <Tally*> job.tallies, units_before(job, begin), True)
         if not meet(job):
             return False
         if begin + chunk >= rows:
             return True
-        update_parameters(job, samples, job.position, NULL, rows, first + begin, chunk, begin > 0)
+        update_parameters(job, samples, job.position, NULL, FROZEN, rows, first + begin, chunk, begin > 0)
         if not meet(job):
             return False
         begin += chunk
@@ -254,7 +288,7 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
     else:
         count = tallies_of(job, samples.rows)
         while begin < samples.rows:
-            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies + units_before(job, begin), False)
+            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies, units_before(job, begin), False)
             begin += chunk
             if not meet(job):       # the next chunk may be shared out otherwise, over the same rows of the workspace
                 return False
@@ -268,6 +302,26 @@ cdef double rate_of(const Job* job, const Position* now) noexcept nogil:
     return job.rates[epoch * rates + (now.batch if rates > 1 else 0)]
 
 
+cdef inline bint is_noted(const Settings* settings, int64_t epoch) noexcept nogil:
+    """Whether the layers' norms of an epoch are noted: often enough to see them change, and at next to no cost."""
+    return settings.notes > 0 and (epoch < FIRST_NOTED or epoch % settings.note_every == 0)
+
+
+cdef void note_activations(const Job* job, const Position* now, Index rows) noexcept nogil:
+    """Write down the root mean squares of the layers' outputs over a batch of `rows`.
+
+    Before the step's second barrier: behind it other threads begin to sum those of the next batch.
+    """
+    cdef Index number, part, parts = tallies_of(job, rows)
+    cdef double squares
+    for number in range(job.n_layers):
+        squares = 0
+        for part in range(parts):
+            squares += noted_squares(job, part)[number]
+        job.layer_record[(job.n_layers + number) * job.settings.notes + now.noted] = (
+            sqrt(squares / (rows * job.layers[number].outputs)))
+
+
 cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step, bint gathered) noexcept nogil:
     """One batch: gradient and update, or no update where the loss is not finite. False: abandoned."""
     cdef const Settings* settings = job.settings
@@ -276,9 +330,13 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
     cdef double penalty
+    job.epoch = now.epoch
+    job.noting = ends_epoch and is_noted(settings, now.epoch)
     if not batch_gradient(job, samples, first, rows, gathered):
         return False
     tally = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
+    if job.noting and job.thread == 0:
+        note_activations(job, now, rows)
     penalty = total_penalty(job, now.step)
     now.loss_sum += tally.loss + penalty * rows
     now.hits += tally.hits
@@ -286,26 +344,49 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
         now.diverged = 1
         return True
     set_step(step, settings, now, rows, rate_of(job, now))
-    step.keep_gradient = ends_epoch
-    update_parameters(job, samples, now, step, rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
+    step.keep_gradient = ends_epoch or settings.clip_norm > 0
+    update_parameters(job, samples, now, step, FROZEN if settings.clip_norm > 0 else <int> settings.optimizer,
+                      rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
+    if settings.clip_norm > 0:
+        if not meet(job):
+            return False
+        clipped_update(job, now, step)
+    if settings.max_norm > 0:
+        if not meet(job):
+            return False
+        limit_weights(job)
+        if penalized(job):
+            if not meet(job):
+                return False
+            find_penalties(job, now.step + 1, job.first_slab, job.end_slab)
     now.step += 1
     now.beta1_power *= beta1_of(settings, now.step)
     now.beta2_power *= settings.beta2
     return meet(job)
 
 
+cdef void note_gradients(const Job* job, const Position* now) noexcept nogil:
+    """Write down the norms of the layers' gradients at an epoch's last step."""
+    cdef Index number, s
+    cdef double squares
+    for number in range(job.n_layers):
+        squares = 0
+        for s in range(job.n_slabs):
+            if job.slabs[s].layer == number:
+                squares += job.tallies[job.settings.norms_at + s]
+        job.layer_record[number * job.settings.notes + now.noted] = sqrt(squares)
+
+
 cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
     """Write the epoch down, validate, and go to the next. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Tally tally
-    cdef double norm = 0
-    cdef Index s
     if job.thread == 0:
-        for s in range(job.n_slabs):
-            norm += job.tallies[settings.norms_at + s]
         epoch_number(job, EPOCH_LOSS, now.epoch)[0] = now.loss_sum / settings.rows
         epoch_number(job, EPOCH_ACCURACY, now.epoch)[0] = now.hits / settings.rows
-        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else sqrt(norm)
+        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else norm_of_gradient(job)
+        if job.noting and not now.diverged:
+            note_gradients(job, now)
     if validation.rows > 0:
         if not validate(job, validation, &tally, gathered):
             return False
@@ -313,6 +394,8 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
             epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
                 tally.loss / validation.rows + total_penalty(job, now.step))
             epoch_number(job, EPOCH_VAL_ACCURACY, now.epoch)[0] = tally.hits / validation.rows
+    if job.noting and not now.diverged:
+        now.noted += 1
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0
@@ -326,7 +409,7 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
     cdef Step step = settled_step(settings)
     cdef bint laid_out = False, validation_laid_out = False
     if job.thread == 0:
-        find_penalties(job, now.step)
+        find_penalties(job, now.step, 0, job.n_slabs)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
         if now.batch == 0 and settings.shuffle:
             if job.thread == 0:

@@ -1,6 +1,6 @@
 # ---- penalties and optimizers ---------------------------------------------------------------------------------
-# One pass over a range of the parameter vector: the batch's mean, the penalty's gradient and the optimizer's step,
-# each number loaded and stored once. Formulas and defaults are PyTorch's.
+# One pass over a range of the parameter vector: the batch's mean, the penalty's gradient, clipping and the optimizer's
+# step, each number loaded and stored once. Formulas and defaults are PyTorch's.
 
 cdef enum:
     SGD = 0
@@ -15,7 +15,8 @@ cdef enum:
 
 ctypedef struct Step:
     # the numbers of one step, the same for every parameter
-    real scale                  # 1 / rows in the batch
+    real scale                  # 1 / rows in the batch, or what a clipped norm leaves of a finished gradient
+    real clip_value             # what each entry of the gradient is cut to; 0: not at all
     real rate
     real momentum
     real beta1
@@ -35,6 +36,7 @@ ctypedef struct Step:
     bint amsgrad
     bint centered
     bint keep_gradient
+    bint finished               # the gradient is: its mean was taken, its penalty added
 
 ctypedef struct Slots:
     # the optimizer's state of a range of parameters, as many of them as the optimizer has
@@ -181,6 +183,8 @@ cdef inline void update_vector(
         slope = slope + weight * penalty.l2 + sign_vector(weight) * penalty.l1 + penalty.shift
     if step.keep_gradient:
         store_lanes(g, slope, lanes)
+    if step.clip_value > 0:
+        slope = smaller(splat(step.clip_value), larger(splat(-step.clip_value), slope))
     if optimizer != FROZEN:
         store_lanes(w, step_vector(weight, slope, s, lanes, step, optimizer, momentum), lanes)
 
@@ -201,7 +205,10 @@ cdef void update(
     real* w, real* g, Slots s, Index size, const Step* step, const Penalty* penalty, int optimizer,
 ) noexcept nogil:
     # w, g, and the state: (size,)
-    """g = g / rows + l2 w + l1 sign(w) + shift; w and the state = the optimizer's step along g. penalty may be NULL."""
+    """g = g / rows + l2 w + l1 sign(w) + shift; w and the state = the optimizer's step along g, clipped if asked for.
+
+    g is stored only where step.keep_gradient says so. penalty may be NULL.
+    """
     if optimizer == FROZEN:
         update_as(w, g, s, size, step, penalty, FROZEN, False)
     elif optimizer == ADAM:
@@ -224,3 +231,19 @@ cdef void update(
         update_as(w, g, s, size, step, penalty, SGD, True)
     else:
         update_as(w, g, s, size, step, penalty, SGD, False)
+
+
+cdef void limit_columns(real* w, Index stride, Index rows, Index lanes, real largest) noexcept nogil:
+    # w (rows, lanes), rows `stride` apart
+    """w = w min(1, largest / |w|), column by column: N. Srivastava et al., Dropout (2014)."""
+    cdef Index i
+    cdef vec squares = ZERO, factor, x
+    for i in range(rows):
+        x = load_lanes(w + i * stride, lanes)
+        squares += x * x
+    factor = divide(splat(largest), square_root(squares))
+    if all_less(splat(1), factor):      # nearly always
+        return
+    factor = smaller(splat(1), factor)
+    for i in range(rows):
+        store_lanes(w + i * stride, load_lanes(w + i * stride, lanes) * factor, lanes)

@@ -37,14 +37,29 @@ typedef int32_t integer;
 #define NORMAL_SCALE 0x1p24f         /* lifts every denormal to a normal number */
 #define NORMAL_SHIFT 24
 #define SMALLEST_NORMAL 0x1p-126f
+#define LOWEST -0x1.fffffep127f
+#define HIGHEST 0x1.fffffep127f
+#define GELU_END 30.0f               /* the gate of gelu is 0 or 1 beyond, in both forms */
+#define GAUSS_END 14.5f              /* Phi(-t) and t times it are 0 beyond */
+#define GAUSS_CUT 0x1.8p15f          /* adding and subtracting it leaves a multiple of 2^-8, whose square is exact */
+#define GAUSS_INVERSE_CUT 0x1.8p11f  /* and of 2^-12 */
+#define GAUSS_SHIFT 2.5f             /* k, a and b of r = 1 / (t + k), v = a - b r */
+#define GAUSS_A 0.625f
+#define GAUSS_B 4.0f                 /* a power of two: b r is exact */
+#define GAUSS_ERROR_A 1.0f           /* what an error of r does to r P(v), relative, is this + (the next) r */
+#define GAUSS_ERROR_B 2.75f
 /* Near-minimax fits (Chebyshev interpolation in 50 digits, tests/test_elementwise.py states the error):
  * exp(r) = 1 + r + r^2 (EXP_0 + EXP_1 r + ...),         |r| <= ln(2) / 2, an even number of terms
- * log(1 + f) = 2s + s z (LOG_0 + LOG_1 z + ...),        s = f / (2 + f), z = s^2 */
+ * log(1 + f) = 2s + s z (LOG_0 + LOG_1 z + ...),        s = f / (2 + f), z = s^2
+ * Phi(-t) = exp(-t^2 / 2) r (GAUSS_0 + GAUSS_1 v + ...),  0 <= t <= GAUSS_END, an even number of terms */
 #define EXP_TERMS 6
 #define EXP_TABLE {0.50000000134981778643f, 0.16666666681659179129f, 0.041666464602026541557f, \
                    0.0083333108895820771937f, 0.0013933685862617173589f, 0.00019891030654370327738f}
 #define LOG_TERMS 3
 #define LOG_TABLE {0.66666685095429069f, 0.39988757716604847f, 0.29580985929974422f}
+#define GAUSS_TERMS 10
+#define GAUSS_TABLE {0.618160963f, -0.469147831f, 0.208232343f, -0.0103405202f, -0.0393925123f, 0.00661300495f, \
+                     0.0114984931f, -0.00058926153f, -0.00364542496f, -0.00114986114f}
 #else
 typedef double real;
 typedef int64_t integer;
@@ -61,6 +76,17 @@ typedef int64_t integer;
 #define NORMAL_SCALE 0x1p53
 #define NORMAL_SHIFT 53
 #define SMALLEST_NORMAL 0x1p-1022
+#define LOWEST -0x1.fffffffffffffp1023
+#define HIGHEST 0x1.fffffffffffffp1023
+#define GELU_END 30.0
+#define GAUSS_END 39.0
+#define GAUSS_CUT 0x1.8p32
+#define GAUSS_INVERSE_CUT 0x1.8p26
+#define GAUSS_SHIFT 3.5
+#define GAUSS_A 0.375
+#define GAUSS_B 4.0
+#define GAUSS_ERROR_A 0.8125
+#define GAUSS_ERROR_B 6.75
 #define EXP_TERMS 10
 #define EXP_TABLE {0.5, 0.16666666666666667456, 0.041666666666623991516, 0.0083333333333300513464, \
                    0.0013888888917281793308, 0.00019841269863105968748, 0.000024801521190217727651, \
@@ -68,12 +94,21 @@ typedef int64_t integer;
 #define LOG_TERMS 7
 #define LOG_TABLE {0.66666666666666697077, 0.39999999999898890514, 0.28571428626253837606, 0.22222211089379496214, \
                    0.18182892432536871201, 0.15331611722055007885, 0.14617807153417324964}
+#define GAUSS_TERMS 24
+#define GAUSS_TABLE {0.58283096286604441, -0.67665600398047399, 0.64321624126555565, -0.46701039753003398, \
+                     0.21319822689529636, -0.0016877193790844954, -0.077424060699652394, 0.037780204558304893, \
+                     0.022843244277874483, -0.027447015379911517, -0.0072105284830886384, 0.018737533289225797, \
+                     0.0033486269223205229, -0.013833241097825891, -0.0032045808795802032, 0.011093458103346695, \
+                     0.004706298537283147, -0.0092597640357015114, -0.0084005023313428271, 0.0048305631185527357, \
+                     0.012898364203090793, 0.0099272655877907894, 0.0037295886552178221, 0.00058332354473016295}
 #endif
 static const real EXP_COEFFICIENTS[EXP_TERMS] = EXP_TABLE;
 static const real LOG_COEFFICIENTS[LOG_TERMS] = LOG_TABLE;
+static const real GAUSS_COEFFICIENTS[GAUSS_TERMS] = GAUSS_TABLE;
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 #define LANES ((int)(VECTOR_BYTES / sizeof(real)))
 
 /* A register tile is as large as the register file allows: rows x vectors accumulators, one row of vectors, one
@@ -97,6 +132,10 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #define divide(a, b) ((a) / (b))               /* Cython would turn a / b into a division of numbers */
 #define bits(x) ((ivec)(x))
 #define from_bits(x) ((vec)(x))
+#define from_words(x) ((ivec)(x))
+#define from_ints(x) ((words)(x))
+#define splat_int(x) ((integer)(x) - (ivec){0})
+#define ints_less(a, b) ((ivec)((a) < (b)))
 #define is_less(a, b) ((ivec)((a) < (b)))      /* all bits of a lane set where true; false for NaN */
 #define is_equal(a, b) ((ivec)((a) == (b)))
 #define select(mask, a, b) from_bits(((mask) & bits(a)) | (~(mask) & bits(b)))
@@ -125,6 +164,17 @@ static inline int all_less(vec a, vec b)
     return every != 0;
 }
 #endif
+
+/* MurmurHash3's multipliers, and the lanes' own numbers as 32-bit words, in the low half of a 64-bit lane. */
+#define MURMUR_FIRST 0x85ebca6bu
+#define MURMUR_SECOND 0xc2b2ae35u
+static inline words lane_numbers(void)
+{
+    ivec number;
+    for (int lane = 0; lane < LANES; lane++)
+        number[lane] = lane;
+    return (words)number;
+}
 
 /* min and max, lane by lane; b where a is NaN, so that a NaN in b survives. Written lane by lane where the compiler
  * makes the one instruction of it; from 16-byte vectors it makes scalar code, and selects there instead. */

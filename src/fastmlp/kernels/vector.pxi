@@ -1,7 +1,8 @@
 # ---- the vocabulary -------------------------------------------------------------------------------------------
 # vector.h declares these; here Cython learns of them. `vec` is a vector of LANES reals that Cython takes for a
 # number: `a * b + c` goes through to the compiler as it stands, and a real beside a vec stands in every lane.
-# `ivec` is the same vector seen as integers: what a comparison gives, and the bits of a floating point number.
+# `ivec` is the same vector seen as integers: what a comparison gives, and the bits of a floating point number;
+# `words` is it seen as unsigned numbers of 32 bits, one or two a lane.
 
 ctypedef Py_ssize_t Index       # a size, a count or an offset: as wide as a pointer, which C's long is not everywhere
 
@@ -10,17 +11,27 @@ cdef extern from "kernels/vector.h" nogil:
     ctypedef double vec
     ctypedef long integer
     ctypedef long ivec
+    ctypedef unsigned int words
     const int REAL_BITS, LANES, TILE_ROWS, TILE_VECTORS
-    const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, NORMAL_SHIFT
+    const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, GAUSS_TERMS, NORMAL_SHIFT
+    const uint32_t MURMUR_FIRST, MURMUR_SECOND
     const Index DEPTH_BLOCK
     const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
+    const real LOWEST, HIGHEST, GELU_END, GAUSS_END, GAUSS_CUT, GAUSS_INVERSE_CUT, GAUSS_SHIFT, GAUSS_A, GAUSS_B
+    const real GAUSS_ERROR_A, GAUSS_ERROR_B
     const real EXP_COEFFICIENTS[]
+    const real GAUSS_COEFFICIENTS[]
     const real LOG_COEFFICIENTS[]
     const integer SIGN_BIT
     const vec ZERO
     vec splat(real x)
     ivec bits(vec x)
     vec from_bits(ivec x)
+    words from_ints(ivec x)
+    ivec from_words(words x)
+    ivec splat_int(integer x)
+    ivec ints_less(ivec a, ivec b)
+    words lane_numbers()
     ivec is_less(vec a, vec b)
     ivec is_equal(vec a, vec b)
     vec select(ivec mask, vec a, vec b)
@@ -53,6 +64,17 @@ cdef inline vec load(const real* p) noexcept nogil:
 
 cdef inline void store(real* p, vec x) noexcept nogil:
     (<vec*> p)[0] = x
+
+
+cdef inline vec load_lanes(const real* p, Index lanes) noexcept nogil:
+    return load(p) if lanes == LANES else load_first(p, lanes)
+
+
+cdef inline void store_lanes(real* p, vec x, Index lanes) noexcept nogil:
+    if lanes == LANES:
+        store(p, x)
+    else:
+        store_first(p, x, lanes)
 
 
 cdef inline Index rounded_up(Index count, Index unit) noexcept nogil:

@@ -39,24 +39,27 @@ cdef void gather_rows(
 
 
 cdef void wide_forward(
-    const Job* job, const real* x, Index x_stride, Index begin, Index end, bint backward,
+    const Job* job, const real* x, Index x_stride, Index first, Index begin, Index end, bint backward,
 ) noexcept nogil:
-    # x (end - begin, x_stride); the layers' h (chunk, stride) in the workspace, rows begin ... end
+    # x (end - begin, x_stride); the layers' h (chunk, stride) in the workspace, rows begin ... end of the chunk that
+    # begins at sample `first`
     """z of every layer becomes h = f(z), but for the last, which stays z; backward: the deltas are written next."""
     cdef Index number
     cdef const Layer* layer
     cdef real* h
     cdef Claims claims
+    cdef Finish finish
     claims.count = 2 if backward else 1
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.workspace + layer.activations + begin * layer.stride
         claims.at[0] = h
         claims.at[1] = job.workspace + layer.deltas + begin * layer.stride
+        finish = finish_of(job, job.workspace, number, begin * layer.stride, first + begin, backward)
         product_forward(
             h, layer.stride, x, x_stride, job.parameters + layer.weights,
             job.parameters + layer.bias if layer.bias >= 0 else NULL,
-            <int> layer.activation if number < job.n_layers - 1 else IDENTITY, job.own + job.settings.packed_at,
+            &finish, job.own + job.settings.packed_at,
             end - begin, layer.inputs, layer.outputs, True, &claims if job.settings.threads > 1 else NULL)
         x = h
         x_stride = layer.stride
@@ -73,9 +76,23 @@ cdef void transpose(
             out[j * out_stride + i] = x[i * x_stride + j]
 
 
+cdef void wide_note(const Job* job, Index row, Index count, const real* h, double* squares) noexcept nogil:
+    # h (outputs, ROW_BLOCK), the output layer's; squares (layers,)
+    """squares += Σ h² of every layer over rows row ... row + count of a chunk."""
+    cdef Index number, j
+    cdef const Layer* layer
+    for number in range(job.n_layers - 1):
+        layer = &job.layers[number]
+        for j in range(row, row + count):
+            squares[number] += sum_of_squares(job.workspace + layer.activations + j * layer.stride, layer.outputs)
+    for j in range(job.settings.outputs):
+        squares[job.n_layers - 1] += sum_of_squares(h + j * ROW_BLOCK, count)
+
+
 cdef Tally wide_output_block(
-    const Job* job, const Samples* samples, Index first, Index row, Index count, bint backward,
+    const Job* job, const Samples* samples, Index first, Index row, Index count, bint backward, double* squares,
 ) noexcept nogil:
+    # squares (layers,), or NULL
     """The output layer of rows row ... row + count of the chunk that begins at sample `first`: h, loss and delta."""
     cdef const Settings* settings = job.settings
     cdef const Layer* last = &job.layers[job.n_layers - 1]
@@ -92,6 +109,8 @@ cdef Tally wide_output_block(
         job.own + settings.losses_at, dz if backward else NULL, h, y,
         labels if samples.labels != NULL else NULL, weights if samples.weights != NULL else NULL,
         settings, job.loss_parameters, <int> last.activation, ROW_BLOCK, count, settings.outputs)
+    if squares != NULL:
+        wide_note(job, row, count, h, squares)
     if backward:
         transpose(job.workspace + last.deltas + row * last.stride, last.stride, dz, ROW_BLOCK, settings.outputs, count)
     return tally
@@ -102,14 +121,15 @@ cdef void wide_backward(const Job* job, Index begin, Index end) noexcept nogil:
     cdef Index number
     cdef const Layer* layer
     cdef const Layer* below
+    cdef Slopes slopes
     for number in range(job.n_layers - 1, 0, -1):
         layer = &job.layers[number]
         below = &job.layers[number - 1]
+        slopes = slopes_of(below, job.workspace, begin * below.stride)
         product_backward_inputs(
             job.workspace + below.deltas + begin * below.stride, below.stride,
             job.workspace + layer.deltas + begin * layer.stride, layer.stride, job.parameters + layer.weights,
-            job.workspace + below.activations + begin * below.stride, below.stride,
-            <int> below.activation, job.own + job.settings.packed_at,
+            slopes.at, below.stride, slopes.activation, job.own + job.settings.packed_at,
             end - begin, layer.inputs, layer.outputs, True)
 
 
@@ -129,13 +149,16 @@ cdef Index units_before(const Job* job, Index begin) noexcept nogil:
 
 
 cdef Tally wide_unit(
-    const Job* job, const Samples* samples, Index first, Index row, Index end, bint backward,
+    const Job* job, const Samples* samples, Index first, Index row, Index end, bint backward, double* squares,
 ) noexcept nogil:
+    # squares (layers,), or NULL
     """The output layer of rows row ... end of the chunk that begins at sample `first`, block by block."""
     cdef Tally total, part
     total.loss = total.hits = 0
+    if squares != NULL:
+        memset(squares, 0, job.n_layers * sizeof(double))
     while row < end:
-        part = wide_output_block(job, samples, first, row, min(ROW_BLOCK, end - row), backward)
+        part = wide_output_block(job, samples, first, row, min(ROW_BLOCK, end - row), backward, squares)
         total.loss += part.loss
         total.hits += part.hits
         row += ROW_BLOCK
@@ -152,9 +175,12 @@ cdef const real* own_samples(const Job* job, const Samples* samples, Index first
 
 
 cdef void wide_rows(
-    Job* job, const Samples* samples, Index first, Index rows, Tally* tallies, bint backward,
+    Job* job, const Samples* samples, Index first, Index rows, Tally* tallies, Index before, bint backward,
 ) noexcept nogil:
-    """This thread's rows of a chunk: forward, loss, and back to every layer's delta if `backward`."""
+    """This thread's rows of a chunk: forward, loss, and back to every layer's delta if `backward`.
+
+    `before` units of the same batch lie in the chunks before this one; `tallies` has a place for each.
+    """
     cdef const Settings* settings = job.settings
     cdef Index units = units_of(job, rows), unit
     cdef Index first_unit = first_part(job, job.thread, units), last_unit = first_part(job, job.thread + 1, units)
@@ -164,10 +190,11 @@ cdef void wide_rows(
         return
     if samples.order != NULL:
         gather_rows(<real*> x, x_stride, samples, first + begin, end - begin, settings.inputs, 0, settings.inputs)
-    wide_forward(job, x, x_stride, begin, end, backward)
+    wide_forward(job, x, x_stride, first, begin, end, backward)
     for unit in range(first_unit, last_unit):
-        tallies[unit] = wide_unit(job, samples, first, unit_begin(job, unit, rows), unit_begin(job, unit + 1, rows),
-                                  backward)
+        tallies[before + unit] = wide_unit(
+            job, samples, first, unit_begin(job, unit, rows), unit_begin(job, unit + 1, rows), backward,
+            noted_squares(job, before + unit) if backward else NULL)
     if backward:
         wide_backward(job, begin, end)
         if settings.groups > 1:

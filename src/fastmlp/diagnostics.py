@@ -1,0 +1,381 @@
+"""Looks at a network: whether its gradient is that of its loss, and how its layers are.
+
+Imports the network; nothing of fastmlp imports it but the package itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmlp import _reference
+from fastmlp._scalars import whole
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.network import Network
+
+# Fourth-order central differences: their own error is step^4 times a fifth derivative, 2e-15, and the loss's rounding
+# over the step, 1e-12. The shorter ones are for parameters that step over a kink (relu, l1, absolute error).
+_STEPS = (2e-4, 2e-5, 2e-6)
+_GOOD = 1e-6  # a wrong term shows in the first digits; a right one is a thousand times closer than this
+_FLAT = 0.01  # the share of an activation's steepest slope below which a unit counts as saturated there
+_MOSTLY = 0.5  # the share of saturated outputs from which on a layer does
+_VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
+_EXPLODED = 100.0  # how many times larger than at the beginning
+_STEEPEST = {"sigmoid": 0.25, "tanh": 1.0, "hard_sigmoid": 1 / 6, "hard_tanh": 1.0}
+_ONE_SIDED = ("relu", "hard_sigmoid", "hard_tanh")  # whose slope is exactly 0 somewhere
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What a gradient check found.
+
+    Parameters
+    ----------
+    error : float
+        The largest difference of an entry, relative to the largest entry of the gradient.
+    layer : int
+        The layer of that entry, counted from 1.
+    name : {"weights", "biases"}
+        Where in the layer.
+    index : tuple of int
+        Its place there: (input, output) or (output,), counted from 0.
+    gradient, difference : float
+        The entry as computed, and by finite differences.
+    entries : int
+        How many entries were looked at.
+    """
+
+    error: float
+    layer: int
+    name: str
+    index: tuple[int, ...]
+    gradient: float
+    difference: float
+    entries: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient is that of the loss: the error is at most 1e-6."""
+        return self.error <= _GOOD
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        verdict = "is" if self.ok else "is NOT"
+        place = ", ".join(map(str, self.index))
+        return (
+            f"the gradient {verdict} that of the loss: of {self.entries:,} entries the worst is layer {self.layer} "
+            f"{self.name}[{place}], {self.gradient:.9g} against {self.difference:.9g} by differences, "
+            f"off by {self.error:.2g} of the largest"
+        )
+
+
+def check_gradient(
+    network: Network, X: Any, y: Any, sample_weight: Any = None, *, entries: int = 2000, seed: int = 0
+) -> GradientCheck:
+    """Compare a network's gradient with finite differences of its objective, in float64.
+
+    The gradient is that of training: with the penalties and, where the network has dropout, with the units left out
+    that its first epoch leaves out. The network is not changed.
+
+    Parameters
+    ----------
+    network : Network
+        The network, of either dtype.
+    X : array-like, shape (rows, inputs)
+        A few rows: every entry takes five passes over them.
+    y : array-like, shape (rows,) or (rows, outputs)
+        Their targets.
+    sample_weight : array-like, shape (rows,), or None, default None
+        A weight a row.
+    entries : int, default 2000
+        How many entries are looked at; of a larger gradient so many are drawn.
+    seed : int, default 0
+        Seed of that draw.
+
+    Returns
+    -------
+    GradientCheck
+        The worst entry, by layer and index; print it, or look at ``ok``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument cannot be used.
+
+    Notes
+    -----
+    Differences are of fourth order: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h with h = 2e-4, and with a tenth and a
+    hundredth of it where they differ, since a step over a kink of the objective shows nothing of its slope.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.moons(20, seed=0)
+    >>> net = fastmlp.Network((2, 8, 1), activation="gelu", loss="binary_cross_entropy", dropout=0.2, seed=0)
+    >>> check_gradient(net, X, y).ok
+    True
+    """
+    whole(entries, "entries")
+    twin = _in_double(network)
+    X = np.asarray(X, dtype=np.float64) if isinstance(X, np.ndarray) else X
+
+    def objective() -> tuple[float, np.ndarray]:
+        return twin._objective_and_gradient(X, y, sample_weight, dropping=True)
+
+    gradient = objective()[1]
+    places = np.arange(len(gradient))
+    if len(places) > entries:
+        places = np.sort(np.random.Generator(np.random.PCG64(seed)).choice(places, entries, replace=False))
+    largest = float(np.abs(gradient).max()) or 1.0
+    worst = (-1.0, 0, 0.0)
+    for place in places.tolist():
+        error, slope = _difference(twin, place, gradient[place], largest, lambda: objective()[0])
+        if error > worst[0]:
+            worst = (error, place, slope)
+    error, place, slope = worst
+    layer, name, index = _named(twin, place)
+    return GradientCheck(error, layer, name, index, float(gradient[place]), slope, len(places))
+
+
+def _in_double(network: Network) -> Network:
+    """Make a copy that computes in float64, on the same backend."""
+    twin = Network._for_task(
+        network.sizes[0], network.sizes[1:-1], network._task, activation=network.activations[:-1],
+        bias=bool(network.biases), l1=network.l1, l2=network.l2, dropout=network.dropout, seed=network.seed,
+        dtype=np.float64, backend=network._asked_backend,
+    )
+    twin.params = network.params
+    return twin
+
+
+def _difference(
+    network: Network, place: int, expected: float, largest: float, objective: Callable[[], float]
+) -> tuple[float, float]:
+    """Differentiate by one parameter: the error, relative to the gradient's largest entry, and the slope."""
+    params, best = network.params, (math.inf, math.nan)
+    value = params[place]
+    for step in _STEPS:
+        seen = []
+        for shift in (-2, -1, 1, 2):
+            params[place] = value + shift * step
+            seen.append(objective())
+        slope = (seen[0] - 8 * seen[1] + 8 * seen[2] - seen[3]) / (12 * step)
+        error = float(abs(slope - expected)) / largest
+        best = min(best, (error, slope))
+        if error <= _GOOD / 1000:
+            break
+    params[place] = value
+    return best
+
+
+def _named(network: Network, place: int) -> tuple[int, str, tuple[int, ...]]:
+    """Name an entry of the flat vector: layer, weights or biases, index."""
+    for number, w in enumerate(network.weights, 1):
+        if place < w.size:
+            return number, "weights", tuple(int(at) for at in np.unravel_index(place, w.shape))
+        place -= w.size
+        if network.biases:
+            if place < w.shape[1]:
+                return number, "biases", (place,)
+            place -= w.shape[1]
+    raise IndexError(place)
+
+
+@dataclass(frozen=True)
+class LayerHealth:
+    """How one layer is.
+
+    Parameters
+    ----------
+    layer : int
+        Counted from 1; the last is the output layer.
+    activation : str
+        Its activation.
+    units : int
+        Its width.
+    gradient_norms : ndarray of float64, shape (noted,)
+        The norms of the gradient by its parameters over the training (``history.layer_epochs``).
+    activation_sizes : ndarray of float64, shape (noted,)
+        The root mean squares of its outputs over the training.
+    weight_norm : float
+        The norm of its weights now.
+    dead : ndarray of int64
+        Units whose slope is 0 for every row that was looked at.
+    saturated : float
+        The share of its outputs whose slope is less than a hundredth of the steepest; NaN where there is none.
+    """
+
+    layer: int
+    activation: str
+    units: int
+    gradient_norms: np.ndarray
+    activation_sizes: np.ndarray
+    weight_norm: float
+    dead: np.ndarray
+    saturated: float
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the layers of a network are, and what to change first.
+
+    Parameters
+    ----------
+    layers : tuple of LayerHealth
+        The layers, inputs first.
+    findings : tuple of str
+        What is wrong, each with what to change first; empty where all is well.
+    rows : int
+        How many rows the layers were looked at with.
+    """
+
+    layers: tuple[LayerHealth, ...]
+    findings: tuple[str, ...]
+    rows: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        """Write a table of the layers, then the findings."""
+        lines = [f"{'layer':<6}{'activation':<13}{'units':>6}  {'gradient norm':<22}{'activation size':<22}"
+                 f"{'dead':>5}{'saturated':>11}"]  # fmt: skip
+        for layer in self.layers:
+            saturated = "" if math.isnan(layer.saturated) else f"{layer.saturated:.0%}"
+            lines.append(
+                f"{layer.layer:<6}{layer.activation:<13}{layer.units:>6}  {_ends(layer.gradient_norms):<22}"
+                f"{_ends(layer.activation_sizes):<22}{len(layer.dead):>5}{saturated:>11}".rstrip()
+            )
+        return "\n".join([*lines, *(self.findings or ("nothing is wrong",))])
+
+
+def _ends(values: np.ndarray) -> str:
+    """Write how a number went over the training."""
+    return f"{values[0]:.3g} -> {values[-1]:.3g}" if len(values) else "-"
+
+
+def health(network: Network, X: Any = None) -> Health:
+    """Look at the layers of a network: norms over its training, dead and saturated units, vanishing and exploding.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    X : array-like, shape (rows, inputs), or None, default None
+        Rows to look at dead and saturated units with. None takes up to 256 rows of the last training, of which the
+        network keeps a copy; of a network that was not trained here, layers are then not looked at with rows.
+
+    Returns
+    -------
+    Health
+        Print it. Dead is a unit of relu, hard_sigmoid or hard_tanh whose slope is 0 for every row; saturated an output
+        of sigmoid, tanh or the hard ones whose slope is less than a hundredth of the steepest; vanishing a layer whose
+        gradient is less than a thousandth of the last layer's, number by number (root mean squares); exploding one
+        whose gradient or outputs have grown a hundredfold, or stopped being finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` cannot be used.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    >>> net = fastmlp.train(X, y, hidden=(16, 16), activation="tanh", learning_rate=0.01, epochs=100, seed=0)
+    >>> health(net).ok
+    True
+    """
+    rows = network._sample if X is None else X
+    outputs = [None] * len(network.weights) if rows is None else network.forward(rows)
+    history, layers = network.history, []
+    for number, (name, w) in enumerate(zip(network.activations, network.weights, strict=True)):
+        noted = history.layer_epochs.size > 0
+        dead, saturated = _flat_units(outputs[number], name)
+        layers.append(
+            LayerHealth(
+                number + 1, name, w.shape[1],
+                history.layer_gradient_norms[:, number] if noted else np.empty(0),
+                history.layer_activations[:, number] if noted else np.empty(0),
+                float(np.linalg.norm(w.astype(np.float64))), dead, saturated,
+            )
+        )  # fmt: skip
+    findings = [
+        finding
+        for find in (_exploding, _vanishing, _dead, _saturated)
+        for layer in layers
+        if (finding := find(network, layer, layers))
+    ]
+    return Health(tuple(layers), tuple(findings), 0 if rows is None else len(rows))
+
+
+def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, float]:
+    """Find the dead units of a layer from its outputs, and the share of saturated outputs."""
+    if h is None or activation not in (*_STEEPEST, *_ONE_SIDED):
+        return np.empty(0, np.int64), math.nan
+    slopes = np.abs(_reference._slope(h, ACTIVATIONS[activation]))
+    dead = np.flatnonzero((slopes == 0).all(axis=0)) if activation in _ONE_SIDED else np.empty(0, np.int64)
+    steepest = _STEEPEST.get(activation)
+    return dead, math.nan if steepest is None else float(np.mean(slopes < _FLAT * steepest))
+
+
+def _exploding(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
+    if not math.isfinite(layer.weight_norm):
+        return (
+            f"layer {layer.layer} has exploded: its weights are not finite; change first: a smaller learning_rate, "
+            "then clip_norm=1.0, then fewer layers"
+        )
+    for what, values in (("gradient", layer.gradient_norms), ("outputs", layer.activation_sizes)):
+        if not len(values):
+            continue
+        at_first = float(np.median(values[: max(1, len(values) // 10)]))
+        if at_first > 0 and not values[-1] <= _EXPLODED * at_first:
+            return (
+                f"layer {layer.layer} is exploding: its {what} grew from {at_first:.3g} to {values[-1]:.3g}; change "
+                "first: a smaller learning_rate, then clip_norm=1.0, then fewer layers"
+            )
+    return ""
+
+
+def _vanishing(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
+    last = layers[-1]
+    if layer is last or not len(layer.gradient_norms):
+        return ""
+
+    def size(of: LayerHealth) -> float:
+        parameters = network.weights[of.layer - 1].size
+        recent = of.gradient_norms[-max(1, len(of.gradient_norms) // 10) :]
+        return float(np.median(recent)) / math.sqrt(parameters)
+
+    if not size(layer) < _VANISHED * size(last):
+        return ""
+    return (
+        f"layer {layer.layer} is vanishing: its gradient is {size(layer) / size(last):.1g} of the last layer's, number "
+        "by number; change first: activation='relu' or 'gelu' with init='he_uniform', then fewer layers"
+    )
+
+
+def _dead(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
+    if not len(layer.dead) or layer.layer == len(layers):
+        return ""
+    named = ", ".join(map(str, layer.dead[:5])) + (", ..." if len(layer.dead) > 5 else "")
+    return (
+        f"layer {layer.layer} has {len(layer.dead)} dead {layer.activation} units of {layer.units} ({named}): no row "
+        "moves them any more; change first: a smaller learning_rate, then activation='leaky_relu' or 'gelu', then "
+        "init='he_uniform'"
+    )
+
+
+def _saturated(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
+    if not layer.saturated > _MOSTLY or layer.layer == len(layers):
+        return ""
+    return (
+        f"layer {layer.layer} is saturated: {layer.saturated:.0%} of its {layer.activation} outputs are flat; change "
+        "first: features scaled to mean 0 and deviation 1, then a smaller learning_rate, then l2 or max_norm"
+    )

@@ -1,0 +1,463 @@
+"""Ready callbacks, metrics of an epoch, rates that follow the loss, and chunks of a stream."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import EarlyStopping, callbacks
+from fastmlp.metrics import METRICS, Metric
+from fastmlp.schedules import Adaptive, Memory, OnPlateau
+
+
+def moons(rows=120, noise=0.3):
+    return fastmlp.datasets.moons(rows, noise=noise, seed=0)
+
+
+def fit(backend=None, X=None, y=None, **options):
+    X, y = moons() if X is None else (X, y)
+    given = {"hidden": 8, "learning_rate": 0.02, "epochs": 12, "batch_size": 32, "seed": 0, "validation": 0.3}
+    return fastmlp.train(X, y, backend=backend, **given | options)
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 3, 5, 12, 50])
+def test_every_kth_epoch_and_the_last(backend, every):
+    seen = []
+    net = fit(backend, callbacks=[callbacks.Every(every, lambda state: seen.append((state.epoch, state.loss)))])
+    epochs = [epoch for epoch in range(1, 13) if epoch % every == 0 or epoch == 12]
+    assert seen == [(epoch, net.history.loss[epoch - 1]) for epoch in epochs]
+    np.testing.assert_array_equal(net.params, fit(backend).params)
+
+
+def test_the_kernels_do_not_stop_in_between(monkeypatch):
+    from fastmlp import _backend
+
+    kernels, calls = _backend.kernels(np.dtype(np.float64)), []
+    given = kernels.train
+    monkeypatch.setattr(kernels, "train", lambda *arguments: (calls.append(1), given(*arguments)))
+    monkeypatch.setattr(fastmlp.training, "_FIRST_STEPS", 10**9)
+    for every, most in ((1, 12), (6, 2), (100, 1)):
+        calls.clear()
+        fit(callbacks=[callbacks.Every(every, lambda state: None)], n_threads=1)
+        assert len(calls) == most
+    calls.clear()
+    fit(callbacks=[callbacks.Every(4, lambda state: None), callbacks.Every(6, lambda state: None)], n_threads=1)
+    assert len(calls) == 4, "at 4, 6, 8 and 12"
+
+
+def test_a_sleeping_callback_stops_and_closes():
+    class Seen:
+        closed = 0
+
+        def __call__(self, state):
+            return state.epoch == 6
+
+        def close(self):
+            Seen.closed += 1
+
+    net = fit(callbacks=[callbacks.Every(3, Seen())])
+    assert (len(net.history), net.history.stopped, Seen.closed) == (6, "Seen returned True", 1)
+
+
+def test_callbacks_are_closed_where_one_fails():
+    class Closes:
+        closed = 0
+
+        def __call__(self, state):
+            raise RuntimeError("disk full")
+
+        def close(self):
+            Closes.closed += 1
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fit(callbacks=[Closes()])
+    assert Closes.closed == 1
+
+
+def test_a_callback_sees_the_network_that_is_trained():
+    X, y = moons()
+    seen = []
+
+    def look(state):
+        seen.append((state.network.score(X, y), [w.copy() for w in state.network.weights]))
+
+    net = fit(callbacks=[look])
+    assert seen[-1][0] == net.score(X, y)
+    for w, last in zip(net.weights, seen[-1][1], strict=True):
+        np.testing.assert_array_equal(w, last)
+
+
+def test_a_log_has_a_line_an_epoch(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("old", encoding="utf-8")
+    net = fit(callbacks=[callbacks.CSVLog(path)], metrics=["f1"])
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == [
+        "epoch", "seconds", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm", "f1",
+        "val_f1",
+    ]  # fmt: skip
+    assert [int(line["epoch"]) for line in lines] == list(range(1, 13))
+    for name in ("loss", "val_loss", "gradient_norm", "learning_rate"):
+        assert [float(line[name]) for line in lines] == getattr(net.history, name).tolist()
+    assert [float(line["val_f1"]) for line in lines] == net.history.metrics["val_f1"].tolist()
+    fit(callbacks=[callbacks.CSVLog(path, every=5)], validation=None, X=np.ones((9, 1)), y=np.arange(9.0))
+    header, *rest = path.read_text(encoding="utf-8").splitlines()
+    assert header == "epoch,seconds,learning_rate,loss,gradient_norm"
+    assert [line.split(",")[0] for line in rest] == ["5", "10", "12"]
+
+
+def test_checkpoints(tmp_path):
+    net = fit(callbacks=[callbacks.Checkpoint(tmp_path / "net-{epoch}", every=5)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-10", "net-12", "net-5"]
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "net-12").params, net.params)
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "net-5").params, fit(epochs=5).params)
+
+
+@pytest.mark.parametrize("best", ["val_loss", "val_accuracy", "val_roc_auc"])
+def test_the_best_checkpoint_is_kept(tmp_path, best):
+    path = tmp_path / "best"
+    rule = EarlyStopping(best, patience=100)
+    net = fit(
+        callbacks=[callbacks.Checkpoint(path, best=best)], metrics=["roc_auc"], early_stopping=rule, learning_rate=0.3,
+        epochs=60, hidden=32,
+    )  # fmt: skip
+    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
+    assert net.history.best_epoch < 60
+
+
+def test_a_bar_shows_how_far_it_is():
+    pytest.importorskip("tqdm")
+    text = io.StringIO()
+    bar = callbacks.ProgressBar(every=4, file=text, ascii=True)
+    fit(callbacks=[bar])
+    assert "12.0/12.0" in text.getvalue()
+    assert "loss=" in text.getvalue()
+    assert "accuracy=" in text.getvalue()
+    first = len(text.getvalue())
+    fit(callbacks=[bar], validation=None, X=np.ones((9, 1)), y=np.arange(9.0))
+    assert "accuracy" not in text.getvalue()[first:]
+
+
+def test_progress_true_shows_a_bar(capsys):
+    pytest.importorskip("tqdm")
+    net = fit(progress=True)
+    assert "12.0/12.0" in capsys.readouterr().err
+    np.testing.assert_array_equal(net.params, fit().params)
+    assert fit(progress=False).history.stopped == ""
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: callbacks.Every(0, print), ValueError, "^every: got 0"),
+        (lambda: callbacks.Every(2, 3), TypeError, "^callback: got 3"),
+        (lambda: callbacks.CSVLog("x", every=1.5), TypeError, "^every: got 1.5"),
+        (lambda: callbacks.Checkpoint("x", best=3), TypeError, "^best: got 3"),
+        (lambda: fit(callbacks=[callbacks.CSVLog]), TypeError, "^callbacks: got the class CSVLog"),
+        (lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_f1")]), ValueError,
+         "^callbacks: best: got 'val_f1', expected one of 'loss', 'accuracy', 'val_loss'"),
+    ],
+)  # fmt: skip
+def test_callbacks_check_themselves(make, kind, words):
+    with pytest.raises(kind, match=words):
+        make()
+
+
+# ---- metrics of an epoch -----------------------------------------------------------------------------------
+
+
+def balance(y, predicted, sample_weight=None):
+    """A measure of one's own: how often the second label is predicted."""
+    return np.average(predicted == "yes", weights=sample_weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_metrics_are_those_of_the_weights_after_the_epoch(backend, weighted):
+    X, codes = moons()
+    y = np.array(["no", "yes"])[codes]
+    names = ["accuracy", "balanced_accuracy", "f1", "roc_auc"]
+    weights = np.random.default_rng(0).uniform(0, 2, len(y)) if weighted else None
+    seen = []
+    net = fastmlp.train(
+        X[:80], y[:80], hidden=6, epochs=5, seed=0, backend=backend, metrics=[*names, balance],
+        sample_weight=None if weights is None else weights[:80],
+        validation=(X[80:], y[80:], *([] if weights is None else [weights[80:]])),
+        callbacks=[lambda state: seen.append((state.metrics, state.params.copy()))],
+    )  # fmt: skip
+    expected = {f"{part}{name}" for part in ("", "val_") for name in (*names, "balance")}
+    assert net.history.metrics.keys() == expected
+    for epoch, (given, params) in enumerate(seen):
+        net.params = params
+        for prefix, rows in (("", slice(80)), ("val_", slice(80, None))):
+            kept = None if weights is None else weights[rows]
+            for name in (*names, balance):
+                value = net.score(X[rows], y[rows], kept, metric=name)
+                name = getattr(name, "__name__", name)
+                assert given[prefix + name] == net.history.metrics[prefix + name][epoch]
+                assert given[prefix + name] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(net.history.metrics["val_accuracy"], net.history.val_accuracy, rtol=1e-6)
+
+
+def test_scores_are_scikit_learns(normal):
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    X, y = normal(200, 4), np.random.default_rng(0).integers(0, 3, 200)
+    net = fastmlp.train(X, y, hidden=8, epochs=20, seed=0)
+    predicted, probabilities = net.predict(X), net.predict_proba(X)
+    weights = np.random.default_rng(1).uniform(0.1, 2, 200)
+    limit = {"rel": 1e-12}  # the same sums in another order
+    for given in (None, weights):
+        expected = {
+            "accuracy": sklearn_metrics.accuracy_score(y, predicted, sample_weight=given),
+            "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(y, predicted, sample_weight=given),
+            "f1": sklearn_metrics.f1_score(y, predicted, average="macro", sample_weight=given),
+            "roc_auc": sklearn_metrics.roc_auc_score(y, probabilities, multi_class="ovr", sample_weight=given),
+        }
+        for name, value in expected.items():
+            assert net.score(X, y, given, metric=name) == pytest.approx(value, **limit), name
+        losses = Metric("log_loss", sklearn_metrics.log_loss, given="scores", rises=False)
+        assert net.score(X, y, given, metric=losses) == pytest.approx(
+            sklearn_metrics.log_loss(y, probabilities, sample_weight=given), **limit
+        )
+    targets = np.c_[X[:, 0] + X[:, 1], X[:, 2] ** 2]
+    numbers = fastmlp.train(X, targets, hidden=8, epochs=20, seed=0)
+    outputs = numbers.predict(X)
+    for given in (None, weights):
+        assert numbers.score(X, targets, given) == pytest.approx(
+            sklearn_metrics.r2_score(targets, outputs, sample_weight=given), **limit
+        )
+        for name, function in (("mse", "mean_squared_error"), ("mae", "mean_absolute_error"), ("r2", "r2_score")):
+            value = getattr(sklearn_metrics, function)(targets, outputs, sample_weight=given)
+            assert numbers.score(X, targets, given, metric=name) == pytest.approx(value, **limit), name
+
+
+def test_a_weighted_score_is_that_of_repeated_rows(normal):
+    X, counts = normal(60, 3), np.random.default_rng(0).integers(0, 4, 60)
+    often = np.repeat(X, counts, axis=0)
+    for y, names in (((X[:, 0] > 0).astype(int), [None, "f1", "roc_auc"]), (X[:, 0] ** 2, [None, "mse", "mae"])):
+        net = fastmlp.train(X, y, hidden=5, epochs=5, seed=0)
+        for name in names:
+            value = net.score(often, np.repeat(y, counts), metric=name)
+            assert net.score(X, y, counts, metric=name) == pytest.approx(value, rel=1e-12)
+
+
+def test_stopping_looks_at_a_metric():
+    rule = EarlyStopping("val_roc_auc", patience=4)
+    net = fit(epochs=200, metrics=["roc_auc"], early_stopping=rule)
+    values = net.history.metrics["val_roc_auc"]
+    assert net.history.best_epoch == 1 + int(np.argmax(values)), "more is better"
+    assert len(net.history) == net.history.best_epoch + 4
+    X = np.random.default_rng(0).normal(size=(90, 3))
+    errors = fit(X=X, y=X[:, 0] ** 2, epochs=300, metrics=["mae"], early_stopping=EarlyStopping("val_mae", patience=3))
+    assert errors.history.best_epoch == 1 + int(np.argmin(errors.history.metrics["val_mae"])), "less is better"
+
+
+def test_metrics_of_every_kind_of_targets(backend, normal):
+    X = normal(60, 4)
+    for y, loss, names in (
+        ((X[:, :3] > 0).astype(int), None, ["accuracy", "f1", "roc_auc"]),
+        ((X[:, :3] > 0).astype(int), "hinge", ["accuracy", "f1", "roc_auc"]),
+        ((X[:, 0] > 0).astype(int), "hinge", ["balanced_accuracy", "f1", "roc_auc"]),
+        (np.eye(3)[np.arange(60) % 3], "squared_error", ["accuracy", "f1", "roc_auc"]),
+        (np.eye(2)[np.arange(60) % 2], "squared_error", ["accuracy", "roc_auc"]),
+        (X[:, 0], "huber", ["mse", "mae", "r2"]),
+        (np.abs(X[:, :2]), "gamma", ["mse", "mae", "r2"]),
+    ):
+        net = fastmlp.train(X, y, loss=loss, hidden=5, epochs=3, seed=0, metrics=names, backend=backend)
+        for name in names:
+            assert net.history.metrics[name][-1] == pytest.approx(net.score(X, y, metric=name), rel=1e-12)
+            assert np.isfinite(net.history.metrics[name]).all()
+
+
+def test_a_metric_of_a_network_that_diverges_is_nan(normal):
+    with pytest.warns(fastmlp.DivergenceWarning):
+        net = fastmlp.train(
+            normal(40, 3), normal(40), hidden=(), optimizer="sgd", learning_rate=1e3, epochs=200, seed=0,
+            metrics=["r2"], dtype="float32",
+        )  # fmt: skip
+    assert len(net.history.metrics["r2"]) == len(net.history)
+    assert np.isnan(net.history.metrics["r2"][-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"metrics": "f1"}, TypeError, "^metrics: got 'f1'; a list of names"),
+        ({"metrics": ["f2"]}, ValueError, r"^metrics\[0\]: got 'f2', .*'f1', 'roc_auc'"),
+        ({"metrics": ["mse"]}, ValueError, "^metrics: got 'mse' with targets of kind 'labels'; it goes with 'real'"),
+        ({"metrics": ["f1", "f1"]}, ValueError, "^metrics: got 'f1' twice"),
+        ({"metrics": [lambda y, p: 0.0], "sample_weight": np.ones(120)}, ValueError,
+         "^metrics: got '<lambda>', which takes no sample_weight"),
+        ({"early_stopping": EarlyStopping("val_f1")}, ValueError,
+         r"^early_stopping: got monitor 'val_f1', which is not measured; pass metrics=\['f1'\]"),
+        ({"learning_rate": OnPlateau(0.1, monitor="val_loss"), "validation": None}, ValueError,
+         "^learning_rate: got monitor 'val_loss' without validation rows"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_measured_is_refused(options, kind, words):
+    with pytest.raises(kind, match=words):
+        fit(**options)
+
+
+def test_every_metric_has_a_name_of_its_own():
+    assert list(METRICS) == ["accuracy", "balanced_accuracy", "f1", "roc_auc", "mse", "mae", "r2"]
+
+
+# ---- rates that follow the loss ----------------------------------------------------------------------------
+
+
+def followed(schedule, losses):
+    """The rate of every epoch, from the losses of those before."""
+    memory, rates = Memory(schedule.rate), []
+    for loss in losses:
+        rates.append(memory.rate)
+        schedule.look(memory, loss)
+    return rates
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [OnPlateau(0.1, factor=0.5, patience=1, threshold=0.02),
+     OnPlateau(0.1, patience=2, cooldown=1, threshold=0.05, monitor="val_loss"),
+     Adaptive(0.1, patience=1, threshold=0.01), Adaptive(0.05, divisor=2.0, patience=0, threshold=0.005)],
+    ids=repr,
+)  # fmt: skip
+def test_a_training_follows_its_losses(backend, schedule):
+    net = fit(backend, learning_rate=schedule, epochs=60, optimizer="sgd", batch_size="full")
+    expected = followed(schedule, getattr(net.history, schedule.monitor))
+    np.testing.assert_array_equal(net.history.learning_rate, expected)
+    assert net.history.learning_rate[-1] < 0.5 * schedule.rate
+    # The rate that is written down is the rate that was used.
+    X, y = moons()
+    (rows, codes, _), _ = fastmlp._validate.split(0.3, X, y, None, net._task, 0)
+    twin = fastmlp.Network(net.sizes, loss=net.loss_name, seed=0, backend=backend)
+    for rate in expected[: len(net.history)]:
+        twin.train(rows, codes, optimizer="sgd", learning_rate=rate, batch_size="full", epochs=1)
+    np.testing.assert_array_equal(twin.params, net.params)
+
+
+def test_going_on_remembers_what_it_has_seen(backend):
+    X, y = moons()
+    options = {"learning_rate": OnPlateau(0.3, factor=0.5, patience=1), "optimizer": "sgd", "batch_size": "full"}
+    whole, parts = (fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0, backend=backend) for _ in range(2))
+    whole.train(X, y, epochs=50, **options)
+    for epochs in (1, 20, 29):
+        parts.train(X, y, epochs=epochs, **options)
+    np.testing.assert_array_equal(parts.history.learning_rate, whole.history.learning_rate)
+    np.testing.assert_array_equal(parts.params, whole.params)
+    # a schedule with other settings begins anew
+    parts.train(X, y, epochs=1, **options | {"learning_rate": OnPlateau(0.3, patience=3)})
+    assert parts.history.learning_rate[-1] == 0.3
+
+
+def test_adaptive_ends_the_training():
+    net = fit(learning_rate=Adaptive(1e-3, patience=1, threshold=10.0), epochs=500)
+    # a drop every two epochs, from 1e-3 to 1e-6 by fives: 5 drops, and two more epochs at 3.2e-7
+    assert net.history.stopped == "the learning rate has fallen to 3.2e-07"
+    assert len(net.history) == 2 * 6 + 1
+    np.testing.assert_allclose(sorted(set(net.history.learning_rate))[::-1], 1e-3 / 5.0 ** np.arange(6), rtol=1e-12)
+
+
+def test_plateaus_by_hand():
+    losses = [1.0, 0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5]
+    assert followed(OnPlateau(1.0, factor=0.5, patience=1), losses) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+    assert followed(OnPlateau(1.0, factor=0.5, patience=1, final=0.4), losses)[-1] == 0.4
+    # a threshold of 0.2 of the best: 0.9 is no improvement on 1.0, 0.5 is
+    rates = followed(OnPlateau(1.0, factor=0.5, patience=2, threshold=0.2), losses)
+    assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5]
+    absolute = OnPlateau(1.0, factor=0.5, patience=2, threshold=0.05, relative=False)
+    assert followed(absolute, losses) == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]
+    nan = float("nan")
+    assert followed(OnPlateau(1.0, factor=0.5, patience=0), [nan, nan, 1.0, 1.0]) == [1, 0.5, 0.25, 0.25]
+
+
+def test_a_callback_takes_over_from_a_schedule():
+    def push(state):
+        if state.epoch == 5:
+            state.learning_rate = 0.7
+
+    net = fit(learning_rate=OnPlateau(0.1, patience=100), callbacks=[push])
+    np.testing.assert_array_equal(net.history.learning_rate, [0.1] * 5 + [0.7] * 7)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "kind", "words"),
+    [
+        (OnPlateau, {"factor": 1.0}, ValueError, "^factor: got 1.0"),
+        (OnPlateau, {"patience": -1}, ValueError, "^patience"),
+        (OnPlateau, {"relative": 1}, TypeError, "^relative: got 1"),
+        (OnPlateau, {"cooldown": 0.5}, TypeError, "^cooldown"),
+        (OnPlateau, {"monitor": "accuracy"}, ValueError, "^monitor: got 'accuracy', expected one of 'loss', 'val_"),
+        (OnPlateau, {"threshold": -1}, ValueError, "^threshold"), (OnPlateau, {"final": -1}, ValueError, "^final"),
+        (Adaptive, {"divisor": 1.0}, ValueError, "^divisor: got 1.0"),
+        (Adaptive, {"threshold": None}, TypeError, "^threshold"),
+        (Adaptive, {"patience": 1.5}, TypeError, "^patience: got 1.5"),
+        (Adaptive, {"monitor": 1}, TypeError, "^monitor"),
+    ],
+)  # fmt: skip
+def test_schedules_check_themselves(make, settings, kind, words):
+    with pytest.raises(kind, match=words):
+        make(0.1, **settings)
+
+
+# ---- chunks of a stream ------------------------------------------------------------------------------------
+
+
+def test_chunks_are_passes_with_the_optimizers_state(backend, dtype):
+    X, y = moons(200)
+    X = X.astype(dtype)
+    options = {"loss": "binary_cross_entropy", "seed": 0, "dtype": dtype, "backend": backend}
+    net, twin = (fastmlp.Network((2, 8, 1), **options) for _ in range(2))
+    optimizer = fastmlp.SGD(momentum=0.9)
+    for number, first in enumerate(range(0, 200, 50)):
+        rows = slice(first, first + 50)
+        given = {"optimizer": optimizer, "learning_rate": 0.05} if number == 0 else {}
+        assert net.partial_train(X[rows], y[rows], batch_size=10, **given) is net
+        twin.train(X[rows], y[rows], optimizer=optimizer, learning_rate=0.05, batch_size=10, epochs=1)
+    np.testing.assert_array_equal(net.params, twin.params)
+    assert len(net.history) == 4
+    np.testing.assert_array_equal(net.history.learning_rate, 0.05)
+    assert int(net._state.position["step"][0]) == 20
+
+
+def test_one_chunk_again_and_again_is_a_training():
+    X, y = moons(60)
+    net, whole = (fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0) for _ in range(2))
+    for _ in range(6):
+        net.partial_train(X, y, learning_rate=fastmlp.schedules.Exponential(0.01, 0.8), batch_size=20)
+    whole.train(X, y, learning_rate=fastmlp.schedules.Exponential(0.01, 0.8), batch_size=20, epochs=6)
+    np.testing.assert_array_equal(net.params, whole.params)
+    np.testing.assert_array_equal(net.history.learning_rate, whole.history.learning_rate)
+
+
+def test_a_long_stream_does_not_slow_down(normal):
+    X, y = normal(4, 2), normal(4)
+    net = fastmlp.Network((2, 1), seed=0)
+    for _ in range(300):
+        net.partial_train(X, y)
+    assert len(net._histories) == 301, "joined when somebody looks"
+    assert len(net.history) == 300
+    assert len(net._histories) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"epochs": 2}, TypeError, "^epochs: got it for one pass"),
+        ({"class_weight": "balanced"}, ValueError, "^class_weight: got 'balanced' for a chunk"),
+        ({"hidden": 3}, TypeError, "hidden"),
+    ],
+)
+def test_what_chunks_cannot_have(options, kind, words):
+    X, y = moons(20)
+    net = fastmlp.Network((2, 3, 1), loss="binary_cross_entropy", seed=0)
+    with pytest.raises(kind, match=words):
+        net.partial_train(X, y, **options)
+    with pytest.raises(ValueError, match="^y: got the unknown label 2"):
+        net.partial_train(X, y + 1)

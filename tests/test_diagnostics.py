@@ -1,0 +1,394 @@
+"""Gradient checks that find what is wrong, layers' health, and the way back from a divergence."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _layout, diagnostics, divergence
+from fastmlp.activations import HIDDEN_ACTIVATIONS
+
+LOSSES = [
+    ("squared_error", "identity"), ("squared_error", "sigmoid"), ("absolute_error", None),
+    (fastmlp.losses.huber(0.4), None), (fastmlp.losses.quantile(0.2, 0.7), None), ("log_cosh", None),
+    ("poisson", None), ("gamma", None), ("hinge", None), ("binary_cross_entropy", None), ("cross_entropy", None),
+]  # fmt: skip
+# A training's own gradient is checked: what it adds to the loss (penalties), leaves out (dropout) and what targets are.
+FURTHER = [{}, {"l1": 0.4, "l2": 0.6}, {"dropout": 0.3}, {"dropout": (0.2, 0.6), "l2": 0.7}]
+
+
+# ---- check_gradient ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize(("loss", "output"), LOSSES, ids=str)
+def test_every_combination(backend, activation, loss, output, normal, targets):
+    X, y = normal(9, 3, seed=7), targets(loss, 9, 2)
+    for further in FURTHER:
+        net = fastmlp.Network((3, 5, 4, 2), activation=activation, loss=loss, output=output, seed=4, backend=backend,
+                              **further)  # fmt: skip
+        check = diagnostics.check_gradient(net, X, y)
+        assert check.ok, check
+        assert check.entries == len(net.params)
+
+
+@pytest.mark.parametrize("clip", [{"clip_norm": 0.03}, {"clip_value": 0.01}], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize(("loss", "output"), LOSSES, ids=str)
+def test_a_clipped_step_follows_the_checked_gradient(backend, activation, loss, output, clip, normal, targets):
+    # What check_gradient checks is what a step follows, once it is cut: dropout, penalties and clipping together.
+    X, y = normal(20, 3, seed=7), targets(loss, 20, 2)
+    net = fastmlp.Network((3, 5, 4, 2), activation=activation, loss=loss, output=output, seed=4, backend=backend,
+                          l1=0.1, l2=0.2, dropout=0.3)  # fmt: skip
+    assert diagnostics.check_gradient(net, X, y).ok
+    gradient, before = net._objective_and_gradient(X, y, dropping=True)[1], net.params.copy()
+    net.train(X, y, optimizer="sgd", learning_rate=1.0, epochs=1, batch_size="full", **clip)
+    if "clip_norm" in clip:
+        expected = gradient * min(1, 0.03 / (np.linalg.norm(gradient) + 1e-6))
+    else:
+        expected = np.clip(gradient, -0.01, 0.01)
+    # differences of parameters of order 1
+    np.testing.assert_allclose(before - net.params, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.2}, {"missing_targets": "mask"}], ids=str)
+def test_what_targets_may_be(backend, options, normal, targets):
+    X = normal(9, 3)
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), 9)
+    for loss, y in (("cross_entropy", soft), ("cross_entropy", soft.argmax(axis=1)), ("binary_cross_entropy", None)):
+        if loss == "binary_cross_entropy":
+            y = (soft > 0.3).astype(float)
+            if "missing_targets" in options:
+                y[::2, 1] = np.nan
+        net = fastmlp.Network((3, 5, 3), activation="silu", loss=loss, seed=4, backend=backend, **options)
+        weights = np.arange(9) % 3
+        assert diagnostics.check_gradient(net, X, y).ok
+        assert diagnostics.check_gradient(net, X, y, weights).ok
+
+
+def test_a_wrong_gradient_is_found_and_named(monkeypatch, normal):
+    X, y = normal(12, 3), normal(12, 2, seed=1)
+    net = fastmlp.Network((3, 4, 2), activation="tanh", seed=0)
+    given = fastmlp.Network._objective_and_gradient
+    # W1 has 12 entries, b1 4, W2 8: entry 16 + 2 * 2 + 1 is W2[2, 1], entry 13 is b1[1].
+    for place, name, layer, index in ((21, "weights", 2, (2, 1)), (13, "biases", 1, (1,)), (0, "weights", 1, (0, 0))):
+
+        def wrong(self, *arguments, place=place, **options):
+            objective, gradient = given(self, *arguments, **options)
+            gradient[place] += 1e-3
+            return objective, gradient
+
+        monkeypatch.setattr(fastmlp.Network, "_objective_and_gradient", wrong)
+        check = diagnostics.check_gradient(net, X, y)
+        assert not check.ok
+        assert (check.layer, check.name, check.index) == (layer, name, index)
+        assert check.gradient - check.difference == pytest.approx(1e-3, rel=1e-4)
+        assert "is NOT that of the loss" in str(check)
+        assert f"layer {layer} {name}[{', '.join(map(str, index))}]" in str(check)
+
+
+def test_the_articles_ridge_term_does_not_pass(monkeypatch):
+    X, y = (values[:20] for values in fastmlp.article.data())
+    net = fastmlp.Network((2, 3, 2), activation="sigmoid", output="sigmoid", bias=False, l2=0.5, seed=0)
+    assert diagnostics.check_gradient(net, X, y).ok
+    given = fastmlp.Network._settings
+    monkeypatch.setattr(fastmlp.Network, "_settings", lambda self, size: given(self, size) | {"published_ridge": 1})
+    assert not diagnostics.check_gradient(net, X, y).ok
+
+
+def test_float32_networks_are_checked_in_float64_and_not_changed(normal):
+    X, y = normal(10, 3, dtype=np.float32), normal(10, 1, dtype=np.float32, seed=1)
+    net = fastmlp.Network((3, 6, 1), dtype=np.float32, seed=0)
+    before = net.params.copy()
+    assert diagnostics.check_gradient(net, X, y).error < 1e-9
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_of_a_large_gradient_some_entries_are_drawn(normal):
+    X, y = normal(5, 20), normal(5, 1, seed=1)
+    net = fastmlp.Network((20, 30, 1), seed=0)
+    check = diagnostics.check_gradient(net, X, y, entries=40)
+    assert check.ok
+    assert check.entries == 40
+    with pytest.raises(ValueError, match="^entries: got 0"):
+        diagnostics.check_gradient(net, X, y, entries=0)
+    with pytest.raises(ValueError, match="^X: got 3 columns"):
+        diagnostics.check_gradient(net, X[:, :3], y)
+
+
+# ---- layers' norms in the history --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", ["full", 32])
+def test_norms_of_layers_by_hand(backend, layout, dtype, batch, normal, tolerance):
+    X, y = normal(96, 4, dtype=dtype), np.random.default_rng(0).integers(0, 3, 96)
+    net = fastmlp.Network((4, 7, 6, 3), activation=("tanh", "gelu"), loss="cross_entropy", l2=0.5, seed=0, dtype=dtype,
+                          backend=backend)  # fmt: skip
+    size = 96 if batch == "full" else 32
+    steps = []
+
+    def remember(state):
+        steps.append(state.params.copy())
+
+    net.train(X, y, batch_size=batch, epochs=3, shuffle=False, learning_rate=0.01, callbacks=[remember])
+    history = net.history
+    np.testing.assert_array_equal(history.layer_epochs, [0, 1, 2])
+    assert history.layer_gradient_norms.shape == history.layer_activations.shape == (3, 3)
+    limit = 10 * tolerance("training", dtype)
+    np.testing.assert_allclose(np.linalg.norm(history.layer_gradient_norms, axis=1), history.gradient_norm, rtol=limit)
+    if batch == "full":  # of epoch 1 the weights that it began with are known
+        net.params = steps[0]
+        gradient, at = net.gradient(X, y), 0
+        for layer, w in enumerate(net.weights):
+            size_of_layer = w.size + w.shape[1]
+            expected = np.linalg.norm(gradient[at : at + size_of_layer].astype(np.float64))
+            assert history.layer_gradient_norms[1, layer] == pytest.approx(expected, rel=limit)
+            at += size_of_layer
+        for layer, h in enumerate(net.forward(X[-size:])):
+            expected = np.sqrt(np.mean(h.astype(np.float64) ** 2))
+            assert history.layer_activations[1, layer] == pytest.approx(expected, rel=limit)
+
+
+@pytest.mark.parametrize(("rows", "batch", "every"), [(40, "full", 16), (40, 10, 4), (40, 1, 1), (48, 16, 6)])
+def test_which_epochs_are_noted(rows, batch, every, normal):
+    X, y = normal(rows, 2), normal(rows, seed=1)
+    options = {"batch_size": batch, "seed": 0}
+    net = fastmlp.Network((2, 3, 1), seed=0)
+    net.train(X, y, epochs=150, **options)
+    expected = [epoch for epoch in range(150) if epoch < 64 or epoch % every == 0]
+    np.testing.assert_array_equal(net.history.layer_epochs, expected)
+    assert np.isfinite(net.history.layer_gradient_norms).all()
+    assert (net.history.layer_activations >= 0).all()
+    parts = fastmlp.Network((2, 3, 1), seed=0)
+    for epochs in (1, 60, 7, 82):
+        parts.train(X, y, epochs=epochs, **options)
+    for name in ("layer_epochs", "layer_gradient_norms", "layer_activations"):
+        np.testing.assert_array_equal(getattr(parts.history, name), getattr(net.history, name))
+    assert _layout.noted_epochs(70, 0, 1)[1].size == 0
+
+
+# ---- health ------------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_is_well():
+    X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    net = fastmlp.train(X, y, hidden=(16, 8), activation="tanh", learning_rate=0.01, epochs=80, seed=0)
+    found = diagnostics.health(net)
+    assert found.ok
+    assert found.rows == 200
+    assert [layer.units for layer in found.layers] == [16, 8, 1]
+    for number, layer in enumerate(found.layers):
+        np.testing.assert_array_equal(layer.gradient_norms, net.history.layer_gradient_norms[:, number])
+        assert layer.weight_norm == pytest.approx(np.linalg.norm(net.weights[number]))
+    lines = str(found).splitlines()
+    assert len(lines) == 5
+    assert lines[-1] == "nothing is wrong"
+
+
+def test_dead_units_are_named(backend):
+    X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    net = fastmlp.Network((2, 6, 4, 1), loss="binary_cross_entropy", seed=0, backend=backend)
+    net.train(X, y, epochs=2)
+    net.biases[0][[1, 4]] = -100
+    found = diagnostics.health(net)
+    np.testing.assert_array_equal(found.layers[0].dead, [1, 4])
+    (finding,) = [finding for finding in found.findings if "layer 1" in finding]
+    assert "layer 1 has 2 dead relu units of 6 (1, 4)" in finding
+    assert "change first: a smaller learning_rate, then activation='leaky_relu'" in finding
+    leaky = fastmlp.train(X, y, hidden=6, activation="leaky_relu", epochs=2, seed=0)
+    leaky.biases[0][:] = -100
+    assert not len(diagnostics.health(leaky).layers[0].dead), "leaky units are never dead"
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "hard_tanh"])
+def test_saturated_units_are_named(activation):
+    X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    net = fastmlp.train(1000 * X, y, hidden=12, activation=activation, learning_rate=1e-6, epochs=3, seed=0)
+    found = diagnostics.health(net)
+    assert found.layers[0].saturated > 0.9
+    (finding,) = [text for text in found.findings if "layer 1 is" in text]
+    assert finding.startswith(f"layer 1 is saturated: {found.layers[0].saturated:.0%} of its {activation} outputs are")
+    assert "change first: features scaled" in finding
+
+
+def test_a_vanishing_gradient_is_named():
+    X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+    net = fastmlp.train(X, y, hidden=(8,) * 12, activation="sigmoid", epochs=20, seed=0)
+    found = diagnostics.health(net)
+    vanishing = [text for text in found.findings if "is vanishing" in text]
+    assert vanishing
+    assert vanishing[0].startswith("layer 1 is vanishing: its gradient is ")
+    assert "change first: activation='relu' or 'gelu' with init='he_uniform', then fewer layers" in vanishing[0]
+    better = fastmlp.train(X, y, hidden=(8,) * 12, activation="tanh", epochs=20, seed=0)
+    assert not [text for text in diagnostics.health(better).findings if "is vanishing" in text]
+
+
+def test_an_exploding_layer_is_named(normal):
+    X = normal(100, 4)
+    with pytest.warns(fastmlp.DivergenceWarning):
+        net = fastmlp.train(X, X[:, 0], hidden=(8, 8), activation="identity", optimizer="sgd", learning_rate=3.0,
+                            epochs=60, seed=0, batch_size="full")  # fmt: skip
+    found = diagnostics.health(net)
+    exploding = [text for text in found.findings if "is exploding" in text]
+    assert exploding
+    assert "change first: a smaller learning_rate, then clip_norm=1.0, then fewer layers" in exploding[0]
+    net.params[:] = np.inf
+    assert "layer 1 has exploded: its weights are not finite" in diagnostics.health(net, X).findings[0]
+
+
+def test_an_untrained_network_can_be_looked_at(normal):
+    net = fastmlp.Network((4, 3, 1), seed=0)
+    found = diagnostics.health(net)
+    assert (found.rows, found.ok) == (0, True)
+    assert diagnostics.health(net, normal(10, 4)).rows == 10
+    assert "-" in str(found)
+
+
+def test_no_more_rows_are_kept_than_it_takes(normal):
+    net = fastmlp.train(normal(3000, 5), normal(3000, seed=1), epochs=1, seed=0)
+    assert net._sample.shape == (256, 5)
+    wide = fastmlp.train(normal(300, 2000), normal(300, seed=1), hidden=2, epochs=1, seed=0)
+    assert wide._sample.size <= 1 << 16
+    import pickle
+
+    assert pickle.loads(pickle.dumps(net))._sample is None, "rows are not passed on"
+
+
+# ---- the way back from a divergence ------------------------------------------------------------------------
+
+
+def exploding(backend, dtype, *, batch, rows=40, rate=2.5, optimizer="sgd", **options):
+    """A linear network whose steps overshoot by more every time: when it ends, and every step's weights."""
+    X = np.random.default_rng(0).standard_normal((rows, 3)).astype(dtype)
+    net = fastmlp.Network((3, 4, 1), activation="identity", seed=1, dtype=dtype, backend=backend)
+    given = {"optimizer": optimizer, "learning_rate": rate, "batch_size": batch, "epochs": 200, **options}
+    return net, X, X[:, 0].copy(), given
+
+
+@pytest.mark.parametrize("batch", [40, 10])
+@pytest.mark.parametrize("optimizer", ["sgd", fastmlp.SGD(momentum=0.9)], ids=repr)
+@pytest.mark.parametrize("kept", ["replayed", "copied"])
+def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, optimizer, kept):
+    if kept == "copied":
+        monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 0)
+    net, X, y, given = exploding(backend, dtype, batch=batch, optimizer=optimizer)
+    twin = fastmlp.Network(net.sizes, activation="identity", seed=1, dtype=dtype, backend=backend)
+    with pytest.warns(fastmlp.DivergenceWarning, match="stopped being finite in epoch") as seen:
+        net.train(X, y, **given)
+    assert np.isfinite(net.params).all()
+    assert not np.isfinite(net.history.loss[-1])
+    assert np.isfinite(net.history.loss[:-1]).all()
+    steps = int(net._state.position["step"][0])
+    if kept == "copied":
+        assert steps == 0, "one moment is kept, and this training was too short for another"
+        np.testing.assert_array_equal(net.params, twin.params)
+        assert "steps before came back" in str(seen[0].message)
+        return
+    # Step by step, with single steps as trainings of their own: the weights before the last update, to the bit.
+    epochs, batches = divmod(steps, 40 // batch)
+    if epochs:
+        twin.train(X, y, **given | {"epochs": epochs})
+    if batches == 0:
+        np.testing.assert_array_equal(net.params, twin.params)
+    if batch == 40:
+        assert np.isfinite(twin.loss(X, y)), "what comes back has a loss"
+        with pytest.warns(fastmlp.DivergenceWarning):
+            twin.train(X, y, **given | {"epochs": 2})
+    assert f"batch {(steps + 1) % (40 // batch) + 1};" in str(seen[0].message)
+
+
+@pytest.mark.parametrize("budget", [1, 3, 1000])
+def test_wherever_calls_are_cut_the_same_weights_come_back(monkeypatch, budget):
+    from fastmlp import training
+
+    monkeypatch.setattr(training, "_FIRST_STEPS", budget)
+    monkeypatch.setattr(training, "_MOST_GROWTH", 1)
+    monkeypatch.setattr(divergence, "_KEPT_SECONDS", 0.0)
+    net, X, y, given = exploding(None, np.dtype(np.float64), batch=10)
+    with pytest.warns(fastmlp.DivergenceWarning):
+        net.train(X, y, **given)
+    reference, X, y, given = exploding("reference", np.dtype(np.float64), batch=10)
+    monkeypatch.setattr(training, "_FIRST_STEPS", 1000)
+    with pytest.warns(fastmlp.DivergenceWarning):
+        reference.train(X, y, **given)
+    assert int(net._state.position["step"][0]) == int(reference._state.position["step"][0])
+    # weights have grown to 1e150, and roundings with them
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-6)
+
+
+def test_several_threads_go_back_together(backend):
+    nets = []
+    for n_threads in (1, 2):
+        net, X, y, given = exploding(backend, np.dtype(np.float64), batch=10, n_threads=n_threads)
+        with pytest.warns(fastmlp.DivergenceWarning):
+            net.train(X, y, **given)
+        nets.append(net)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+def test_a_divergence_is_raised_where_that_is_asked_for(backend):
+    net, X, y, given = exploding(backend, np.dtype(np.float64), batch=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(fastmlp.DivergenceError, match="stopped being finite") as raised:
+            net.train(X, y, **given, on_divergence="raise")
+        assert raised.value.network is net
+        with pytest.raises(fastmlp.DivergenceError) as raised:
+            fastmlp.train(
+                X, y, hidden=4, activation="identity", optimizer="sgd", learning_rate=50.0, epochs=200, seed=1,
+                backend=backend, on_divergence="raise",
+            )  # fmt: skip
+    lost = raised.value.network
+    assert np.isfinite(lost.params).all()
+    assert len(lost.history) > 1
+    with pytest.raises(ValueError, match="^on_divergence: got 'stop', .*'warn', 'raise'"):
+        net.train(X, y, on_divergence="stop")
+
+
+def test_the_best_weights_are_better_than_the_last_good_ones():
+    net, X, y, given = exploding(None, np.dtype(np.float64), batch=40, rate=0.7)
+    rule = fastmlp.EarlyStopping("loss", patience=1000)
+    with pytest.warns(fastmlp.DivergenceWarning, match="the best weights so far came back"):
+        net.train(X, y, **given | {"epochs": 5000, "learning_rate": 2.5}, early_stopping=rule)
+    assert net.loss(X, y) < 10
+
+
+def message_of(X, y, **options):
+    """What the warning says."""
+    with pytest.warns(fastmlp.DivergenceWarning) as seen:
+        fastmlp.train(X, y, **{"seed": 0, "optimizer": "sgd", "epochs": 300, "batch_size": "full"} | options)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__, "the line that called train"
+    return str(seen[0].message)
+
+
+def test_the_likeliest_cause_is_named(normal):
+    X = normal(60, 3)
+    y = X[:, 0] + X[:, 1]
+    linear = {"hidden": (), "learning_rate": 0.1}
+    assert "likeliest cause: features reach 2.4" in message_of(1e6 * X / np.abs(X).max() * 2.4, y, **linear)
+    assert "scale them" in message_of(1e6 * X, y, **linear)
+    assert "likeliest cause: targets reach" in message_of(X, 1e200 * y, **linear)
+    text = message_of(X, y, hidden=(), learning_rate=0.5, l2=60 * 6.0, epochs=2000)
+    assert "likeliest cause: learning_rate * l2 / N is 3, and from 2 on steps overshoot" in text
+    text = message_of(X, y, hidden=(), learning_rate=5.0)
+    assert "likeliest cause: a learning_rate of 5; try 0.5" in text
+    counts = np.abs(100 * y).round()
+    assert "outputs grow as exp(z); try a learning_rate of" in message_of(X, counts, loss="poisson", learning_rate=0.05)
+
+
+def test_the_layer_is_named(normal):
+    X = normal(50, 3)
+    text = message_of(X, X[:, 0], hidden=(6, 5), activation="identity", learning_rate=20.0)
+    assert "it began in the loss of layer 3's outputs, which reach" in text, "its square overflows first"
+    # Each layer in turn is made to overflow, with all others as they were.
+    for layer, outputs in itertools.product((1, 2, 3), (False, True)):
+        net = fastmlp.Network((3, 6, 5, 1), activation="identity", seed=0)
+        net.weights[layer - 1][0, 0] = 1e308 if outputs else np.inf
+        net.weights[0][0, 0] *= 1.0 if layer == 1 else 1e10
+        found = divergence.Divergence(1, 1, net.params, 0, slice(None), 0.1)
+        text = divergence.explain(found, net._layers, {"l2": 0.0}, 100 * X, X[:, :1], 0.01)
+        assert f"it began in layer {layer}" in text
+        assert ("of whose parameters 1 overflowed" in text) == (not outputs)

@@ -1,0 +1,306 @@
+"""Dropout, clipping and max_norm: formulas by hand, the same bits everywhere, and what contradicts them."""
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _backend, _reference
+
+THRESHOLD = 2**31
+
+
+# ---- dropout: the units that are left out ------------------------------------------------------------------
+
+
+def mask(rows, width, share=0.5, *, seed=1, epoch=0, layer=0, first=0, kernels=_reference, dtype=np.float64):
+    """Which units stay, as the kernels have it."""
+    h, slopes = np.ones((rows, width), dtype), np.full((rows, width), 2, dtype)
+    kernels.dropout(h, slopes, round(share * THRESHOLD), seed, epoch, layer, first, rows, width)
+    np.testing.assert_array_equal(slopes, 2 * h)
+    kept = h != 0
+    # 1 / (1 - share), rounded once; the share in parts of 2^31, as it is compared with 31 random bits
+    np.testing.assert_allclose(h[kept], 1 / (1 - round(share * THRESHOLD) / THRESHOLD), rtol=np.finfo(dtype).eps)
+    return kept
+
+
+@pytest.mark.parametrize("width", [1, 3, 16, 33, 100])
+def test_every_build_leaves_out_the_same_units(kernels, dtype, width):
+    for share, seed, epoch, layer, first in ((0.5, 0, 0, 0, 0), (0.1, 2**62 + 1, 7, 2, 900), (0.9, 5, 10**6, 1, 2**31)):
+        given = {"seed": seed, "epoch": epoch, "layer": layer, "first": first}
+        found = mask(37, width, share, **given, kernels=kernels, dtype=dtype)
+        np.testing.assert_array_equal(found, mask(37, width, share, **given))
+
+
+def test_units_follow_from_their_own_number():
+    whole = mask(50, 20)
+    np.testing.assert_array_equal(mask(30, 20, first=20), whole[20:])
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.75])
+def test_the_share_that_is_left_out(share):
+    rows, width = 400, 250
+    kept = mask(rows, width, share)
+    # Standard deviations of a binomial count; five of them are passed once in two million.
+    for counts, size in ((kept.sum(), rows * width), (kept.sum(axis=0), rows), (kept.sum(axis=1), width)):
+        off = np.abs(counts - (1 - share) * size) / np.sqrt(size * share * (1 - share))
+        assert np.max(off) < 5
+
+
+def test_masks_are_unrelated():
+    rows, width = 300, 200
+    first = mask(rows, width)
+    others = {
+        "another seed": mask(rows, width, seed=2), "the next epoch": mask(rows, width, epoch=1),
+        "the next layer": mask(rows, width, layer=1), "the next rows": mask(rows, width, first=rows),
+        "a far epoch": mask(rows, width, epoch=2**20), "the row above": np.roll(first, 1, axis=0),
+        "the unit beside": np.roll(first, 1, axis=1), "turned over": first[::-1], "another width": mask(width, rows).T,
+    }  # fmt: skip
+    for name, other in others.items():
+        correlation = np.corrcoef(first.ravel(), other.ravel())[0, 1]
+        assert abs(correlation) < 5 / np.sqrt(rows * width), name
+    # Runs of kept units: of every 8 neighbours all 256 patterns, each as often as the others.
+    patterns = np.packbits(mask(4096, 64)).ravel()
+    counts = np.bincount(patterns, minlength=256)
+    chi_squared = ((counts - len(patterns) / 256) ** 2).sum() / (len(patterns) / 256)
+    # 255 degrees of freedom: mean 255, standard deviation 22.6; five of them
+    assert abs(chi_squared - 255) < 5 * 22.6
+
+
+def step(net, X, y, rate=0.1, **options):
+    """One full-batch step of plain SGD; returns the parameters before it."""
+    before = net.params.copy()
+    net.train(X, y, optimizer="sgd", learning_rate=rate, batch_size="full", epochs=1, **options)
+    return before
+
+
+def network(backend, dtype=np.float64, sizes=(6, 9, 7, 3), **options):
+    options = {"activation": ("relu", "gelu"), "loss": "cross_entropy", "seed": 2} | options
+    return fastmlp.Network(sizes, dtype=dtype, backend=backend, **options)
+
+
+def rows(normal, count=60, inputs=6, classes=3, dtype=np.float64):
+    return normal(count, inputs, dtype=dtype), np.random.default_rng(0).integers(0, classes, count)
+
+
+def test_a_step_with_dropout_by_hand(backend, normal):
+    # Two layers written out: h = relu(x W1 + b1) m / 0.6, z = h W2 + b2, squared error.
+    X, y = normal(40, 5), normal(40, 2, seed=1)
+    net = fastmlp.Network((5, 8, 2), seed=3, dropout=0.4, backend=backend)
+    (W1, W2), (b1, b2) = (tuple(part.copy() for part in parts) for parts in (net.weights, net.biases))
+    step(net, X, y, rate=0.1)
+    m = mask(40, 8, 0.4, seed=3) / (1 - round(0.4 * THRESHOLD) / THRESHOLD)
+    z = X @ W1 + b1
+    h = np.maximum(z, 0) * m
+    d2 = (h @ W2 + b2 - y) / 40
+    d1 = (d2 @ W2.T) * (z > 0) * m
+    expected = [W1 - 0.1 * X.T @ d1, W2 - 0.1 * h.T @ d2]
+    for w, wanted in zip(net.weights, expected, strict=True):
+        np.testing.assert_allclose(w, wanted, rtol=0, atol=1e-14)  # a dozen roundings of numbers below 3
+    np.testing.assert_allclose(net.history.loss[0], 0.5 * ((h @ W2 + b2 - y) ** 2).sum() / 40, rtol=1e-13)
+
+
+@pytest.mark.parametrize("batch", ["full", 16])
+def test_kernels_drop_as_the_reference_does(backend, layout, dtype, batch, normal, tolerance):
+    X, y = rows(normal, 90, dtype=dtype)
+    net, twin = (network(name, dtype, dropout=(0.3, 0.6), l2=0.1) for name in (backend, "reference"))
+    for each in (net, twin):
+        each.train(X, y, batch_size=batch, epochs=4, optimizer=fastmlp.Adam(epsilon=1e-3), learning_rate=0.01)
+    limit = tolerance("training with kinks", dtype)
+    assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
+    np.testing.assert_allclose(net.history.loss, twin.history.loss, rtol=limit)
+    np.testing.assert_allclose(net.history.layer_activations, twin.history.layer_activations, rtol=limit)
+    np.testing.assert_allclose(net.history.layer_gradient_norms, twin.history.layer_gradient_norms, rtol=20 * limit)
+
+
+@pytest.mark.parametrize("options", [{"clip_norm": 0.05}, {"clip_value": 0.003}, {"max_norm": 0.8}], ids=str)
+@pytest.mark.parametrize("batch", [300, 64])
+def test_the_same_bits_for_any_number_of_threads(backend, layout, dtype, options, batch, normal):
+    if backend == _backend.REFERENCE:
+        pytest.skip("the reference computes in one thread")
+    X, y = rows(normal, 300, dtype=dtype)
+    trained = []
+    for n_threads in (1, 2, 3, 4):
+        net = network(backend, dtype, dropout=0.25, l1=0.01, l2=0.1)
+        net.train(X, y, batch_size=batch, epochs=3, learning_rate=0.01, n_threads=n_threads, **options)
+        trained.append(net)
+    for net in trained[1:]:
+        assert net.params.tobytes() == trained[0].params.tobytes()
+        for name in ("loss", "accuracy", "gradient_norm", "layer_activations", "layer_gradient_norms"):
+            assert getattr(net.history, name).tobytes() == getattr(trained[0].history, name).tobytes(), name
+
+
+def test_going_on_leaves_out_what_an_unbroken_training_does(backend, dtype, normal):
+    X, y = rows(normal, dtype=dtype)
+    options = {"batch_size": 16, "optimizer": "adam", "clip_norm": 0.5, "max_norm": 1.5}
+    at_once, in_parts = (network(backend, dtype, dropout=0.5) for _ in range(2))
+    at_once.train(X, y, epochs=7, **options)
+    in_parts.train(X, y, epochs=3, **options).train(X, y, epochs=4, **options)
+    np.testing.assert_array_equal(in_parts.params, at_once.params)
+    np.testing.assert_array_equal(in_parts.history.loss, at_once.history.loss)
+
+
+def test_no_dropout_is_no_dropout(backend, normal):
+    X, y = rows(normal)
+    plain, none = (network(backend, activation="tanh", **options) for options in ({}, {"dropout": (0.0, 0.0)}))
+    for net in (plain, none):
+        net.train(X, y, epochs=3, batch_size=20)
+    np.testing.assert_array_equal(plain.params, none.params)
+
+
+def test_nothing_is_left_out_but_in_training(backend, normal):
+    X, y = rows(normal)
+    net, plain = network(backend, dropout=0.5), network(backend)
+    np.testing.assert_array_equal(net.predict_proba(X), plain.predict_proba(X))
+    assert net.loss(X, y) == plain.loss(X, y)
+    np.testing.assert_array_equal(net.gradient(X, y), plain.gradient(X, y))
+    assert net.score(X, y) == plain.score(X, y)
+    net.train(X, y, epochs=2, validation=(X, y))
+    np.testing.assert_allclose(net.history.val_loss[-1], net.loss(X, y), rtol=1e-12)
+    assert net.history.val_accuracy[-1] == net.score(X, y)
+    assert net.history.loss[-1] != net.history.val_loss[-2]
+
+
+def test_dropout_makes_noise_harder_to_learn_by_heart():
+    X, y = fastmlp.datasets.moons(120, noise=0.4, seed=0)
+    X_new, y_new = fastmlp.datasets.moons(2000, noise=0.4, seed=1)
+    options = {"hidden": (256, 256), "epochs": 400, "learning_rate": 0.005, "seed": 0, "batch_size": 32}
+    losses = [
+        fastmlp.train(X, y, dropout=share, **options).loss(X_new, y_new) for share in (0.0, 0.5)
+    ]
+    assert losses[1] < 0.7 * losses[0]
+
+
+# ---- clipping ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", [{}, {"l1": 0.3, "l2": 0.7}])
+def test_clipping_by_hand(backend, layout, dtype, penalty, normal, tolerance):
+    X, y = rows(normal, dtype=dtype)
+    limit = 4 * tolerance("gradient", dtype)
+    for options in ({"clip_value": 0.01}, {"clip_norm": 0.02}, {"clip_norm": 1e6}, {"clip_value": 1e6}):
+        net = network(backend, dtype, **penalty)
+        gradient = net.gradient(X, y).astype(np.float64)
+        before = step(net, X, y, rate=1.0, **options).astype(np.float64)
+        norm = np.linalg.norm(gradient)
+        if "clip_value" in options:
+            expected = np.clip(gradient, -options["clip_value"], options["clip_value"])
+        else:
+            expected = gradient * min(1, options["clip_norm"] / (norm + 1e-6))
+        # the step is the difference of two parameters of order 1
+        atol = limit * np.abs(gradient).max() + 2 * np.finfo(dtype).eps
+        np.testing.assert_allclose(before - net.params, expected, rtol=0, atol=atol)
+        assert net.history.gradient_norm[0] == pytest.approx(norm, rel=limit), "of the gradient before clipping"
+
+
+def test_clipping_keeps_a_large_rate_from_exploding(backend, normal):
+    X, y = normal(100, 4), 50 * normal(100, seed=1)
+    options = {"hidden": 20, "optimizer": "sgd", "learning_rate": 0.5, "epochs": 60, "seed": 0, "backend": backend}
+    with pytest.warns(fastmlp.DivergenceWarning):
+        fastmlp.train(X, y, **options)
+    for clip in ({"clip_norm": 1.0}, {"clip_value": 0.1}):
+        net = fastmlp.train(X, y, **options, **clip)
+        assert net.history.loss[-1] < net.history.loss[0]
+
+
+# ---- max_norm ----------------------------------------------------------------------------------------------
+
+
+def test_max_norm_by_hand(backend, layout, dtype, normal, tolerance):
+    X, y = rows(normal, dtype=dtype)
+    largest = 0.9
+    net = network(backend, dtype)
+    free = network(backend, dtype)
+    step(free, X, y)
+    step(net, X, y, max_norm=largest)
+    changed = 0
+    for w, unbound in zip(net.weights, free.weights, strict=True):
+        norms = np.linalg.norm(unbound.astype(np.float64), axis=0)
+        expected = unbound * np.minimum(1, largest / norms)
+        np.testing.assert_allclose(w, expected, rtol=8 * np.finfo(dtype).eps, atol=0)  # root, quotient, product, sum
+        changed += int((norms > largest).sum())
+        np.testing.assert_array_equal(w[:, norms <= largest], unbound[:, norms <= largest])
+    assert 3 < changed < 19, "some units are bound, and some are not"
+    for b, unbound in zip(net.biases, free.biases, strict=True):
+        np.testing.assert_array_equal(b, unbound)
+
+
+def test_max_norm_holds_and_the_penalty_is_that_of_what_is_left(backend, layout, normal):
+    X, y = rows(normal)
+    net = network(backend, l1=0.2, l2=0.5)
+    for _ in range(4):
+        net.train(X, y, epochs=1, batch_size=60, learning_rate=0.05, max_norm=0.7, shuffle=False)
+        for w in net.weights:
+            assert np.linalg.norm(w, axis=0).max() <= 0.7 * (1 + 1e-12)
+    again = network(backend, l1=0.2, l2=0.5)
+    again.train(X, y, epochs=4, batch_size=60, learning_rate=0.05, max_norm=0.7, shuffle=False)
+    np.testing.assert_array_equal(again.params, net.params)
+    # within one call, the penalty of an epoch is that of the weights that were cut after the one before
+    np.testing.assert_allclose(again.history.loss, net.history.loss, rtol=1e-13)
+
+
+def test_a_column_of_zeros_stays(backend, normal):
+    X, y = rows(normal)
+    net = network(backend, activation="relu")
+    for w, b in zip(net.weights, net.biases, strict=True):
+        w[:], b[:] = 0, 0
+    step(net, X, y, rate=0.0, max_norm=0.5)
+    np.testing.assert_array_equal(net.params, 0)
+
+
+# ---- together ----------------------------------------------------------------------------------------------
+
+EVERYTHING = [
+    {"dropout": 0.3, "clip_norm": 0.1, "max_norm": 0.9}, {"dropout": (0.0, 0.5), "clip_value": 0.01, "max_norm": 2.0},
+    {"clip_norm": 0.3}, {"clip_value": 0.02}, {"max_norm": 0.7},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", EVERYTHING, ids=str)
+@pytest.mark.parametrize("optimizer", [fastmlp.SGD(momentum=0.9), fastmlp.RMSprop(epsilon=1e-3)], ids=repr)
+def test_kernels_train_as_the_reference_does(backend, layout, dtype, options, optimizer, normal, tolerance):
+    X, y = rows(normal, 90, dtype=dtype)
+    given = dict(options)
+    making = {"dropout": given.pop("dropout", 0.0), "l1": 0.05, "l2": 0.2, "activation": ("silu", "tanh")}
+    net, twin = (network(name, dtype, **making) for name in (backend, "reference"))
+    for each in (net, twin):
+        each.train(X, y, batch_size=25, epochs=4, optimizer=optimizer, learning_rate=0.01, **given)
+    limit = tolerance("training", dtype)
+    assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
+    np.testing.assert_allclose(net.history.loss, twin.history.loss, rtol=limit)
+    np.testing.assert_allclose(net.history.gradient_norm, twin.history.gradient_norm, rtol=20 * limit)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"dropout": 1.0}, ValueError, "^dropout: got 1.0, expected .* below 1"),
+        ({"dropout": -0.1}, ValueError, "^dropout: got -0.1"),
+        ({"dropout": "half"}, TypeError, "^dropout: got 'half'"),
+        ({"dropout": [0.1, 0.2]}, ValueError, "^dropout: got 2 shares for 1 hidden layers"),
+        ({"dropout": [1.5]}, ValueError, r"^dropout\[0\]: got 1.5"),
+        ({"dropout": 0.5, "hidden": ()}, ValueError, "^dropout: got 0.5 without a hidden layer"),
+        ({"clip_norm": 0}, ValueError, "^clip_norm: got 0.0, expected .* above 0"),
+        ({"clip_value": -1}, ValueError, "^clip_value: got -1.0"),
+        ({"max_norm": np.inf}, ValueError, "^max_norm: got inf"),
+        ({"max_norm": "1"}, TypeError, "^max_norm: got '1'"),
+        ({"clip_norm": 1.0, "clip_value": 1.0}, ValueError, "^clip_norm: got 1.0 together with clip_value 1.0; one of"),
+        ({"optimizer": "lbfgs", "dropout": 0.5}, ValueError, "^dropout: got 0.5 with optimizer 'lbfgs', .*'adam'"),
+        ({"optimizer": "lbfgs", "clip_norm": 1.0}, ValueError, "^clip_norm: got 1.0 with optimizer 'lbfgs'"),
+        ({"optimizer": "lbfgs", "max_norm": 1.0}, ValueError, "^max_norm: got 1.0 with optimizer 'lbfgs'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused(normal, options, kind, words):
+    with pytest.raises(kind, match=words):
+        fastmlp.train(normal(20, 2), normal(20), **({"hidden": 4, "epochs": 1} | options))
+
+
+def test_files_keep_dropout(tmp_path, normal):
+    X, y = rows(normal)
+    net = network(None, dropout=(0.25, 0.5))
+    net.save(tmp_path / "net")
+    again = fastmlp.load(tmp_path / "net")
+    assert again.dropout == (0.25, 0.5)
+    for each in (net, again):
+        each.train(X, y, epochs=2)
+    np.testing.assert_array_equal(again.params, net.params)
