@@ -31,18 +31,26 @@ def test_python_runs_and_reaches_the_promised_accuracy(tmp_path, monkeypatch, ca
     assert (tmp_path / "digits.safetensors").is_file()
 
 
-def test_quantiles_lie_where_they_should(capsys):
-    names = run(blocks("python")[1])
-    share = float(capsys.readouterr().out.split()[0])
-    assert abs(share - 0.8) < 0.03, "between the levels 0.1 and 0.9 lie eight tenths"
-    assert (names["low"] < names["high"]).mean() > 0.99
-
-
-def test_the_stop_comes_before_the_last_epoch(capsys):
-    names = run("import fastmlp\n" + blocks("python")[2])
-    assert len(names["net"].history) < 500
-    assert "val_loss has not improved for 20 epochs" in capsys.readouterr().out
-    assert len(blocks("python")) == 3, "every example runs"
+def test_quantiles_classes_stops_and_gaps(capsys):
+    # One after the other, as a reader would: later examples use what earlier ones have imported.
+    texts, names = blocks("python")[1:], {}
+    printed = []
+    for text in texts:
+        exec(compile(text, str(README), "exec"), names)
+        printed.append(capsys.readouterr().out)
+        if len(printed) == 1:
+            share = float(printed[0].split()[0])
+            assert abs(share - 0.8) < 0.03, "between the levels 0.1 and 0.9 lie eight tenths"
+            assert (names["low"] < names["high"]).mean() > 0.99
+        elif len(printed) == 3:
+            assert len(names["net"].history) < 500
+            assert names["net"].history.metrics["val_roc_auc"][-1] > 0.99
+    plain, balanced = (float(line.split()[-1]) for line in printed[1].splitlines())
+    assert balanced > plain + 0.1
+    assert "val_loss has not improved for 20 epochs" in printed[2]
+    assert "layer activation" in printed[2]
+    assert float(printed[3].split()[-1]) > 0.95
+    assert len(printed) == 4, "every example runs"
 
 
 def test_ten_lines_are_ten():

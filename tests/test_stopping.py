@@ -215,6 +215,83 @@ def test_rules_check_themselves(settings, kind, words):
         EarlyStopping(**settings)
 
 
+# ---- epochs that are looked at behind the kernels ------------------------------------------------------------
+
+
+def glance(state):
+    """A callback that does nothing, but for which the kernels stop at every epoch."""
+
+
+RULES = [
+    {"early_stopping": EarlyStopping("loss", patience=3)}, {"early_stopping": EarlyStopping("val_loss", patience=5)},
+    {"early_stopping": EarlyStopping("val_loss", patience=8, restore_best=False)},
+    {"early_stopping": EarlyStopping("val_accuracy", patience=10, min_delta=0.01)},
+    {"early_stopping": EarlyStopping("loss", patience=400, goal=0.25)},
+    {"early_stopping": EarlyStopping("loss", patience=400)},
+    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.5, patience=1)},
+    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.9, patience=0, threshold=0.1)},
+    {"learning_rate": fastmlp.schedules.Adaptive(0.05, patience=2, threshold=0.01, monitor="val_loss")},
+    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, patience=4, monitor="val_loss"),
+     "early_stopping": EarlyStopping("val_loss", patience=20)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize(("batch", "hidden"), [("full", 4), (32, 16), (50, (30, 10))])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_looking_back_leads_where_stopping_at_every_epoch_does(backend, rule, batch, hidden, n_threads):
+    given = {"batch_size": batch, "hidden": hidden, "epochs": 250, "dropout": 0.2, "n_threads": n_threads,
+             "learning_rate": 0.02} | rule  # fmt: skip
+    back, watched = fit(backend, **given), fit(backend, **given, callbacks=[glance])
+    np.testing.assert_array_equal(back.params, watched.params)
+    np.testing.assert_array_equal(back._state.slots, watched._state.slots)
+    for name in ("epoch", "batch", "step", "diverged", "noted", "beta1_power"):
+        assert back._state.position[name] == watched._state.position[name], name
+    for name in ("loss", "accuracy", "val_loss", "learning_rate", "gradient_norm", "layer_epochs", "layer_activations"):
+        np.testing.assert_array_equal(getattr(back.history, name), getattr(watched.history, name), name)
+    assert (back.history.stopped, back.history.best_epoch) == (watched.history.stopped, watched.history.best_epoch)
+    assert len(back.history.seconds) == len(back.history)
+    X, y = moons()
+    for net in (back, watched):
+        net.train(X, y, epochs=3)
+    np.testing.assert_array_equal(back.params, watched.params)
+
+
+def test_looking_back_before_a_divergence(backend):
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    y = X[:, 0]
+    nets = []
+    for options in ({}, {"callbacks": [glance]}):
+        for rule in (EarlyStopping("loss", patience=2), EarlyStopping("loss", patience=10**6, restore_best=False)):
+            net = fastmlp.Network((3, 4, 1), activation="identity", seed=1, backend=backend)
+            given = {"optimizer": "sgd", "learning_rate": 1.3, "batch_size": 40, "epochs": 999, "early_stopping": rule}
+            if rule.patience == 2:
+                net.train(X, y, **given, **options)  # it stops before the loss overflows, and says no word
+                assert len(net.history) < 20
+            else:
+                with pytest.warns(fastmlp.DivergenceWarning):
+                    net.train(X, y, **given, **options)
+            nets.append(net)
+    for back, watched in zip(nets[:2], nets[2:], strict=True):
+        np.testing.assert_array_equal(back.params, watched.params)
+        np.testing.assert_array_equal(back.history.loss, watched.history.loss)
+
+
+def test_the_kernels_do_not_stop_to_be_looked_at(monkeypatch):
+    kernels, calls = fastmlp._backend.kernels(np.dtype(np.float64)), []
+    given = kernels.train
+    monkeypatch.setattr(kernels, "train", lambda *arguments: (calls.append(1), given(*arguments)))
+    monkeypatch.setattr(fastmlp.training, "_BACK_SECONDS", 1e9)
+    options = {"epochs": 4000, "batch_size": "full", "hidden": 3, "n_threads": 1, "learning_rate": 1e-4}
+    fit(None, **options, early_stopping=EarlyStopping("loss", patience=4000))
+    # 16 epochs, 128, 1024, the rest, and once more to the best one
+    assert len(calls) == 5
+    # of a large network's epochs none are run twice
+    calls.clear()
+    fit(None, **options | {"hidden": 3000, "epochs": 20}, early_stopping=EarlyStopping("loss", patience=4000))
+    assert len(calls) == 20
+
+
 # ---- callbacks -----------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
-"""Writes torch_steps.json: ten steps of each of PyTorch's optimizers, forty rates of each of its schedulers.
+"""Writes torch_steps.json: ten steps of each of PyTorch's optimizers, rates of its schedulers, activations, losses.
 
-For test_optimizers.py and test_schedules.py.
+For test_optimizers.py, test_schedules.py and test_torch.py.
 
 Not a test, and not run by them: it needs PyTorch, which they do without. Run it again where an optimizer or an option
 is added: python tests/torch_steps.py
@@ -59,6 +59,62 @@ SCHEDULES = [
 ]  # fmt: skip
 
 
+# Losses as a scheduler that looks at them sees them: falling, flat, falling a little, rising, and once not a number.
+SEEN = [
+    1.0, 0.8, 0.7, 0.7, 0.7, 0.69995, 0.6999, 0.6998, 0.75, 0.6, 0.6, 0.61, 0.6, float("nan"), 0.6, 0.5999, 0.5, 0.5,
+    0.5, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4,
+]  # fmt: skip
+# fastmlp's options, PyTorch's options of ReduceLROnPlateau; the rate is 0.2
+PLATEAUS = [
+    ({"patience": 1}, {"patience": 1}),
+    ({"patience": 0, "factor": 0.5}, {"patience": 0, "factor": 0.5}),
+    ({"patience": 2, "cooldown": 3, "factor": 0.3}, {"patience": 2, "cooldown": 3, "factor": 0.3}),
+    ({"patience": 1, "threshold": 0.05, "final": 0.01}, {"patience": 1, "threshold": 0.05, "min_lr": 0.01}),
+    ({"patience": 1, "threshold": 0.02, "relative": False, "factor": 0.7},
+     {"patience": 1, "threshold": 0.02, "threshold_mode": "abs", "factor": 0.7}),
+]  # fmt: skip
+# fastmlp's options of a training, and what is done to gradient or weights in PyTorch; SGD with momentum
+CLIPPED = [
+    ({"clip_norm": 0.3}, lambda layer: torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.3), None),
+    ({"clip_norm": 50.0}, lambda layer: torch.nn.utils.clip_grad_norm_(layer.parameters(), 50.0), None),
+    ({"clip_value": 0.1}, lambda layer: torch.nn.utils.clip_grad_value_(layer.parameters(), 0.1), None),
+    ({"max_norm": 1.1}, None, lambda layer: torch.renorm(layer.weight, 2, 0, 1.1)),
+]
+ACTIVATIONS = {
+    "silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu, "elu": torch.nn.functional.elu,
+    "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"), "selu": torch.nn.functional.selu,
+    "hard_sigmoid": torch.nn.functional.hardsigmoid, "hard_tanh": torch.nn.functional.hardtanh,
+    "softplus": torch.nn.functional.softplus, "leaky_relu": torch.nn.functional.leaky_relu,
+}  # fmt: skip
+
+
+def plateau(options):
+    """List the rates that ReduceLROnPlateau gives while it sees losses."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **{"factor": 0.1} | options)
+    found = []
+    for loss in SEEN:
+        found.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(loss)
+    return found
+
+
+def activated(function):
+    """List an activation's values and slopes."""
+    x = torch.linspace(-8, 8, 321, dtype=torch.float64, requires_grad=True)
+    h = function(x)
+    (slopes,) = torch.autograd.grad(h.sum(), x)
+    return {"h": h.tolist(), "slopes": slopes.tolist()}
+
+
+def lost(z, targets, options):
+    """List the cross-entropies of rows, and the derivative of their sum by z."""
+    z = torch.tensor(z, dtype=torch.float64, requires_grad=True)
+    losses = torch.nn.functional.cross_entropy(z, torch.tensor(targets), reduction="none", **options)
+    (slopes,) = torch.autograd.grad(losses.sum(), z)
+    return {"losses": losses.tolist(), "slopes": slopes.tolist()}
+
+
 def rates(kind, options):
     """List the rates of a scheduler."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
@@ -74,8 +130,11 @@ def rates(kind, options):
     return found
 
 
-def steps(kind, options, rate, X, y, weights, biases):
-    """Take ten steps down the squared error of a linear model; W row by row, then b."""
+def steps(kind, options, rate, X, y, weights, biases, clip=None, limit=None):
+    """Take ten steps down the squared error of a linear model; W row by row, then b.
+
+    Before each step the gradient is clipped, after it weights are limited, where that is asked for.
+    """
     layer = torch.nn.Linear(INPUTS, OUTPUTS, dtype=torch.float64)
     with torch.no_grad():
         layer.weight[:] = torch.from_numpy(weights.T)
@@ -85,7 +144,12 @@ def steps(kind, options, rate, X, y, weights, biases):
     for _ in range(STEPS):
         optimizer.zero_grad()
         (((layer(inputs) - expected) ** 2).sum() / (2 * ROWS)).backward()
+        if clip is not None:
+            clip(layer)
         optimizer.step()
+        if limit is not None:
+            with torch.no_grad():
+                layer.weight[:] = limit(layer)
     return [*layer.weight.detach().numpy().T.ravel().tolist(), *layer.bias.detach().numpy().tolist()]
 
 
@@ -107,6 +171,19 @@ def main():
     table["schedules"] = [
         {"schedule": mine, "options": given, "rates": rates(kind, options)} for mine, given, kind, options in SCHEDULES
     ]
+    table["clipped"] = [
+        {"options": given, "params": steps("SGD", {"momentum": 0.5}, 0.1, X, y, weights, biases, clip, limit)}
+        for given, clip, limit in CLIPPED
+    ]
+    table["seen"] = [loss if loss == loss else None for loss in SEEN]
+    table["plateaus"] = [{"options": mine, "rates": plateau(options)} for mine, options in PLATEAUS]
+    table["activations"] = {name: activated(function) for name, function in ACTIVATIONS.items()}
+    z = (3 * generator.standard_normal((12, 4))).tolist()
+    labels, soft = generator.integers(0, 4, 12).tolist(), generator.dirichlet(np.ones(4), 12).tolist()
+    table["cross_entropy"] = {"z": z, "labels": labels, "soft": soft} | {
+        f"{name} {smoothing}": lost(z, targets, {"label_smoothing": smoothing})
+        for name, targets in (("labels", labels), ("soft", soft)) for smoothing in (0.0, 0.1)
+    }
     Path(__file__).with_suffix(".json").write_text(json.dumps(table) + "\n", encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastmlp import _layout
 from fastmlp._scalars import choice, number
-from fastmlp.schedules import FeedbackSchedule, Memory
+from fastmlp.schedules import Memory
 from fastmlp.stopping import EarlyStopping, rises
 
 _RATE = _layout.EPOCH.names.index("learning_rate")
@@ -120,8 +120,49 @@ class EpochState:
         return -value if self._watch.rises(name) else value
 
 
+class Patience:
+    """Counts how long a number has not improved: what a rule of early stopping makes of one number an epoch.
+
+    Parameters
+    ----------
+    rule : EarlyStopping
+        The rule.
+
+    Attributes
+    ----------
+    best_epoch : int or None
+        The epoch of the best number so far, counted from 1.
+    stopped : str
+        Why training is to stop; empty where it is not.
+    """
+
+    def __init__(self, rule: EarlyStopping) -> None:
+        self.rule = rule
+        self.best_epoch: int | None = None
+        self.stopped = ""
+        self._best = math.inf
+        self._sign = -1.0 if rule.rises else 1.0
+        self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
+
+    def look(self, epoch: int, given: float) -> bool:
+        """Look at the number of the next epoch; tells whether it is the best so far."""
+        value, rule = self._sign * given, self.rule
+        # The first number is the best one so far, and any is better than NaN.
+        better = value < self._best - rule.min_delta
+        if better or self.best_epoch is None or (math.isnan(self._best) and not math.isnan(value)):
+            self._best, self.best_epoch, better = value, epoch, True
+        if value <= self._goal:
+            self.stopped = f"{rule.title} reached {given:.6g}"
+        elif epoch - self.best_epoch >= rule.patience:
+            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
+        return better
+
+
 class Watch:
     """Looks at the epochs as they end, and says when to stop and why.
+
+    Where what it looks at is what the kernels write down, they need not stop for it: `look_back` looks at many epochs
+    that are over, and the loop goes back to the one that would have changed its course.
 
     Parameters
     ----------
@@ -144,18 +185,25 @@ class Watch:
         memory: Memory | None, schedule: Any,
     ) -> None:
         self.stopped = ""
-        self.best_epoch: int | None = None
         self.epochs: int = schedule.epochs
         self.parameters, self.network = parameters, schedule.network
         self.metrics: dict[str, np.ndarray] = {name: np.full(self.epochs, math.nan) for name in schedule.metric_names}
         self._schedule, self._record, self._rates, self._memory = schedule, record, rates, memory
         self._accuracies, self._validated = bool(settings["metric"][0]), bool(settings["validation_rows"][0])
         self._begun = self._reported = perf_counter()
-        self._best = math.inf
+        rule = schedule.early_stopping
+        self._patience = None if rule is None else Patience(rule)
         self._best_parameters: np.ndarray | None = None
-        self._always = (
-            schedule.early_stopping is not None or memory is not None or schedule.measure is not None
-        )
+        self._always = rule is not None or memory is not None or schedule.measure is not None
+        self.looks_back = self._always and not (
+            schedule.callbacks or schedule.measure is not None or schedule.frames
+            or (rule is not None and callable(rule.monitor))
+        )  # fmt: skip
+
+    @property
+    def best_epoch(self) -> int | None:
+        """With early stopping, the epoch of the best number so far, counted from 1."""
+        return None if self._patience is None else self._patience.best_epoch
 
     @property
     def seconds(self) -> float:
@@ -218,7 +266,7 @@ class Watch:
             self.metrics[name][epoch - 1] = value
         state = EpochState(self, epoch, measured)
         if self._memory is not None:
-            self._follow(self._schedule.learning_rate, state)
+            self._follow(epoch, getattr(state, self._schedule.learning_rate.monitor))
         for callback in self._schedule.callbacks:
             every = getattr(callback, "every", 1)
             if epoch % every and epoch != self.epochs:
@@ -226,38 +274,71 @@ class Watch:
             answer = callback(state)
             if isinstance(answer, (bool, np.bool_)) and answer:
                 self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
-        if self._schedule.early_stopping is not None:
-            self._decide(self._schedule.early_stopping, state)
+        if self._patience is not None:
+            self._decide(state)
 
-    def _follow(self, schedule: FeedbackSchedule, state: EpochState) -> None:
-        """Let a schedule look at the epoch's loss, and set the rate that it asks for."""
+    def _follow(self, epoch: int, value: float) -> bool:
+        """Let a schedule look at an epoch's loss, and set the rate that it asks for; tells whether it is another."""
         before = self._memory.rate
-        schedule.look(self._memory, getattr(state, schedule.monitor))
+        self._schedule.learning_rate.look(self._memory, value)
         if self._memory.rate != before:
-            self.set_rate(state.epoch, self._memory.rate)
+            self.set_rate(epoch, self._memory.rate)
         if self._memory.ended:
             self.stopped = f"the learning rate has fallen to {self._memory.rate:g}"
+        return self._memory.rate != before
 
-    def _decide(self, rule: EarlyStopping, state: EpochState) -> None:
-        if callable(rule.monitor):
-            given = rule.monitor(state)
-        else:
-            given = state.metrics[rule.monitor] if rule.monitor in state.metrics else getattr(state, rule.monitor)
-        value = -given if rule.rises else given
-        # The first number is the best one so far, and any is better than NaN.
-        first = self.best_epoch is None or (math.isnan(self._best) and not math.isnan(value))
-        if first or value < self._best - rule.min_delta:
-            self._best, self.best_epoch = value, state.epoch
-            if rule.restore_best and self._best_parameters is None:
-                self._best_parameters = np.empty_like(self.parameters)
-            if rule.restore_best:
-                np.copyto(self._best_parameters, self.parameters)
-        if rule.goal is not None and value <= (-rule.goal if rule.rises else rule.goal):
-            self.stopped = f"{rule.title} reached {given:.6g}"
-        elif state.epoch - self.best_epoch >= rule.patience:
-            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
-        elif rule.max_time is not None and state.seconds >= rule.max_time:
+    def _decide(self, state: EpochState) -> None:
+        """Look at what is monitored, keep the weights if it is the best, and stop where the rule says so."""
+        monitor = self._patience.rule.monitor
+        given = monitor(state) if callable(monitor) else state.metrics.get(monitor, getattr(state, monitor, math.nan))
+        if self._patience.look(state.epoch, given) and self._patience.rule.restore_best:
+            self.keep_best()
+        self._stop_if_told()
+
+    def _stop_if_told(self) -> None:
+        rule = self._patience.rule
+        if self._patience.stopped:
+            self.stopped = self._patience.stopped
+        elif rule.max_time is not None and self.seconds >= rule.max_time:
             self.stopped = f"{rule.max_time:g} seconds have passed"
+
+    def look_back(self, first: int, last: int) -> int | None:
+        """Look at epochs first ... last, which are over: what is monitored, and the rate that follows.
+
+        Parameters
+        ----------
+        first, last : int
+            Counted from 1.
+
+        Returns
+        -------
+        int or None
+            The first of them behind which training would have stopped or gone on at another rate; None where it would
+            have gone on as it did.
+        """
+        rows = dict(zip(_layout.EPOCH.names, self._record[:, first - 1 : last].tolist(), strict=True))
+        nothing = [0.0] * (last - first + 1)
+        monitored = nothing if self._patience is None else rows[self._patience.rule.monitor]
+        followed = nothing if self._memory is None else rows[self._schedule.learning_rate.monitor]
+        for epoch, value, loss in zip(range(first, last + 1), monitored, followed, strict=True):
+            changed = self._memory is not None and self._follow(epoch, loss)
+            if self._patience is not None:
+                self._patience.look(epoch, value)
+                self._stop_if_told()
+            if self.stopped or changed:
+                return epoch
+        return None
+
+    def keep_best(self) -> None:
+        """Keep the weights as they are: they are the best so far."""
+        if self._best_parameters is None:
+            self._best_parameters = np.empty_like(self.parameters)
+        np.copyto(self._best_parameters, self.parameters)
+
+    @property
+    def wants_best(self) -> bool:
+        """Whether the best weights are to come back."""
+        return self._patience is not None and self._patience.rule.restore_best
 
     def restore_best(self) -> bool:
         """Go back to the best weights, if that was asked for; tells whether there were any."""

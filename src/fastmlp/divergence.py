@@ -24,6 +24,7 @@ BEST = -1  # in the place of a number of steps: the best weights came back
 
 _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
 _COPY_BYTES_A_SECOND = 2e9  # slower than memory is: what is kept of a large network is to cost a hundredth of the time
+_CHEAP_BYTES = 1 << 17  # that are copied in some 10 microseconds
 _KEPT_SECONDS = 0.04  # a little less than the time between two calls of the kernels
 _LARGE = 1e4  # of features and targets: nobody has chosen such units on purpose
 
@@ -131,6 +132,8 @@ class Keeper:
         self._live = (parameters, slots, position) if self._replays else (parameters, position)
         # The oldest first; all of them begin with the first moment, and nothing is allocated later.
         self._kept = [tuple(array.copy() for array in self._live) for _ in range(2 if self._replays else 1)]
+        # Whether any earlier moment can be gone back to at once, and keeping one costs next to nothing.
+        self.cheap = parameters.nbytes + slots.nbytes <= _CHEAP_BYTES
         self._wait = max(_KEPT_SECONDS, 100 * parameters.nbytes / _COPY_BYTES_A_SECOND)
         self._next = perf_counter() + self._wait
 
@@ -153,6 +156,23 @@ class Keeper:
                 np.copyto(array, live)
             self._kept.append(oldest)
 
+    def latest(self, into: tuple[np.ndarray, ...] | None = None) -> tuple[np.ndarray, ...]:
+        """Copy the moment that was kept last: parameters, state and position."""
+        if into is None:
+            return tuple(array.copy() for array in self._kept[-1])
+        for array, kept in zip(into, self._kept[-1], strict=True):
+            np.copyto(array, kept)
+        return into
+
+    def go_to(self, moment: tuple[np.ndarray, ...]) -> None:
+        """Bring a moment back."""
+        for array, live in zip(moment, self._live, strict=True):
+            np.copyto(live, array)
+
+    def now(self) -> tuple[np.ndarray, ...]:
+        """Copy this moment."""
+        return tuple(array.copy() for array in self._live)
+
     def restore(self, run: Callable[[int], None]) -> int:
         """Go back to the weights before the last update.
 
@@ -174,8 +194,7 @@ class Keeper:
             steps = updates - int(kept[-1]["step"][0])
             if steps < 1:
                 continue
-            for array, live in zip(kept, self._live, strict=True):
-                np.copyto(live, array)
+            self.go_to(kept)
             if self._replays:
                 if steps > 1:
                     run(steps - 1)

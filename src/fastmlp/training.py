@@ -30,6 +30,7 @@ from fastmlp.stopping import EarlyStopping
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+_BACK_SECONDS = 0.002  # of a call whose epochs are looked at behind it: what may have to be run again
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
 _MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
@@ -260,8 +261,10 @@ def train(
     keeper = Keeper(parameters, state.slots, state.position)
     try:
         with prepared:
-            frames = _run(prepared, clock, schedule, watch, keeper)
+            frames, best = _run(prepared, clock, schedule, watch, keeper)
             divergence = _divergence(prepared, clock, schedule, keeper)
+            if best is not None:
+                _find_best(prepared, clock, keeper, best, watch)
     finally:
         close_all((*schedule.callbacks, schedule.progress))
     if watch.restore_best() and divergence is not None:
@@ -331,26 +334,60 @@ def _aligned(array: np.ndarray, size: int) -> np.ndarray:
 
 def _run(
     prepared: Prepared, clock: _Clock, schedule: Schedule, watch: Watch, keeper: Keeper
-) -> list[tuple[int, np.ndarray]]:
-    """Call the kernels until the last epoch; returns the frames that were asked for."""
-    frames = []
+) -> tuple[list[tuple[int, np.ndarray]], tuple[np.ndarray, ...] | None]:
+    """Call the kernels until the last epoch.
+
+    Returns the frames that were asked for and, where the epochs were looked at behind the kernels, a moment not long
+    before the best one.
+    """
+    frames, best = [], None
     if 0 in schedule.frames:
         frames.append((0, prepared.parameters.copy()))
-    look = watch.next_look(clock.epoch)
+    back = watch.looks_back and keeper.cheap
+    if back:
+        clock.slice_seconds = _BACK_SECONDS
+    look = None if back else watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
-        keeper.keep(at_once=bool(schedule.callbacks))
+        keeper.keep(at_once=back or bool(schedule.callbacks))
+        begun = clock.epoch
         steps = clock.next_steps(look)
         started = perf_counter()
         prepared.run(steps)
         clock.passed(perf_counter() - started)
         if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
             frames.append((clock.epoch, prepared.parameters.copy()))
-        if clock.epoch == look and clock.batch == 0 and not clock.diverged:
+        if back:
+            _look_back(prepared, clock, watch, keeper, begun)
+            if watch.wants_best and (watch.best_epoch or 0) > begun:
+                best = keeper.latest(best)
+        elif clock.epoch == look and clock.batch == 0 and not clock.diverged:
             watch.look(clock.epoch)
             look = watch.next_look(clock.epoch)
-        if schedule.progress is not None and (watch.is_due(look is not None) or clock.done or watch.stopped):
+        if schedule.progress is not None and (watch.is_due(back or look is not None) or clock.done or watch.stopped):
             watch.report(clock.epoch)
-    return frames
+    return frames, best
+
+
+def _look_back(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, begun: int) -> None:
+    """Look at the epochs of the last call, and go back to the one that would have changed the course."""
+    over = clock.epoch - clock.diverged
+    changed = watch.look_back(begun + 1, over) if over > begun else None
+    if changed is None or (changed == clock.epoch and clock.batch == 0):
+        return
+    keeper.go_to(keeper.latest())
+    prepared.run_again(changed * prepared.batches - clock.steps_at(prepared.state.position))
+    clock.went_back()
+
+
+def _find_best(
+    prepared: Prepared, clock: _Clock, keeper: Keeper, moment: tuple[np.ndarray, ...], watch: Watch
+) -> None:
+    """Run again from a moment to the best epoch, keep its weights, and come back; what is written down is the same."""
+    last = keeper.now()
+    keeper.go_to(moment)
+    prepared.run_again(watch.best_epoch * prepared.batches - clock.steps_at(prepared.state.position))
+    watch.keep_best()
+    keeper.go_to(last)
 
 
 def _call(
@@ -403,6 +440,7 @@ class _Clock:
         self.stops = sorted(set(schedule.frames))
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
+        self.slice_seconds = SLICE_SECONDS
         self.first_step = position["step"].item()
         self._position, self._first = position, position["epoch"].item()
         self._read()
@@ -414,6 +452,17 @@ class _Clock:
         self.steps = self.epoch * self.batches + self.batch
         self.diverged = bool(diverged)
         self.done = self.diverged or self.epoch >= self.epochs
+
+    def steps_at(self, position: np.ndarray) -> int:
+        """Count the steps of this training behind a position."""
+        epoch, batch = position.item()[:2]
+        return (epoch - self._first) * self.batches + batch
+
+    def went_back(self) -> None:
+        """Read the position again: the kernels have run further than they were to. The next call begins small."""
+        self._read()
+        self.seconds[self.epoch :] = 0
+        self.budget = self.batches
 
     def next_steps(self, look: int | None) -> int:
         """Give the next call its steps: the budget, but not past the next frame, nor past the next look."""
@@ -436,5 +485,5 @@ class _Clock:
             self.seconds[first] += share * ((first + 1) * self.batches - before)
             self.seconds[first + 1 : end - 1] += share * self.batches
             self.seconds[end - 1] += share * (after - (end - 1) * self.batches)
-        wanted = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
+        wanted = int(steps * self.slice_seconds / max(seconds, 1e-9))
         self.budget = max(1, min(wanted, _MOST_GROWTH * max(self.budget, steps)))

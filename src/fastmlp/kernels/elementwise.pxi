@@ -155,10 +155,16 @@ cdef inline vec tanh_vector(vec x) noexcept nogil:
 
 
 cdef inline vec log1p_exp_vector(vec x) noexcept nogil:
-    """log(1 + exp(-|x|)), to full relative precision (W. Kahan's way: log(u) e / (u - 1), u = 1 + e rounded)."""
+    """log(1 + exp(-|x|)), to full relative precision: log(1 + e) = 2 artanh(e / (2 + e)), and e is at most 1."""
     cdef vec e = exp_below_vector(from_bits(bits(x) | SIGN_BIT))
-    cdef vec u = e + <real> 1
-    return select(is_equal(u, splat(1)), e, divide(log_vector(u) * e, u - <real> 1))
+    cdef vec s = divide(e, e + <real> 2), z = s * s, square = z * z
+    cdef vec even = splat(LOG1P_COEFFICIENTS[LOG1P_TERMS - 2]), odd = splat(LOG1P_COEFFICIENTS[LOG1P_TERMS - 1])
+    cdef int term
+    for term in range(LOG1P_TERMS - 4, -1, -2):
+        even = even * square + LOG1P_COEFFICIENTS[term]
+        odd = odd * square + LOG1P_COEFFICIENTS[term + 1]
+    s = s + s
+    return s + s * (z * (even + z * odd))
 
 
 cdef inline vec expm1_below_vector(vec x) noexcept nogil:
@@ -170,29 +176,22 @@ cdef inline vec expm1_below_vector(vec x) noexcept nogil:
     return (scale - <real> 1) + scale * part
 
 
-ctypedef struct Gauss:
-    # of the normal distribution at t = |z|, all but two factors of a power of two: Phi(-t), and what t times it is
-    vec tail
-    vec density             # exp(-t^2 / 2) / sqrt(2 pi), with the factors
-    vec t
-    vec scale
-    vec second_scale
+cdef inline vec gauss_tail_vector(vec t, vec* density) noexcept nogil:
+    """Phi(-t) of the normal distribution, and its density exp(-t^2 / 2) / sqrt(2 pi), for t from 0 to GAUSS_END.
 
-
-cdef inline Gauss gauss_vector(vec z) noexcept nogil:
-    """Phi(-t) = exp(-t^2 / 2) r P(v), r = 1 / (t + k), v = a - b r: what is left of Phi without the exponential is
-    smooth, and a polynomial follows it to infinity (after N. Juffa's erfcx). Whatever rounds before the last product
-    is made good to first order: Phi(-t) is within 2.5 units in the last place down to the smallest numbers."""
-    cdef Gauss found
-    cdef vec t = smaller(splat(GAUSS_END), magnitude(z))        # where it and its products have become 0
+    Phi(-t) = exp(-t^2 / 2) r P(v), r = 1 / (t + k), v = a - b r: what is left of Phi without the exponential is smooth,
+    and a polynomial follows it to infinity (after N. Juffa's erfcx). What r is off by is made good to first order: Phi
+    is within 3 units in the last place. At GAUSS_END, where it leaves the normal numbers, both are 0.
+    """
     cdef vec head = (t + GAUSS_CUT) - GAUSS_CUT, rest = t - head        # the square of the head is exact
     cdef vec shifted = t * t * <real> -0.72134752044448170368 + MAGIC, n = shifted - MAGIC
     cdef vec x = (head * head * <real> -0.5 - n * LN2_HIGH) + (rest * (head + t) * <real> -0.5 - n * LN2_LOW)
-    cdef vec part, r, near, error, v, square, even, odd, p, lost, more, y
-    cdef ivec exponent = bits(shifted) - bits(splat(MAGIC)), half = exponent >> 1
+    cdef vec part, tail, r, near, error, v, square, even, odd, p, scale
     cdef int term
-    part = exp_tail(x, &lost)
-    part = part + lost
+    part = exp_tail(x, &tail)
+    part = part + tail
+    scale = power_of_two(bits(shifted) - bits(splat(MAGIC)))
+    scale = select(is_less(t, splat(GAUSS_END)), scale, ZERO)
     r = divide(splat(1), t + GAUSS_SHIFT)
     near = (r + GAUSS_INVERSE_CUT) - GAUSS_INVERSE_CUT
     error = ((<real> 1 - (head + GAUSS_SHIFT) * near) - (head + GAUSS_SHIFT) * (r - near)) - rest * r
@@ -204,29 +203,19 @@ cdef inline Gauss gauss_vector(vec z) noexcept nogil:
         odd = odd * square + GAUSS_COEFFICIENTS[term]
         even = even * square + GAUSS_COEFFICIENTS[term - 1]
     odd = odd * square + GAUSS_COEFFICIENTS[1]
-    x = v * odd + square * even
-    p = x + GAUSS_COEFFICIENTS[0]
-    lost = x - (p - GAUSS_COEFFICIENTS[0])
-    more = p * part
-    y = p + more
-    rest = (more - (y - p)) + (lost + lost * part)
-    found.t = t
-    found.tail = y * r + (rest * r + y * (error * (r * (r * GAUSS_ERROR_B + GAUSS_ERROR_A))))
-    found.scale = power_of_two(half)
-    found.second_scale = power_of_two(exponent - half)
-    found.density = (part * DENSITY_AT_0 + DENSITY_AT_0) * found.scale * found.second_scale
-    return found
+    p = (v * odd + square * even) + GAUSS_COEFFICIENTS[0]
+    p = (p + p * part) * r
+    density[0] = (part * DENSITY_AT_0 + DENSITY_AT_0) * scale
+    return (p + p * (error * (r * GAUSS_ERROR_B + GAUSS_ERROR_A))) * scale
 
 
-cdef inline vec gelu_vector(vec z, vec* slope, const bint both) noexcept nogil:
-    """z Phi(z) and, if both are wanted, its slope Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi)."""
-    cdef Gauss at = gauss_vector(z)
-    cdef ivec negative = is_less(z, ZERO)
-    cdef vec below = at.tail * at.scale * at.second_scale, above = <real> 1 - below
-    if both:
-        slope[0] = select(negative, below - at.t * at.density, above + at.t * at.density)
-    # t first, then the powers of two: below the normal numbers a product of two has lost its digits
-    return select(negative, -(at.t * at.tail) * at.scale * at.second_scale, z * above)
+cdef inline vec gelu_vector(vec z, vec* slope) noexcept nogil:
+    """z Phi(z) = max(z, 0) - t Phi(-t) with t = |z|, and its slope Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi)."""
+    cdef vec t = smaller(splat(GAUSS_END), magnitude(z)), density
+    cdef vec tail = gauss_tail_vector(t, &density)
+    cdef vec below = tail - t * density         # the slope at -t; that at t is 1 less it
+    slope[0] = select(is_less(z, ZERO), below, <real> 1 - below)
+    return larger(ZERO, z) - t * tail
 
 
 cdef inline vec gelu_argument(vec z) noexcept nogil:
@@ -236,6 +225,7 @@ cdef inline vec gelu_argument(vec z) noexcept nogil:
 
 cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     """h = f(z)."""
+    cdef vec slope
     if activation == SIGMOID:
         return sigmoid_vector(z)
     if activation == TANH:
@@ -259,7 +249,7 @@ cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
     if activation == SILU:
         return larger(splat(LOWEST), z) * sigmoid_vector(z)     # -inf times 0 would be NaN
     if activation == GELU:
-        return gelu_vector(z, NULL, False)
+        return gelu_vector(z, &slope)
     if activation == GELU_TANH:
         return larger(splat(LOWEST), z) * sigmoid_vector(gelu_argument(z))
     return z
@@ -292,13 +282,15 @@ cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
 
 cdef inline vec activate_both_vector(vec z, vec* slope, int activation) noexcept nogil:
     """h = f(z) and f'(z), for those too whose slope does not follow from h."""
-    cdef vec h, share, bounded = smaller(splat(HIGHEST), larger(splat(LOWEST), z))
+    cdef vec h, share
     if activation == SILU:
         share = sigmoid_vector(z)
-        slope[0] = share + bounded * share * (<real> 1 - share)
+        # where z is infinite, what it is multiplied with is 0 long since
+        h = smaller(splat(SILU_END), larger(splat(-SILU_END), z))
+        slope[0] = share + (share - share * share) * h
         return larger(splat(LOWEST), z) * share
     if activation == GELU:
-        return gelu_vector(z, slope, True)
+        return gelu_vector(z, slope)
     if activation == GELU_TANH:
         share = sigmoid_vector(gelu_argument(z))
         # where z squared would overflow, the rest is 0 long since

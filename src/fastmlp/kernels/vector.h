@@ -38,9 +38,9 @@ typedef int32_t integer;
 #define NORMAL_SHIFT 24
 #define SMALLEST_NORMAL 0x1p-126f
 #define LOWEST -0x1.fffffep127f
-#define HIGHEST 0x1.fffffep127f
+#define SILU_END 200.0f              /* sigmoid is 0 or 1 beyond */
 #define GELU_END 30.0f               /* the gate of gelu is 0 or 1 beyond, in both forms */
-#define GAUSS_END 14.5f              /* Phi(-t) and t times it are 0 beyond */
+#define GAUSS_END 13.2f              /* exp(-t^2 / 2) is a normal number below, and t Phi(-t) none beyond */
 #define GAUSS_CUT 0x1.8p15f          /* adding and subtracting it leaves a multiple of 2^-8, whose square is exact */
 #define GAUSS_INVERSE_CUT 0x1.8p11f  /* and of 2^-12 */
 #define GAUSS_SHIFT 2.5f             /* k, a and b of r = 1 / (t + k), v = a - b r */
@@ -51,12 +51,15 @@ typedef int32_t integer;
 /* Near-minimax fits (Chebyshev interpolation in 50 digits, tests/test_elementwise.py states the error):
  * exp(r) = 1 + r + r^2 (EXP_0 + EXP_1 r + ...),         |r| <= ln(2) / 2, an even number of terms
  * log(1 + f) = 2s + s z (LOG_0 + LOG_1 z + ...),        s = f / (2 + f), z = s^2
+ * log(1 + e) = 2s + 2s z (LOG1P_0 + LOG1P_1 z + ...),   s = e / (2 + e), z = s^2, 0 <= e <= 1, an even number of terms
  * Phi(-t) = exp(-t^2 / 2) r (GAUSS_0 + GAUSS_1 v + ...),  0 <= t <= GAUSS_END, an even number of terms */
 #define EXP_TERMS 6
 #define EXP_TABLE {0.50000000134981778643f, 0.16666666681659179129f, 0.041666464602026541557f, \
                    0.0083333108895820771937f, 0.0013933685862617173589f, 0.00019891030654370327738f}
 #define LOG_TERMS 3
 #define LOG_TABLE {0.66666685095429069f, 0.39988757716604847f, 0.29580985929974422f}
+#define LOG1P_TERMS 4
+#define LOG1P_TABLE {0.33333319425582886f, 0.20003780722618103f, 0.14118309319019318f, 0.1342574954032898f}
 #define GAUSS_TERMS 10
 #define GAUSS_TABLE {0.618160963f, -0.469147831f, 0.208232343f, -0.0103405202f, -0.0393925123f, 0.00661300495f, \
                      0.0114984931f, -0.00058926153f, -0.00364542496f, -0.00114986114f}
@@ -77,9 +80,9 @@ typedef int64_t integer;
 #define NORMAL_SHIFT 53
 #define SMALLEST_NORMAL 0x1p-1022
 #define LOWEST -0x1.fffffffffffffp1023
-#define HIGHEST 0x1.fffffffffffffp1023
+#define SILU_END 1000.0
 #define GELU_END 30.0
-#define GAUSS_END 39.0
+#define GAUSS_END 37.6
 #define GAUSS_CUT 0x1.8p32
 #define GAUSS_INVERSE_CUT 0x1.8p26
 #define GAUSS_SHIFT 3.5
@@ -94,6 +97,10 @@ typedef int64_t integer;
 #define LOG_TERMS 7
 #define LOG_TABLE {0.66666666666666697077, 0.39999999999898890514, 0.28571428626253837606, 0.22222211089379496214, \
                    0.18182892432536871201, 0.15331611722055007885, 0.14617807153417324964}
+#define LOG1P_TERMS 12
+#define LOG1P_TABLE {0.3333333333333333, 0.20000000000000007, 0.1428571428571097, 0.11111111111665993, \
+                     0.09090909043002827, 0.07692310126902081, 0.06666588474569089, 0.05883998883620518, \
+                     0.05240199617182637, 0.04971012448277368, 0.03167055425885123, 0.07615631309714492}
 #define GAUSS_TERMS 24
 #define GAUSS_TABLE {0.58283096286604441, -0.67665600398047399, 0.64321624126555565, -0.46701039753003398, \
                      0.21319822689529636, -0.0016877193790844954, -0.077424060699652394, 0.037780204558304893, \
@@ -104,6 +111,7 @@ typedef int64_t integer;
 #endif
 static const real EXP_COEFFICIENTS[EXP_TERMS] = EXP_TABLE;
 static const real LOG_COEFFICIENTS[LOG_TERMS] = LOG_TABLE;
+static const real LOG1P_COEFFICIENTS[LOG1P_TERMS] = LOG1P_TABLE;
 static const real GAUSS_COEFFICIENTS[GAUSS_TERMS] = GAUSS_TABLE;
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -176,24 +184,26 @@ static inline words lane_numbers(void)
     return (words)number;
 }
 
-/* min and max, lane by lane; b where a is NaN, so that a NaN in b survives. Written lane by lane where the compiler
- * makes the one instruction of it; from 16-byte vectors it makes scalar code, and selects there instead. */
-#if VECTOR_BYTES > 16
-static inline vec smaller(vec a, vec b)
-{
-    vec x;
-    for (int lane = 0; lane < LANES; lane++)
-        x[lane] = a[lane] < b[lane] ? a[lane] : b[lane];
-    return x;
-}
-
-static inline vec larger(vec a, vec b)
-{
-    vec x;
-    for (int lane = 0; lane < LANES; lane++)
-        x[lane] = a[lane] > b[lane] ? a[lane] : b[lane];
-    return x;
-}
+/* min and max, lane by lane; b where a is NaN, so that a NaN in b survives: what the one instruction of x86 does. GCC
+ * does not find it for a comparison and a selection, and makes eight scalar ones of a loop over 32-byte vectors. */
+#if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
+#define smaller(a, b) ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define larger(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#elif defined(__AVX512F__) && VECTOR_BYTES == 64
+#define smaller(a, b) ((vec)_mm512_min_pd((__m512d)(a), (__m512d)(b)))
+#define larger(a, b) ((vec)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
+#elif defined(__AVX__) && VECTOR_BYTES == 32 && REAL_BITS == 32
+#define smaller(a, b) ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define larger(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#elif defined(__AVX__) && VECTOR_BYTES == 32
+#define smaller(a, b) ((vec)_mm256_min_pd((__m256d)(a), (__m256d)(b)))
+#define larger(a, b) ((vec)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
+#elif defined(__SSE2__) && VECTOR_BYTES == 16 && REAL_BITS == 32
+#define smaller(a, b) ((vec)_mm_min_ps((__m128)(a), (__m128)(b)))
+#define larger(a, b) ((vec)_mm_max_ps((__m128)(a), (__m128)(b)))
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+#define smaller(a, b) ((vec)_mm_min_pd((__m128d)(a), (__m128d)(b)))
+#define larger(a, b) ((vec)_mm_max_pd((__m128d)(a), (__m128d)(b)))
 #else
 #define smaller(a, b) select(is_less(a, b), a, b)
 #define larger(a, b) select(is_less(b, a), a, b)
