@@ -152,6 +152,15 @@ def test_progress_true_shows_a_bar(capsys):
     assert fit(progress=False).history.stopped == ""
 
 
+class Lazy:
+    """Never wants to be called."""
+
+    every = 0
+
+    def __call__(self, state):
+        """Do nothing."""
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
@@ -159,6 +168,9 @@ def test_progress_true_shows_a_bar(capsys):
         (lambda: callbacks.Every(2, 3), TypeError, "^callback: got 3"),
         (lambda: callbacks.CSVLog("x", every=1.5), TypeError, "^every: got 1.5"),
         (lambda: callbacks.Checkpoint("x", best=3), TypeError, "^best: got 3"),
+        (lambda: fit(callbacks=[callbacks.Every(5, callbacks.Checkpoint("x", best="val_f1"))]), ValueError,
+         "^callbacks: best: got 'val_f1'"),
+        (lambda: fit(callbacks=[Lazy()]), ValueError, "^callbacks: every: got 0"),
         (lambda: fit(callbacks=[callbacks.CSVLog]), TypeError, "^callbacks: got the class CSVLog"),
         (lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_f1")]), ValueError,
          "^callbacks: best: got 'val_f1', expected one of 'loss', 'accuracy', 'val_loss'"),
@@ -424,6 +436,15 @@ def test_chunks_are_passes_with_the_optimizers_state(backend, dtype):
     assert len(net.history) == 4
     np.testing.assert_array_equal(net.history.learning_rate, 0.05)
     assert int(net._state.position["step"][0]) == 20
+
+
+def test_an_optimizer_that_goes_on_keeps_its_rate():
+    X, y = moons(60)
+    net = fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0)
+    for given in ({"learning_rate": 0.5}, {}, {"learning_rate": 0.2}, {}):
+        net.partial_train(X, y, optimizer="sgd", **given)
+    net.partial_train(X, y).partial_train(X, y, optimizer="adam").partial_train(X, y)
+    np.testing.assert_array_equal(net.history.learning_rate, [0.5, 0.5, 0.2, 0.2, 0.2, 0.001, 0.001])
 
 
 def test_one_chunk_again_and_again_is_a_training():

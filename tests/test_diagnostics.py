@@ -273,6 +273,7 @@ def exploding(backend, dtype, *, batch, rows=40, rate=2.5, optimizer="sgd", **op
 def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, optimizer, kept):
     if kept == "copied":
         monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 0)
+        monkeypatch.setattr(divergence, "_KEPT_SECONDS", 1e9)
     net, X, y, given = exploding(backend, dtype, batch=batch, optimizer=optimizer)
     twin = fastmlp.Network(net.sizes, activation="identity", seed=1, dtype=dtype, backend=backend)
     with pytest.warns(fastmlp.DivergenceWarning, match="stopped being finite in epoch") as seen:
@@ -282,9 +283,14 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
     assert np.isfinite(net.history.loss[:-1]).all()
     steps = int(net._state.position["step"][0])
     if kept == "copied":
-        assert steps == 0, "one moment is kept, and this training was too short for another"
+        assert steps == 0, "the first moment is kept, and no other one"
         np.testing.assert_array_equal(net.params, twin.params)
         assert "steps before came back" in str(seen[0].message)
+        # The optimizer's state did not come back: it begins anew.
+        net.train(X, y, **given | {"epochs": 2, "learning_rate": 0.01})
+        twin.train(X, y, **given | {"epochs": 2, "learning_rate": 0.01})
+        if batch == 40:
+            np.testing.assert_array_equal(net.params, twin.params)
         return
     # Step by step, with single steps as trainings of their own: the weights before the last update, to the bit.
     epochs, batches = divmod(steps, 40 // batch)
@@ -316,6 +322,35 @@ def test_wherever_calls_are_cut_the_same_weights_come_back(monkeypatch, budget):
     assert int(net._state.position["step"][0]) == int(reference._state.position["step"][0])
     # weights have grown to 1e150, and roundings with them
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-6)
+
+
+def test_the_moment_before_the_last_step_is_not_the_only_one(monkeypatch, backend):
+    # Of a large network only parameters are kept, and here at every call, the last of them just before the loss that is
+    # not finite: the moment before that one comes back.
+    from fastmlp import training
+
+    monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 0)
+    monkeypatch.setattr(divergence, "_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "_COPY_BYTES_A_SECOND", 1e18)
+    monkeypatch.setattr(training, "_FIRST_STEPS", 1)
+    monkeypatch.setattr(training, "_MOST_GROWTH", 1)
+    net, X, y, given = exploding(backend, np.dtype(np.float64), batch=40)
+    with pytest.warns(fastmlp.DivergenceWarning, match="the weights before the last step came back"):
+        net.train(X, y, **given)
+    assert np.isfinite(net.loss(X, y))
+
+
+def test_weights_that_are_not_finite_stop_a_training_whose_loss_is(backend):
+    # A sigmoid is 1 for an infinite weight too: the loss stays 0.
+    X, y = np.full((20, 1), 5, np.float32), np.ones((20, 1), np.float32)
+    with pytest.warns(fastmlp.DivergenceWarning, match="in epoch .*of whose parameters 1 overflowed"):
+        net = fastmlp.train(
+            X, y, hidden=(), loss="squared_error", output="sigmoid", bias=False, optimizer=fastmlp.SGD(momentum=0.9),
+            learning_rate=3e38, batch_size=5, epochs=10, init=np.zeros(1), backend=backend, seed=0,
+        )  # fmt: skip
+    assert np.isfinite(net.params).all()
+    assert net.loss(X, y) < 0.1
+    assert net.history.stopped == "the loss stopped being finite"
 
 
 def test_several_threads_go_back_together(backend):
@@ -376,7 +411,7 @@ def test_the_likeliest_cause_is_named(normal):
     text = message_of(X, y, hidden=(), learning_rate=5.0)
     assert "likeliest cause: a learning_rate of 5; try 0.5" in text
     counts = np.abs(100 * y).round()
-    assert "outputs grow as exp(z); try a learning_rate of" in message_of(X, counts, loss="poisson", learning_rate=0.05)
+    assert "likeliest cause: outputs grow as exp(z); a learning_rate of" in message_of(X, counts, loss="poisson", learning_rate=0.05)
 
 
 def test_the_layer_is_named(normal):
@@ -389,6 +424,7 @@ def test_the_layer_is_named(normal):
         net.weights[layer - 1][0, 0] = 1e308 if outputs else np.inf
         net.weights[0][0, 0] *= 1.0 if layer == 1 else 1e10
         found = divergence.Divergence(1, 1, net.params, 0, slice(None), 0.1)
-        text = divergence.explain(found, net._layers, {"l2": 0.0}, 100 * X, X[:, :1], 0.01)
+        settings = {"l2": 0.0, "optimizer": 0}
+        text = divergence.explain(found, net._layers, settings, 100 * X, X[:, :1], 0.01)
         assert f"it began in layer {layer}" in text
         assert ("of whose parameters 1 overflowed" in text) == (not outputs)

@@ -136,6 +136,43 @@ def test_a_callback_stops_it(backend, normal):
         net.train(X, y, optimizer="lbfgs", callbacks=[hurry])
 
 
+@pytest.mark.parametrize("penalty", [{"l2": 20.0}, {"l1": 2.0}])
+def test_validation_has_the_penalty_of_the_weights_after_the_step(backend, penalty, normal):
+    X, y = data(normal, rows=60)
+    net = fastmlp.train(
+        X[:40], y[:40], hidden=5, activation="tanh", optimizer="lbfgs", epochs=5, validation=(X[40:], y[40:]), seed=0,
+        backend=backend, **penalty,
+    )  # fmt: skip
+    # loss() puts the penalty over its own 20 rows, training over its 40.
+    weights = np.concatenate([w.ravel() for w in net.weights])
+    size = 0.5 * net.l2 * np.square(weights).sum() + net.l1 * np.abs(weights).sum()
+    expected = net.loss(X[40:], y[40:]) - size / 20 + size / 40
+    assert net.history.val_loss[-1] == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_are_for_reading(backend, normal):
+    X, y = data(normal)
+
+    def reset(state):
+        state.params[:] = 0
+
+    net = network(backend)
+    with pytest.raises(ValueError, match="^params: got other weights from a callback"):
+        net.train(X, y, optimizer="lbfgs", epochs=5, callbacks=[reset])
+    assert len(net.history) == 1
+    assert int(net._state.position["epoch"][0]) == 1
+    net.train(X, y, optimizer="lbfgs", epochs=2)
+    np.testing.assert_array_equal(net.history.layer_epochs, [0, 1, 2])
+
+
+def test_the_advice_is_one_that_it_takes(normal):
+    X, y = data(normal)
+    with pytest.warns(fastmlp.DivergenceWarning, match="outputs grow as exp.z.; a step of the line search") as seen:
+        fastmlp.train(np.abs(X) * 300, np.abs(y), loss="poisson", hidden=(), optimizer="lbfgs", seed=0)
+    assert "clip_norm" not in str(seen[0].message)
+    assert "learning_rate" not in str(seen[0].message)
+
+
 def test_a_loss_that_is_not_finite(backend, normal):
     X, y = data(normal)
     net = network(backend)

@@ -238,6 +238,28 @@ def test_max_norm_holds_and_the_penalty_is_that_of_what_is_left(backend, layout,
     np.testing.assert_allclose(again.history.loss, net.history.loss, rtol=1e-13)
 
 
+def test_weights_whose_squares_overflow_are_cut_too(backend, dtype, normal):
+    X, y = rows(normal, dtype=dtype)
+    net = network(backend, dtype)
+    net.weights[0][:] *= dtype.type(1e20 if dtype == np.float32 else 1e160)
+    before = net.weights[0].astype(np.longdouble)
+    step(net, X, y, rate=0.0, max_norm=0.5)
+    expected = before * (0.5 / np.sqrt((before**2).sum(axis=0)))
+    np.testing.assert_allclose(net.weights[0], expected.astype(np.float64), rtol=16 * np.finfo(dtype).eps)
+
+
+def test_dropout_may_be_set_later(backend, normal):
+    X, y = rows(normal)
+    net, twin = network(backend), network(backend, dropout=0.4)
+    net.dropout = 0.4
+    assert net.dropout == (0.4, 0.4)
+    for each in (net, twin):
+        each.train(X, y, epochs=3)
+    np.testing.assert_array_equal(net.params, twin.params)
+    with pytest.raises(ValueError, match="^dropout: got 1.0"):
+        net.dropout = 1.0
+
+
 def test_a_column_of_zeros_stays(backend, normal):
     X, y = rows(normal)
     net = network(backend, activation="relu")

@@ -302,6 +302,20 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
     assert nets[0].loss(X, holed) == pytest.approx(nets[1].loss(X[there], y[there]), rel=1e-13)
 
 
+def test_balance_counts_the_rows_that_were_observed(normal):
+    y = np.array([0.0, 1.0, NAN, NAN, 0.0, 1.0, 1.0])
+    known = fastmlp._validate.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
+    weights = fastmlp._validate.weights(None, "balanced", known.values, known.task)
+    np.testing.assert_allclose(weights, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
+
+
+def test_one_hot_rows_with_gaps_are_no_column(normal):
+    y = [0.0, 1.0, 0.0, NAN]
+    net = fastmlp.train(normal(4, 2), y, loss="binary_cross_entropy", missing_targets="mask", epochs=1)
+    with pytest.raises(ValueError, match="^y: got nan, nan at row 1; one-hot rows are accepted"):
+        net.train(normal(4, 2), np.array([[1, 0], [NAN, NAN], [0, 1], [0, 1.0]]))
+
+
 @pytest.mark.parametrize(
     ("y", "options", "kind", "words"),
     [
@@ -318,11 +332,15 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
         ([0, 1, 1], {"label_smoothing": -0.1}, ValueError, "^label_smoothing: got -0.1"),
         ([0, 1, 1], {"label_smoothing": 0.1, "loss": "hinge"}, ValueError,
          "^label_smoothing: got 0.1 with loss 'hinge'"),
+        ([0.5, 1.5, 2.5], {"loss": "hinge"}, ValueError, "^y: got 0.5 at row 0 with loss 'hinge'; labels"),
+        ([1.0, NAN, 1.0], {"loss": "hinge", "missing_targets": "mask"}, ValueError, "^y: got one single class, 1.0"),
+        ([1.0, NAN, 1.0], {"loss": "binary_cross_entropy", "missing_targets": "mask"}, ValueError,
+         "^y: got one single class, 1.0"),
         ([[0.5, 0.6]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 0.5, 0.6 at row 0 .*sum to 1"),
         ([[1.5, -0.5]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 1.5, -0.5 at row 0"),
         ([[0.5, 0.5]] * 3, {"loss": "cross_entropy", "class_weight": "balanced"}, ValueError,
          "^class_weight: got it with soft targets"),
-        ([0.5, 1.5, 2.5], {"loss": "hinge", "output": "sigmoid"}, ValueError, "^output: got 'sigmoid'; loss 'hinge'"),
+        ([0.0, 1.0, 1.0], {"loss": "hinge", "output": "sigmoid"}, ValueError, "^output: got 'sigmoid'; loss 'hinge'"),
     ],
     ids=str,
 )  # fmt: skip

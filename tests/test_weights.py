@@ -125,6 +125,8 @@ def test_a_weight_of_zero_hides_what_is_not_finite(kernels, dtype):
         ({"class_weight": [1, 2]}, TypeError, r"^class_weight: got \[1, 2\]; 'balanced' or a dict"),
         ({"class_weight": {2: 1.0}}, ValueError, "^class_weight: got the unknown label 2; the classes are 0, 1"),
         ({"class_weight": {0: -1}}, ValueError, r"^class_weight\[0\]: got -1.0"),
+        ({"class_weight": {0: 0}, "sample_weight": [1, 0, 1, 0, 1, 0]}, ValueError,
+         "^class_weight: got 0 for every class of a row whose sample_weight is above 0"),
         ({"class_weight": {0: 0, 1: 0}}, ValueError, "^class_weight: got 0 for every class"),
         ({"y": np.ones(6) / 3, "class_weight": "balanced"}, ValueError, "^class_weight: got it for targets without"),
     ],

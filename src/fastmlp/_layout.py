@@ -25,10 +25,10 @@ LAYER = _record("inputs outputs activation weights bias activations deltas strid
 SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
     "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
-    "rates_per_epoch optimizer slots nesterov amsgrad centered dropping note_every notes published_ridge threads chunk "
-    "groups private_at private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at "
-    "packed_at outputs_at output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at "
-    "validation_at activations_at",
+    "rates_per_epoch optimizer slots nesterov amsgrad centered dropping note_first note_every notes published_ridge "
+    "threads chunk groups private_at private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at "
+    "labels_at weights_at packed_at outputs_at output_deltas_at groups_at resident_at validation_resident_at "
+    "penalties_at norms_at validation_at activations_at",
     "momentum beta1 beta2 epsilon weight_decay momentum_decay rate_decay eta_minus eta_plus least_step most_step "
     "clip_norm clip_value max_norm l1 l2",
 )
@@ -52,7 +52,7 @@ _MOST_SLAB_ROWS = 256
 _MANY_INPUTS = 1024  # of a layer so large that packing its deltas pays, which slabs of so many rows do:
 _LARGE_SLAB_ROWS = 64
 _WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
-_FIRST_NOTED = 64  # epochs of which layers' norms are noted, whatever they cost
+FIRST_NOTED = 64  # epochs of which layers' norms are noted, whatever they cost
 _NOTED_STEPS = 16  # later on, steps from one note to the next: they then cost a hundredth of the smallest step
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
@@ -202,11 +202,6 @@ def _laid_out(
     return records, slabs, fields, workspace, tallies
 
 
-def is_noted(epoch: int, every: int) -> bool:
-    """Tell whether the layers' norms of an epoch are noted."""
-    return epoch < _FIRST_NOTED or epoch % every == 0
-
-
 def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False) -> tuple[int, np.ndarray]:
     """List the epochs whose layers' norms are noted.
 
@@ -227,8 +222,8 @@ def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False)
         The epochs, counted from 0; they do not depend on how a training is cut into calls.
     """
     every, end = 1 if every_one else -(-_NOTED_STEPS // batches), first + epochs + every_one
-    later = max(first, _FIRST_NOTED)
-    head = np.arange(first, min(end, _FIRST_NOTED))
+    later = max(first, FIRST_NOTED)
+    head = np.arange(first, min(end, FIRST_NOTED))
     return every, np.concatenate((head, np.arange(-(-later // every) * every, end, every)))
 
 

@@ -638,12 +638,13 @@ def _norm(vector: np.ndarray) -> float:
 def _limit_weights(network: list[_Layer], largest: float) -> None:
     """w = w min(1, largest / |w|), column by column."""
     for layer in network:
-        norms = np.sqrt(np.square(layer.w).sum(axis=0))
+        size = np.maximum(np.abs(layer.w).max(axis=0), np.finfo(layer.w.dtype).tiny)  # so that no square overflows
+        norms = size * np.sqrt(np.square(layer.w / size).sum(axis=0))
         layer.w[:] *= np.minimum(1, layer.w.dtype.type(largest) / norms)
 
 
 def _is_noted(settings: SimpleNamespace, epoch: int) -> bool:
-    return settings.notes > 0 and _layout.is_noted(epoch, settings.note_every)
+    return settings.notes > 0 and (epoch < settings.note_first or epoch % settings.note_every == 0)
 
 
 @_quietly

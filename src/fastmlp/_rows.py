@@ -60,8 +60,14 @@ def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Tas
     if values.ndim == 2 and task.loss.name == "cross_entropy":
         raise ValueError("class_weight: got it with soft targets, whose rows have no class; sample_weight is accepted")
     codes = _class_codes(values)
-    of_classes = _class_weights(class_weight, codes, task.classes)[codes]
-    return of_classes if of_rows is None else of_rows * of_classes
+    observed = slice(None) if values.dtype.kind != "f" else ~np.isnan(values).all(axis=1)
+    of_classes = _class_weights(class_weight, codes[observed], task.classes)[codes]
+    both = of_classes if of_rows is None else of_rows * of_classes
+    if not both.any():
+        raise ValueError(
+            "class_weight: got 0 for every class of a row whose sample_weight is above 0; one row at least must count"
+        )
+    return both
 
 
 def _row_weights(value: Any, rows: int) -> np.ndarray:

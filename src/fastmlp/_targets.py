@@ -357,6 +357,8 @@ def _kind(array: np.ndarray, loss: Loss | None, categorical: bool) -> str:
     if loss is not None and loss.name == "hinge":
         if columns > 1:
             _refuse_not_binary(array)
+        elif array.dtype.kind == "f":
+            _refuse_fractions(array)
         return "multilabel" if columns > 1 else "labels"
     if loss is not None and loss.name == "cross_entropy" and array.dtype.kind == "f" and columns > 1:
         return "soft"
@@ -401,6 +403,16 @@ def _refuse_not_binary(array: np.ndarray) -> None:
         )
 
 
+def _refuse_fractions(array: np.ndarray) -> None:
+    """Raise at the first float that is no whole number, and so no label."""
+    other = np.flatnonzero(array.reshape(-1) % 1 > 0)
+    if len(other):
+        raise ValueError(
+            f"y: got {array.reshape(-1)[other[0]]!s} at row {other[0]} with loss 'hinge'; labels are accepted: text, "
+            "whole numbers or bools; for numbers take another loss, such as 'huber'"
+        )
+
+
 def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarray | None]:
     """List the classes that targets of this kind hold (sorted labels, or columns' numbers), and the class of each row.
 
@@ -413,12 +425,17 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
     if kind != "labels":
         return None, None
     labels = array.reshape(-1)
-    classes = _distinct(labels)
-    if array.dtype.kind == "f" and np.isnan(labels).any():  # two classes of which some rows were not observed
-        return classes[~np.isnan(classes)], None
+    classes, gaps = _distinct(labels), False
+    if array.dtype.kind == "f" and np.isnan(labels).any():  # some rows were not observed
+        classes, gaps = classes[~np.isnan(classes)], True
+        if len(classes) > 2:
+            raise ValueError(
+                f"y: got NaN among labels of {len(classes)} classes; gaps go with two classes, numbers, several labels "
+                "a row or rows of probabilities; leave such rows out"
+            )
     if len(classes) < 2:
         raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
-    return classes, _by_blocks(classes.searchsorted, labels, np.int32)
+    return classes, None if gaps else _by_blocks(classes.searchsorted, labels, np.int32)
 
 
 def _distinct(labels: np.ndarray) -> np.ndarray:
@@ -489,7 +506,8 @@ def _coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
         soft = array.dtype.kind == "f" and array.ndim == 2 and array.shape[1] > 1
         if soft and known.loss.name == "cross_entropy":
             return _soft_rows(array, dtype)
-        if known.missing and known.outputs == 1 and array.dtype.kind == "f" and np.isnan(array).any():
+        column = array.ndim == 1 or array.shape[1] == 1
+        if column and known.missing and array.dtype.kind == "f" and np.isnan(array).any():
             return _classes_with_gaps(array.reshape(-1), dtype, known)
         return _coded_classes(_class_indices(array, known.classes), dtype, known)
     if array.dtype.kind not in "biuf":

@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 _AUTO_BATCH = 200
+_NUMBERS = ("epoch", "seconds", "loss", "learning_rate", "gradient_norm")  # that an epoch has by itself
 
 
 def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
@@ -419,7 +420,7 @@ def clipping(
     return found
 
 
-def metrics(value: Any, task: Task, weighted: bool) -> tuple[measures.Metric, ...]:
+def metrics(value: Any, task: Task, weighted: bool, argument: str = "metrics") -> tuple[measures.Metric, ...]:
     """Check what is to be measured at the end of every epoch.
 
     Parameters
@@ -430,6 +431,8 @@ def metrics(value: Any, task: Task, weighted: bool) -> tuple[measures.Metric, ..
         What the network is trained for.
     weighted : bool
         Whether rows have weights.
+    argument : str, default "metrics"
+        What the error calls it; in the singular, there is one.
 
     Returns
     -------
@@ -450,30 +453,36 @@ def metrics(value: Any, task: Task, weighted: bool) -> tuple[measures.Metric, ..
     """
     if isinstance(value, (str, measures.Metric)) or not isinstance(value, (list, tuple)):
         raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
-    found = tuple(measures.metric(each, f"metrics[{i}]") for i, each in enumerate(value))
+    single = argument == "metric"
+    found = tuple(measures.metric(each, argument if single else f"metrics[{i}]") for i, each in enumerate(value))
     names = [metric.name for metric in found]
     kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
     for place, metric in enumerate(found):
         if metric.name in names[:place]:
             raise ValueError(f"metrics: got {metric.name!r} twice; give one another name with Metric(name, function)")
+        if metric.name in _NUMBERS or metric.name.startswith("val_"):
+            raise ValueError(
+                f"{argument}: got a metric called {metric.name!r}, as a number that is there already; give it another "
+                "name with Metric(name, function)"
+            )
         if kind not in metric.targets:
             raise ValueError(
-                f"metrics: got {metric.name!r} with targets of kind {kind!r}; it goes with {listing(metric.targets)}"
+                f"{argument}: got {metric.name!r} with targets of kind {kind!r}; it goes with {listing(metric.targets)}"
             )
         if task.missing and kind == "multilabel":
             raise ValueError(
-                f"metrics: got {metric.name!r} with missing_targets='mask' and several labels a row, whose gaps it "
+                f"{argument}: got {metric.name!r} with missing_targets='mask' and several labels a row, whose gaps it "
                 "knows nothing of; a callback that looks at state.network.predict is accepted"
             )
         if task.loss.outputs_per_target > 1:
             raise ValueError(
-                f"metrics: got {metric.name!r} with {task.loss.outputs_per_target} quantiles a target; a callback that "
-                "looks at state.network.predict is accepted"
+                f"{argument}: got {metric.name!r} with {task.loss.outputs_per_target} quantiles a target; a callback "
+                "that looks at state.network.predict is accepted"
             )
         if weighted and not metric.takes_weights:
             raise ValueError(
-                f"metrics: got {metric.name!r}, which takes no sample_weight, and rows with weights; give it a "
-                "parameter sample_weight"
+                f"{argument}: got {metric.name!r}, which takes no sample_weight, and rows that weigh differently or "
+                "were not observed; give it a parameter sample_weight"
             )
     return found
 
@@ -508,6 +517,7 @@ def callbacks(value: Any, numbers: tuple[str, ...]) -> tuple:
     if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
         raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
     for callback in value:
+        whole(getattr(callback, "every", 1), "callbacks: every")
         if isinstance(callback, type):
             raise TypeError(f"callbacks: got the class {callback.__name__}; an instance is accepted; call it")
         best = getattr(callback, "best", None)
@@ -615,14 +625,21 @@ def early_stopping(
     if not isinstance(rule, EarlyStopping):
         hint = "; write EarlyStopping()" if value is EarlyStopping else ""
         raise TypeError(f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted{hint}")
-    if rule.title.startswith("val_") and not validated:
+    if callable(rule.monitor):
+        return rule
+    if rule.monitor.startswith("val_") and not validated:
         raise ValueError(
-            f"early_stopping: got monitor {rule.title!r} without validation rows; pass validation=0.2 or (X, y), or "
+            f"early_stopping: got monitor {rule.monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
             "EarlyStopping(monitor='loss')"
         )
-    if rule.title in ("val_accuracy", "accuracy") and task.kind == "real":
-        raise ValueError(f"early_stopping: got monitor {rule.title!r} for regression; 'val_loss' or 'loss' is accepted")
-    name = rule.title.removeprefix("val_")
-    if not callable(rule.monitor) and name not in ("loss", "accuracy", *(metric.name for metric in metrics)):
-        raise ValueError(f"early_stopping: got monitor {rule.title!r}, which is not measured; pass metrics=[{name!r}]")
+    if rule.monitor in ("val_accuracy", "accuracy") and task.kind == "real":
+        raise ValueError(
+            f"early_stopping: got monitor {rule.monitor!r} for regression; 'val_loss' or 'loss' is accepted"
+        )
+    name, names = rule.monitor.removeprefix("val_"), ("loss", "accuracy", *(metric.name for metric in metrics))
+    if name not in names and name in measures.METRICS:
+        raise ValueError(
+            f"early_stopping: got monitor {rule.monitor!r}, which is not measured; pass metrics=[{name!r}]"
+        )
+    choice(name, names, "early_stopping: monitor")
     return rule

@@ -17,7 +17,7 @@ import numpy as np
 from fastmlp import _layout
 from fastmlp._scalars import choice, number
 from fastmlp.schedules import Memory
-from fastmlp.stopping import EarlyStopping, rises
+from fastmlp.stopping import EarlyStopping
 
 _RATE = _layout.EPOCH.names.index("learning_rate")
 SLICE_SECONDS = 0.05
@@ -61,7 +61,8 @@ class EpochState:
     seconds : float
         Since the training began.
     params : ndarray, shape (parameters,)
-        The parameters themselves, not a copy: read them; what is written into them is trained on.
+        The parameters themselves, not a copy: read them; what is written into them is trained on (not with L-BFGS,
+        which refuses it).
     network : Network
         The network that is trained: its weights and biases, `predict`, `save`. Its history ends before this training.
     """
@@ -127,6 +128,8 @@ class Patience:
     ----------
     rule : EarlyStopping
         The rule.
+    rises : bool
+        Whether more of the number is better.
 
     Attributes
     ----------
@@ -136,12 +139,12 @@ class Patience:
         Why training is to stop; empty where it is not.
     """
 
-    def __init__(self, rule: EarlyStopping) -> None:
+    def __init__(self, rule: EarlyStopping, rises: bool) -> None:
         self.rule = rule
         self.best_epoch: int | None = None
         self.stopped = ""
         self._best = math.inf
-        self._sign = -1.0 if rule.rises else 1.0
+        self._sign = -1.0 if rises else 1.0
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
 
     def look(self, epoch: int, given: float) -> bool:
@@ -192,7 +195,7 @@ class Watch:
         self._accuracies, self._validated = bool(settings["metric"][0]), bool(settings["validation_rows"][0])
         self._begun = self._reported = perf_counter()
         rule = schedule.early_stopping
-        self._patience = None if rule is None else Patience(rule)
+        self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
         self._best_parameters: np.ndarray | None = None
         self._always = rule is not None or memory is not None or schedule.measure is not None
         self.looks_back = self._always and not (
@@ -218,9 +221,9 @@ class Watch:
             if (self._validated or not name.startswith("val_")) and (self._accuracies or "accuracy" not in name)
         )  # fmt: skip
 
-    def rises(self, name: str) -> bool:
-        """Tell whether more of a number is better."""
-        return self._schedule.metric_names.get(name, rises(name))
+    def rises(self, name: str | Callable[..., float]) -> bool:
+        """Tell whether more of a number is better: of accuracies, and of metrics that say so."""
+        return self._schedule.metric_names.get(name, name in ("accuracy", "val_accuracy"))
 
     def next_look(self, epoch: int) -> int | None:
         """Say at the end of which epoch after this one somebody wants to look; None where nobody does."""
@@ -272,7 +275,7 @@ class Watch:
             if epoch % every and epoch != self.epochs:
                 continue
             answer = callback(state)
-            if isinstance(answer, (bool, np.bool_)) and answer:
+            if isinstance(answer, (bool, np.bool_)) and answer and not self.stopped:
                 self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
         if self._patience is not None:
             self._decide(state)
@@ -297,6 +300,8 @@ class Watch:
 
     def _stop_if_told(self) -> None:
         rule = self._patience.rule
+        if self.stopped:
+            return
         if self._patience.stopped:
             self.stopped = self._patience.stopped
         elif rule.max_time is not None and self.seconds >= rule.max_time:

@@ -48,6 +48,7 @@ class Every:
         if not callable(callback):
             raise TypeError(f"callback: got {callback!r}; a callable that takes a state is accepted")
         self.callback = callback
+        self.best = getattr(callback, "best", None)  # looked at before a training begins
         self.__name__ = getattr(callback, "__name__", type(callback).__name__)
 
     def __call__(self, state: EpochState) -> object:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -26,6 +26,8 @@ _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both 
 _COPY_BYTES_A_SECOND = 2e9  # slower than memory is: what is kept of a large network is to cost a hundredth of the time
 _CHEAP_BYTES = 1 << 17  # that are copied in some 10 microseconds
 _KEPT_SECONDS = 0.04  # a little less than the time between two calls of the kernels
+_SEARCHES = 8  # the code of the optimizer that has no learning rate
+_BLOCK = 4096  # rows that are looked at together
 _LARGE = 1e4  # of features and targets: nobody has chosen such units on purpose
 
 
@@ -65,6 +67,8 @@ class Divergence:
         The rows of that batch.
     rate : float
         The learning rate of the last update.
+    state_lost : bool
+        Whether the optimizer's state did not come back with the weights, and has to begin anew.
     """
 
     epoch: int
@@ -73,6 +77,7 @@ class Divergence:
     steps_back: int
     rows: Any
     rate: float
+    state_lost: bool = False
 
 
 def all_finite(values: np.ndarray) -> bool:
@@ -106,58 +111,93 @@ def kept_bytes(parameters: int, state: int) -> int:
     Returns
     -------
     int
-        Bytes: twice both of a small network, the parameters once of a large one.
+        Bytes: twice both of a small network, twice the parameters of a large one.
 
     Examples
     --------
-    >>> kept_bytes(1000, 2000), kept_bytes(1 << 30, 2 << 30) == 1 << 30
+    >>> kept_bytes(1000, 2000), kept_bytes(1 << 30, 2 << 30) == 2 << 30
     (6000, True)
     """
-    return 2 * (parameters + state) if parameters + state <= _REPLAYED_BYTES else parameters
+    return 2 * (parameters + state if parameters + state <= _REPLAYED_BYTES else parameters)
 
 
 class Keeper:
     """Keeps what it takes to go back: parameters, optimizer state and position of two moments not long ago.
 
-    Of a large network, whose copies would take much memory, only the parameters of one moment are kept.
+    Of a large network, whose copies would take much memory, only the parameters are kept, more seldom.
 
     Parameters
     ----------
     parameters, slots, position : ndarray
         The arrays that a training changes.
+
+    Attributes
+    ----------
+    cheap : bool
+        Whether any earlier moment can be gone back to at once, and keeping one costs next to nothing.
+    replays : bool
+        Whether state and position come back with the parameters.
     """
 
     def __init__(self, parameters: np.ndarray, slots: np.ndarray, position: np.ndarray) -> None:
-        self._replays = parameters.nbytes + slots.nbytes <= _REPLAYED_BYTES
-        self._live = (parameters, slots, position) if self._replays else (parameters, position)
-        # The oldest first; all of them begin with the first moment, and nothing is allocated later.
-        self._kept = [tuple(array.copy() for array in self._live) for _ in range(2 if self._replays else 1)]
-        # Whether any earlier moment can be gone back to at once, and keeping one costs next to nothing.
+        self.replays = parameters.nbytes + slots.nbytes <= _REPLAYED_BYTES
+        self._live = (parameters, slots, position) if self.replays else (parameters, position)
+        # The oldest first; both begin with the first moment, and nothing is allocated later.
+        self._kept = [self.now(), self.now()]
+        self._first_step = int(position["step"][0])
         self.cheap = parameters.nbytes + slots.nbytes <= _CHEAP_BYTES
         self._wait = max(_KEPT_SECONDS, 100 * parameters.nbytes / _COPY_BYTES_A_SECOND)
         self._next = perf_counter() + self._wait
 
-    def keep(self, at_once: bool = False) -> None:
-        """Keep this moment, if the last one that was kept is long enough ago.
+    def keep(self, at_once: bool = False) -> bool:
+        """Keep this moment, if the last one that was kept is long enough ago; it is not, where a weight is not finite.
 
         Parameters
         ----------
         at_once : bool, default False
             Whether somebody may have changed the parameters since the last call, so that running it again from an
             earlier moment would lead elsewhere.
+
+        Returns
+        -------
+        bool
+            False where a weight is not finite: the loss may still be, but nothing good can come of it.
         """
         now = perf_counter()
-        if now < self._next and not (at_once and self._replays):
-            return
+        if now < self._next and not (at_once and self.replays):
+            return True
         self._next = now + self._wait
-        if self._replays or all_finite(self._live[0]):
-            oldest = self._kept.pop(0)
-            for array, live in zip(oldest, self._live, strict=True):
-                np.copyto(array, live)
-            self._kept.append(oldest)
+        if not all_finite(self._live[0]):
+            return False
+        oldest = self._kept.pop(0)
+        for array, live in zip(oldest, self._live, strict=True):
+            np.copyto(array, live)
+        self._kept.append(oldest)
+        return True
+
+    def now(self) -> tuple[np.ndarray, ...]:
+        """Copy this moment.
+
+        Returns
+        -------
+        tuple of ndarray
+            Parameters, the optimizer's state (of a small network) and the position.
+        """
+        return tuple(array.copy() for array in self._live)
 
     def latest(self, into: tuple[np.ndarray, ...] | None = None) -> tuple[np.ndarray, ...]:
-        """Copy the moment that was kept last: parameters, state and position."""
+        """Copy the moment that was kept last.
+
+        Parameters
+        ----------
+        into : tuple of ndarray, or None, default None
+            An earlier answer, which is written over.
+
+        Returns
+        -------
+        tuple of ndarray
+            As `now` has it.
+        """
         if into is None:
             return tuple(array.copy() for array in self._kept[-1])
         for array, kept in zip(into, self._kept[-1], strict=True):
@@ -165,16 +205,18 @@ class Keeper:
         return into
 
     def go_to(self, moment: tuple[np.ndarray, ...]) -> None:
-        """Bring a moment back."""
+        """Bring a moment back.
+
+        Parameters
+        ----------
+        moment : tuple of ndarray
+            From `now` or `latest`.
+        """
         for array, live in zip(moment, self._live, strict=True):
             np.copyto(live, array)
 
-    def now(self) -> tuple[np.ndarray, ...]:
-        """Copy this moment."""
-        return tuple(array.copy() for array in self._live)
-
     def restore(self, run: Callable[[int], None]) -> int:
-        """Go back to the weights before the last update.
+        """Go back to the weights before the last update, or further where those are not finite.
 
         Parameters
         ----------
@@ -184,25 +226,37 @@ class Keeper:
         Returns
         -------
         int
-            How many updates lie between what came back and what was there: 1, of large networks more; 0 where no
-            update was made since the beginning.
+            How many updates lie between what came back and what was there: mostly 1, of large networks more; 0 where
+            no update was made since the beginning.
         """
         position = self._live[-1]
         last = position.copy()
         updates = int(last["step"][0])
-        for kept in reversed(self._kept):
-            steps = updates - int(kept[-1]["step"][0])
-            if steps < 1:
-                continue
+        if updates == self._first_step:
+            return 0
+        kept = next(moment for moment in reversed(self._kept) if int(moment[-1]["step"][0]) < updates)
+        steps = updates - int(kept[-1]["step"][0])
+        self.go_to(kept)
+        if self.replays:
+            steps -= self._run_to_finite(kept, steps - 1, run)
+        for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "hits"):
+            position[name] = last[name]
+        return steps
+
+    def _run_to_finite(self, kept: tuple[np.ndarray, ...], most: int, run: Callable[[int], None]) -> int:
+        """Run on from a moment for `most` steps, or for as many as leave every weight finite; returns how many."""
+        finite, beyond, steps = 0, most + 1, most
+        while True:
             self.go_to(kept)
-            if self._replays:
-                if steps > 1:
-                    run(steps - 1)
-                steps = 1
-            for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "hits"):
-                position[name] = last[name]
-            return steps
-        return 0
+            if steps:
+                run(steps)
+            if all_finite(self._live[0]):
+                finite = steps
+            else:
+                beyond = steps
+            if steps == 0 or (beyond - finite == 1 and steps == finite):
+                return finite
+            steps = finite if beyond - finite == 1 else (finite + beyond) // 2
 
 
 def explain(
@@ -229,9 +283,14 @@ def explain(
     str
         Both in one line.
     """
-    rows = x[divergence.rows]
-    cause = _cause(divergence, layers, settings, rows, y[divergence.rows], usual_rate)
-    return f"{_where(divergence, layers, rows)}; {cause}"
+    rows, y = x[divergence.rows], y[divergence.rows]
+    where = _where(divergence, layers, rows)
+    return f"{where}; likeliest cause: {_cause(divergence, layers, settings, rows, y, usual_rate)}"
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut rows, so that looking at many of them takes no more memory than a few."""
+    return (rows[begin : begin + _BLOCK] for begin in range(0, len(rows), _BLOCK))
 
 
 def _where(divergence: Divergence, layers: np.ndarray, rows: np.ndarray) -> str:
@@ -241,14 +300,16 @@ def _where(divergence: Divergence, layers: np.ndarray, rows: np.ndarray) -> str:
         broken = sum(int(np.sum(~np.isfinite(part))) for part in (layer.w, layer.b) if part is not None)
         if broken:
             return f"it began in layer {number}, of whose parameters {broken} overflowed"
-    with np.errstate(all="ignore"):
-        outputs = _reference._outputs_of_layers(network, rows)[1:]
-        outputs[-1] = _reference._activate(outputs[-1], network[-1].activation)
-    for number, h in enumerate(outputs, 1):
-        if not np.isfinite(h).all():
-            largest = np.abs(network[number - 1].w).max()
-            return f"it began in layer {number}, whose outputs overflowed (its weights reach {largest:.3g})"
-    largest = max(float(np.abs(h).max()) for h in outputs[-1:])
+    largest, first = 0.0, len(network) + 1
+    for block in _blocks(rows):
+        with np.errstate(all="ignore"):
+            outputs = _reference._outputs_of_layers(network, block)[1:]
+            outputs[-1] = _reference._activate(outputs[-1], network[-1].activation)
+        first = min([first, *(number for number, h in enumerate(outputs, 1) if not np.isfinite(h).all())])
+        largest = max(largest, float(np.abs(outputs[-1]).max()))
+    if first <= len(network):
+        weights = np.abs(network[first - 1].w).max()
+        return f"it began in layer {first}, whose outputs overflowed (its weights reach {weights:.3g})"
     return f"it began in the loss of layer {len(network)}'s outputs, which reach {largest:.3g}"
 
 
@@ -258,18 +319,21 @@ def _cause(
 ) -> str:
     """Name the likeliest cause, and what to change first."""
     rate, l2 = divergence.rate, settings["l2"]
-    features, targets = float(np.abs(rows).max()), float(np.nanmax(np.abs(y))) if y.dtype.kind == "f" else 0.0
-    if rate * l2 > 2:
-        return f"likeliest cause: learning_rate * l2 / N is {rate * l2:.3g}, and from 2 on steps overshoot; lower one"
+    features = max(float(np.abs(block).max()) for block in _blocks(rows))
+    targets = max(float(np.abs(np.nan_to_num(block)).max()) for block in _blocks(y)) if y.dtype.kind == "f" else 0.0
+    searches = settings["optimizer"] == _SEARCHES
+    if not searches and rate * l2 > 2:
+        return f"learning_rate * l2 / N is {rate * l2:.3g}, and from 2 on steps overshoot; lower one"
     if features > _LARGE:
-        return f"likeliest cause: features reach {features:.3g}; scale them, such as to mean 0 and deviation 1"
+        return f"features reach {features:.3g}; scale them, such as to mean 0 and deviation 1"
     if targets > _LARGE:
-        return f"likeliest cause: targets reach {targets:.3g}; scale them, such as to mean 0 and deviation 1"
-    if rate > 10 * usual_rate:
-        return f"likeliest cause: a learning_rate of {rate:.3g}; try {rate / 10:.3g}"
-    if layers["activation"][-1] == _reference._EXPONENTIAL:
-        return f"likeliest cause: outputs grow as exp(z); try a learning_rate of {rate / 10:.3g}, or clip_norm=1.0"
-    return f"likeliest cause: a learning_rate of {rate:.3g}; try {rate / 10:.3g}, or clip_norm=1.0"
+        return f"targets reach {targets:.3g}; scale them, such as to mean 0 and deviation 1"
+    exponential = "outputs grow as exp(z); " if layers["activation"][-1] == _reference._EXPONENTIAL else ""
+    if searches:
+        return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
+    clipped = settings.get("clip_norm", 0) or settings.get("clip_value", 0)
+    remedy = f"try {rate / 10:.3g}" + ("" if clipped or rate > 10 * usual_rate else ", or clip_norm=1.0")
+    return f"{exponential}a learning_rate of {rate:.3g}; {remedy}"
 
 
 def report(divergence: Divergence, explanation: str) -> str:

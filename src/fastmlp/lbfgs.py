@@ -82,22 +82,23 @@ class _Objective:
 def train(
     kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
     validation: Samples, schedule: Schedule, settings: dict[str, float], loss_parameters: np.ndarray | None = None,
-    *, optimizer: LBFGS,
-) -> tuple[History, Divergence | None]:
+    *, histories: list[History], optimizer: LBFGS,
+) -> Divergence | None:
     """Train in place.
 
     Parameters
     ----------
     kernels, parameters, layers, state, samples, validation, schedule, settings, loss_parameters
         As `training.train` takes them.
+    histories : list of History
+        What happened is appended, one entry an iteration: its loss, accuracy and gradient norm before the step,
+        validation after it.
     optimizer : LBFGS
         Its settings.
 
     Returns
     -------
-    history : History
-        One entry an iteration: its loss, accuracy and gradient norm before the step, validation after it.
-    divergence : Divergence or None
+    Divergence or None
         Where the training stopped being finite, if it did.
 
     Raises
@@ -114,25 +115,29 @@ def train(
     watch = Watch(record, None, parameters, prepared.plan.settings, None, schedule)
     objective = _Objective(prepared, parameters)
     seconds = np.zeros(schedule.epochs)
-    run = _Iterations(objective, record, seconds, watch, schedule, parameters)
+    run, divergence = _Iterations(objective, record, seconds, watch, schedule, parameters), None
     try:
         with prepared:
             run.to_the_end(minimize, optimizer)
     finally:
         close_all((*schedule.callbacks, schedule.progress))
-    state.position[:] = objective._position
-    state.position["epoch"] = first + run.epoch
-    state.position["noted"] = run.epoch
-    state.position["step"] += run.epoch
-    divergence = None
-    if objective.diverged is not None:
-        divergence = Divergence(first + run.epoch + 1, 1, objective.diverged, int(run.epoch > 0), slice(None), 1.0)
-        record[:, run.epoch] = objective.numbers
-        run.epoch += 1
+        state.position[:] = objective._position
+        state.position["epoch"] = first + run.epoch
+        state.position["noted"] = run.epoch
+        state.position["step"] += run.epoch
+        if objective.diverged is not None:
+            divergence = Divergence(first + run.epoch + 1, 1, objective.diverged, int(run.epoch > 0), slice(None), 1.0)
+            watch.stopped = "the loss stopped being finite"
+            record[:, run.epoch] = objective.numbers
+            state.position["epoch"] += 1
+        prepared.record[:] = record
+        epochs = run.epoch + (divergence is not None)
+        if epochs == schedule.epochs and divergence is None:
+            watch.stopped = ""  # it came to its last epoch
+        histories.append(prepared.history(epochs, seconds[:epochs], watch))
     if watch.restore_best() and divergence is not None:
         divergence.steps_back = BEST
-    prepared.record[:] = record
-    return prepared.history(run.epoch, seconds[: run.epoch], watch), divergence
+    return divergence
 
 
 class _Iterations:
@@ -186,6 +191,11 @@ class _Iterations:
         self._begin_epoch()
         if self._watch.next_look(self.epoch - 1) == self.epoch:
             self._watch.look(self.epoch)
+            if not np.array_equal(self._parameters, self._accepted, equal_nan=True):
+                raise ValueError(
+                    "params: got other weights from a callback with an optimizer that remembers its steps; they are "
+                    "for reading here"
+                )
         if self._schedule.progress is not None and (self._watch.is_due(True) or self._watch.stopped):
             self._watch.report(self.epoch)
         if self._watch.stopped:

@@ -133,7 +133,7 @@ class Network:
         self._task = task
         self._bias = _validate.flag(bias, "bias")
         self.l1, self.l2 = _validate.number(l1, "l1"), _validate.number(l2, "l2")
-        self.dropout: tuple[float, ...] = _validate.dropout(dropout, len(hidden))
+        self._dropout = _validate.dropout(dropout, len(hidden))
         self.dtype = _validate.floating(dtype) or np.dtype(np.float64)
         self.seed = _validate.seed(seed)
         self._lay_out()
@@ -170,7 +170,7 @@ class Network:
         """Allocate the parameter vector and make the views of it."""
         self._layers = _layout.network_layers(
             self.sizes, [ACTIVATIONS[name] for name in self.activations], self._bias,
-            [name in KEPT_ACTIVATIONS for name in self.activations[:-1]], self.dropout,
+            [name in KEPT_ACTIVATIONS for name in self.activations[:-1]], self._dropout,
         )
         self._params = training.aligned_zeros(_layout.parameter_count(self._layers), self.dtype)
         if values is not None:
@@ -211,6 +211,17 @@ class Network:
         if bias_init is not None:
             for biases in self.biases:
                 biases[:] = bias_init
+
+    @property
+    def dropout(self) -> tuple[float, ...]:
+        """The share of units that a step leaves out of each hidden layer; may be set, as `fastmlp.train` takes it."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, shares: float | Sequence[float]) -> None:
+        self._dropout = _validate.dropout(shares, len(self.sizes) - 2)
+        self._lay_out(self._params)
+        self._use(self._asked_backend)
 
     @property
     def history(self) -> History:
@@ -339,7 +350,7 @@ class Network:
         optimizer : str, Optimizer or None, default None
             None takes the one that trained last, Adam at the beginning.
         learning_rate : float, RateSchedule or None, default None
-            None takes the one that was given last, the optimizer's own at the beginning.
+            None takes the one that this optimizer had last, its own at the beginning.
         batch_size : int, "full" or "auto", default "auto"
             Rows of a step.
         **options
@@ -373,13 +384,11 @@ class Network:
                 "class_weight: got 'balanced' for a chunk, whose shares of the classes are not the stream's; a dict of "
                 "label to weight is accepted"
             )
-        if optimizer is None and self._optimizer is not None:
-            optimizer = self._optimizer
-            if learning_rate is None and self._state is not None and not optimizer.searches_step:
-                learning_rate = self._state.schedule
+        chosen = _validate.optimizer((self._optimizer or "adam") if optimizer is None else optimizer)
+        if learning_rate is None and chosen == self._optimizer and not chosen.searches_step:
+            learning_rate = self._state.schedule
         return self.train(
-            X, y, optimizer="adam" if optimizer is None else optimizer, learning_rate=learning_rate,
-            batch_size=batch_size, epochs=1, **options,
+            X, y, optimizer=chosen, learning_rate=learning_rate, batch_size=batch_size, epochs=1, **options
         )
 
     @staticmethod
@@ -432,7 +441,7 @@ class Network:
         schedule: training.Schedule, on_divergence: str = "warn", **settings: float,
     ) -> Network:
         """Train on checked arrays; `settings` override fields of SETTINGS."""
-        if self._state is None or optimizer != self._optimizer:
+        if self._state is None or optimizer != self._optimizer or self._state.lost:
             before, self._optimizer = self._state, optimizer
             starts = optimizer.starts(schedule.learning_rate.rate)
             self._state = training.OptimizerState(np.repeat(np.array(starts, self.dtype), len(self.params)))
@@ -453,13 +462,13 @@ class Network:
             self._task.loss_parameters,
         )
         if isinstance(optimizer, LBFGS):
-            history, diverged = lbfgs.train(*arguments, optimizer=optimizer)
+            diverged = lbfgs.train(*arguments, histories=self._histories, optimizer=optimizer)
         else:
-            history, diverged = training.train(*arguments)
-        self._histories.append(history)
+            diverged = training.train(*arguments, histories=self._histories)
         rows = max(1, min(len(samples), _SAMPLED_ROWS, _SAMPLED_NUMBERS // self.sizes[0]))
         self._sample = samples.x[:: len(samples) // rows][:rows].copy()
         if diverged is not None:
+            self._state.lost = diverged.state_lost
             usual = optimizer.default_learning_rate
             why = divergence.explain(diverged, self._layers, fields, samples.x, samples.y, usual)
             divergence.announce(divergence.report(diverged, why), on_divergence, self)
@@ -680,7 +689,7 @@ class Network:
             values = values[:, :: self._task.loss.outputs_per_target]
             values = np.repeat(values, self._task.loss.outputs_per_target, axis=1)
             return float(chosen.function(values, self._outputs(X), weights))
-        (chosen,) = _validate.metrics([metric], self._task, weights is not None)
+        (chosen,) = _validate.metrics([metric], self._task, weights is not None, "metric")
         return _measuring.measured(chosen, values, self._outputs(X), weights, self._task)
 
     def summary(self) -> str:

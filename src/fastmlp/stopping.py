@@ -1,6 +1,6 @@
 """When a training ends before its last epoch: what the user may choose, as a small frozen dataclass that checks itself.
 
-Imports `_scalars` and the table of metrics; what does the looking, and the network, import it.
+Imports `_scalars` only; what does the looking, and the network, import it.
 """
 
 from __future__ import annotations
@@ -9,34 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastmlp._scalars import choice, flag, number, whole
-from fastmlp.metrics import METRICS
-
-MONITORS = (
-    "val_loss", "val_accuracy", "loss", "accuracy",
-    *(f"{part}{name}" for part in ("val_", "") for name in METRICS if name != "accuracy"),
-)  # fmt: skip
-
-
-def rises(name: str) -> bool:
-    """Tell whether more of a number is better: of accuracies and of some metrics, not of losses.
-
-    Parameters
-    ----------
-    name : str
-        A number's name, with or without ``val_``.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> rises("val_f1"), rises("val_loss"), rises("mse")
-    (True, False, False)
-    """
-    known = METRICS.get(name.removeprefix("val_"))
-    return known is not None and known.rises
+from fastmlp._scalars import flag, number, whole
 
 
 @dataclass(frozen=True)
@@ -47,8 +20,8 @@ class EarlyStopping:
     ----------
     monitor : str or callable, default "val_loss"
         The number that is looked at after every epoch: "val_loss", "val_accuracy", "loss", "accuracy", or one of the
-        training's ``metrics``, such as "val_f1". Losses and errors are to fall, the others to rise. A callable takes an
-        `EpochState` and returns a number that is to fall.
+        training's ``metrics``, such as "val_f1". Losses are to fall, accuracies to rise, metrics to do what they say. A
+        callable takes an `EpochState` and returns a number that is to fall.
     patience : int, default 10
         How many epochs in a row may pass without an improvement.
     min_delta : float, default 0.0
@@ -80,8 +53,8 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if not callable(self.monitor):
-            choice(self.monitor, MONITORS, "monitor")
+        if not callable(self.monitor) and not isinstance(self.monitor, str):
+            raise TypeError(f"monitor: got {self.monitor!r}; the name of a number, or a callable, is accepted")
         object.__setattr__(self, "patience", whole(self.patience, "patience"))
         object.__setattr__(self, "min_delta", number(self.min_delta, "min_delta"))
         object.__setattr__(self, "restore_best", flag(self.restore_best, "restore_best"))
@@ -89,11 +62,6 @@ class EarlyStopping:
             object.__setattr__(self, "max_time", number(self.max_time, "max_time", above=0.0))
         if self.goal is not None:
             object.__setattr__(self, "goal", number(self.goal, "goal", minimum=float("-inf")))
-
-    @property
-    def rises(self) -> bool:
-        """Whether more of the number is better."""
-        return isinstance(self.monitor, str) and rises(self.monitor)
 
     @property
     def title(self) -> str:

@@ -87,6 +87,7 @@ class OptimizerState:
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
+    lost: bool = False  # after a divergence that it did not come back from
 
 
 @dataclass
@@ -172,7 +173,7 @@ class Prepared:
             layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation),
             threads=self.threads, settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed,
             first_epoch=first, epochs=first + schedule.epochs, rates_per_epoch=len(self.rates) // schedule.epochs,
-            dropping=1, note_every=every, notes=len(self.noted), **settings,
+            dropping=1, note_first=_layout.FIRST_NOTED, note_every=every, notes=len(self.noted), **settings,
         )
         self.record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
         self.record[_layout.EPOCH.names.index("learning_rate")] = self.rates[:: len(self.rates) // schedule.epochs]
@@ -235,19 +236,20 @@ class Prepared:
 def train(
     kernels: ModuleType, parameters: np.ndarray, layers: np.ndarray, state: OptimizerState, samples: Samples,
     validation: Samples, schedule: Schedule, settings: dict[str, float], loss_parameters: np.ndarray | None = None,
-) -> tuple[History, Divergence | None]:
+    *, histories: list[History],
+) -> Divergence | None:
     """Train in place.
 
     Parameters
     ----------
     kernels, parameters, layers, state, samples, validation, schedule, settings, loss_parameters
         As `Prepared` takes them.
+    histories : list of History
+        What happened is appended, one entry an epoch: also where an exception ends the training.
 
     Returns
     -------
-    history : History
-        One entry an epoch.
-    divergence : Divergence or None
+    Divergence or None
         Where the training stopped being finite, if it did.
     """
     prepared = Prepared(
@@ -258,18 +260,23 @@ def train(
         prepared.record, prepared.rates, parameters, prepared.plan.settings,
         state.memory if isinstance(schedule.learning_rate, FeedbackSchedule) else None, schedule,
     )  # fmt: skip
-    keeper = Keeper(parameters, state.slots, state.position)
+    keeper, frames = Keeper(parameters, state.slots, state.position), []
     try:
         with prepared:
-            frames, best = _run(prepared, clock, schedule, watch, keeper)
+            best = _run(prepared, clock, schedule, watch, keeper, frames)
             divergence = _divergence(prepared, clock, schedule, keeper)
             if best is not None:
                 _find_best(prepared, clock, keeper, best, watch)
+        if divergence is not None:
+            watch.stopped = "the loss stopped being finite"
+        elif clock.epoch >= schedule.epochs:
+            watch.stopped = ""  # it came to its last epoch
     finally:
         close_all((*schedule.callbacks, schedule.progress))
+        histories.append(prepared.history(clock.epoch, clock.seconds[: clock.epoch], watch, frames=frames))
     if watch.restore_best() and divergence is not None:
         divergence.steps_back = BEST
-    return prepared.history(clock.epoch, clock.seconds[: clock.epoch], watch, frames=frames), divergence
+    return divergence
 
 
 def _divergence(
@@ -289,7 +296,8 @@ def _divergence(
     rate = float(prepared.rates[before if each > 1 else before // prepared.batches])
     steps_back = keeper.restore(prepared.run_again)
     first = int(prepared.plan.settings["first_epoch"][0])
-    return Divergence(first + epoch + 1, batch + 1, last, steps_back, rows, rate)
+    lost = not keeper.replays and steps_back > 0
+    return Divergence(first + epoch + 1, batch + 1, last, steps_back, rows, rate, lost)
 
 
 def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarray:
@@ -333,14 +341,14 @@ def _aligned(array: np.ndarray, size: int) -> np.ndarray:
 
 
 def _run(
-    prepared: Prepared, clock: _Clock, schedule: Schedule, watch: Watch, keeper: Keeper
-) -> tuple[list[tuple[int, np.ndarray]], tuple[np.ndarray, ...] | None]:
-    """Call the kernels until the last epoch.
+    prepared: Prepared, clock: _Clock, schedule: Schedule, watch: Watch, keeper: Keeper,
+    frames: list[tuple[int, np.ndarray]],
+) -> tuple[np.ndarray, ...] | None:
+    """Call the kernels until the last epoch; the frames that were asked for are appended.
 
-    Returns the frames that were asked for and, where the epochs were looked at behind the kernels, a moment not long
-    before the best one.
+    Returns, where the epochs were looked at behind the kernels, a moment not long before the best one.
     """
-    frames, best = [], None
+    best = None
     if 0 in schedule.frames:
         frames.append((0, prepared.parameters.copy()))
     back = watch.looks_back and keeper.cheap
@@ -348,7 +356,8 @@ def _run(
         clock.slice_seconds = _BACK_SECONDS
     look = None if back else watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
-        keeper.keep(at_once=back or bool(schedule.callbacks))
+        if not keeper.keep(at_once=back or bool(schedule.callbacks)):
+            break
         begun = clock.epoch
         steps = clock.next_steps(look)
         started = perf_counter()
@@ -365,7 +374,7 @@ def _run(
             look = watch.next_look(clock.epoch)
         if schedule.progress is not None and (watch.is_due(back or look is not None) or clock.done or watch.stopped):
             watch.report(clock.epoch)
-    return frames, best
+    return best
 
 
 def _look_back(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, begun: int) -> None:

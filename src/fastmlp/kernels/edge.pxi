@@ -24,9 +24,7 @@ cdef const real* given_reals(object array) except? NULL:
     return <const real*> address(array, sizeof(real), False)
 
 
-cdef Samples samples_of(
-    object x, object y, object weights, object order, const Settings* settings, Index rows,
-) except *:
+cdef Samples samples_of(object x, object y, object weights, object order, Index rows) except *:
     cdef Samples samples
     samples.x = given_reals(x)
     samples.y = NULL
@@ -208,7 +206,7 @@ def output_forward_backward(
     cdef Settings settings
     settings.loss = loss
     settings.metric = metric
-    cdef Samples samples = samples_of(None, y, weights, None, &settings, rows)
+    cdef Samples samples = samples_of(None, y, weights, None, rows)
     cdef const double* parameters = <const double*> address(loss_parameters, sizeof(double), False)
     cdef Index stride = rounded_up(rows, 16)
     cdef double hits
@@ -251,7 +249,7 @@ def forward(outputs, parameters, workspace, layers, settings, x, Py_ssize_t rows
     # outputs (rows, outputs), x (rows, inputs)
     """outputs = f_L(... f_1(x W_1 + b_1) ...); False, and outputs of no meaning, where x is not finite."""
     cdef Job job = job_of(parameters, None, None, None, workspace, layers, None, settings, 0)
-    cdef Samples samples = samples_of(x, None, None, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, None, None, None, rows)
     cdef real* out = reals(outputs)
     cdef bint finite
     with nogil:
@@ -266,7 +264,7 @@ def evaluate(
     # weights (rows,) or None
     """The objective over these rows, its penalty included, and the fraction classified rightly."""
     cdef Job job = job_of(parameters, None, None, tallies, workspace, layers, slabs, settings, 0)
-    cdef Samples samples = samples_of(x, y, weights, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, y, weights, None, rows)
     job.loss_parameters = <const double*> address(loss_parameters, sizeof(double), False)
     cdef Tally total
     cdef double penalty
@@ -285,7 +283,7 @@ def gradient(
     # y (rows, outputs) or int32 labels (rows,), weights (rows,) or None
     """gradient = that of the objective over these rows, penalty included; returns the objective."""
     cdef Job job = job_of(parameters, None, gradient, tallies, workspace, layers, slabs, settings, 0)
-    cdef Samples samples = samples_of(x, y, weights, None, job.settings, rows)
+    cdef Samples samples = samples_of(x, y, weights, None, rows)
     cdef Settings frozen = job.settings[0]
     cdef Position start
     cdef Step step
@@ -321,9 +319,9 @@ def train(
     # the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
-    cdef Samples samples = samples_of(x, y, weights, order, job.settings, job.settings.rows)
+    cdef Samples samples = samples_of(x, y, weights, order, job.settings.rows)
     cdef Samples validation = samples_of(
-        x_validation, y_validation, weights_validation, None, job.settings, job.settings.validation_rows)
+        x_validation, y_validation, weights_validation, None, job.settings.validation_rows)
     job.parameters = reals(parameters)
     job.record = <double*> address(record, sizeof(double), True)
     job.layer_record = <double*> address(layer_record, sizeof(double), True)

@@ -44,7 +44,8 @@ ctypedef struct Settings:
     int64_t amsgrad
     int64_t centered
     int64_t dropping            # 1: units are left out, as in training; 0: never, as in a prediction
-    int64_t note_every          # layers' norms are noted in the first FIRST_NOTED epochs, and in every such one
+    int64_t note_first          # layers' norms are noted in the first so many epochs of a network,
+    int64_t note_every          # and then in every such one
     int64_t notes               # how many epochs of this training are
     int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
     int64_t threads
@@ -95,7 +96,6 @@ cdef enum:
     EPOCH_LEARNING_RATE = 4     # written before the call; the rest by it
     EPOCH_GRADIENT_NORM = 5
     EPOCH_ROWS = 6
-    FIRST_NOTED = 64
 
 ctypedef struct Position:
     int64_t epoch

@@ -199,7 +199,7 @@ cdef void update_parameters(
         if step == NULL:
             continue
         update_slab(job, slab, now, step, optimizer)
-        if penalized(job) and optimizer != FROZEN:
+        if penalized(job) and optimizer == job.settings.optimizer:      # not where the step is yet to come
             penalties(job, now.step + 1)[s] = penalty_of(job, slab)
         if step.keep_gradient:
             job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
@@ -304,7 +304,7 @@ cdef double rate_of(const Job* job, const Position* now) noexcept nogil:
 
 cdef inline bint is_noted(const Settings* settings, int64_t epoch) noexcept nogil:
     """Whether the layers' norms of an epoch are noted: often enough to see them change, and at next to no cost."""
-    return settings.notes > 0 and (epoch < FIRST_NOTED or epoch % settings.note_every == 0)
+    return settings.notes > 0 and (epoch < settings.note_first or epoch % settings.note_every == 0)
 
 
 cdef void note_activations(const Job* job, const Position* now, Index rows) noexcept nogil:

@@ -233,14 +233,25 @@ cdef void update(
         update_as(w, g, s, size, step, penalty, SGD, False)
 
 
+cdef inline vec squares_of_columns(const real* w, Index stride, Index rows, Index lanes, real scale) noexcept nogil:
+    # w (rows, lanes), rows `stride` apart
+    """Σ_rows (scale w)², column by column."""
+    cdef Index i
+    cdef vec squares = ZERO, x
+    for i in range(rows):
+        x = load_lanes(w + i * stride, lanes) * scale
+        squares += x * x
+    return squares
+
+
 cdef void limit_columns(real* w, Index stride, Index rows, Index lanes, real largest) noexcept nogil:
     # w (rows, lanes), rows `stride` apart
     """w = w min(1, largest / |w|), column by column: N. Srivastava et al., Dropout (2014)."""
     cdef Index i
-    cdef vec squares = ZERO, factor, x
-    for i in range(rows):
-        x = load_lanes(w + i * stride, lanes)
-        squares += x * x
+    cdef vec squares = squares_of_columns(w, stride, rows, lanes, 1), factor
+    if not all_less(squares, splat(<real> INFINITY)):
+        squares = squares_of_columns(w, stride, rows, lanes, SMALL_SCALE)     # of weights past every use
+        largest = largest * SMALL_SCALE
     factor = divide(splat(largest), square_root(squares))
     if all_less(splat(1), factor):      # nearly always
         return

@@ -37,6 +37,7 @@ typedef int32_t integer;
 #define NORMAL_SCALE 0x1p24f         /* lifts every denormal to a normal number */
 #define NORMAL_SHIFT 24
 #define SMALLEST_NORMAL 0x1p-126f
+#define SMALL_SCALE 0x1p-80f         /* sums of squares of any numbers times it are finite */
 #define LOWEST -0x1.fffffep127f
 #define SILU_END 200.0f              /* sigmoid is 0 or 1 beyond */
 #define GELU_END 30.0f               /* the gate of gelu is 0 or 1 beyond, in both forms */
@@ -79,6 +80,7 @@ typedef int64_t integer;
 #define NORMAL_SCALE 0x1p53
 #define NORMAL_SHIFT 53
 #define SMALLEST_NORMAL 0x1p-1022
+#define SMALL_SCALE 0x1p-540
 #define LOWEST -0x1.fffffffffffffp1023
 #define SILU_END 1000.0
 #define GELU_END 30.0
@@ -141,7 +143,6 @@ typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define bits(x) ((ivec)(x))
 #define from_bits(x) ((vec)(x))
 #define from_words(x) ((ivec)(x))
-#define from_ints(x) ((words)(x))
 #define splat_int(x) ((integer)(x) - (ivec){0})
 #define ints_less(a, b) ((ivec)((a) < (b)))
 #define is_less(a, b) ((ivec)((a) < (b)))      /* all bits of a lane set where true; false for NaN */

@@ -17,6 +17,7 @@ cdef extern from "kernels/vector.h" nogil:
     const uint32_t MURMUR_FIRST, MURMUR_SECOND
     const Index DEPTH_BLOCK
     const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
+    const real SMALL_SCALE
     const real LOWEST, SILU_END, GELU_END, GAUSS_END, GAUSS_CUT, GAUSS_INVERSE_CUT, GAUSS_SHIFT, GAUSS_A, GAUSS_B
     const real GAUSS_ERROR_A, GAUSS_ERROR_B
     const real EXP_COEFFICIENTS[]
@@ -28,7 +29,6 @@ cdef extern from "kernels/vector.h" nogil:
     vec splat(real x)
     ivec bits(vec x)
     vec from_bits(ivec x)
-    words from_ints(ivec x)
     ivec from_words(words x)
     ivec splat_int(integer x)
     ivec ints_less(ivec a, ivec b)
