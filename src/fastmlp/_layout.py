@@ -53,7 +53,7 @@ _MANY_INPUTS = 1024  # of a layer so large that packing its deltas pays, which s
 _LARGE_SLAB_ROWS = 64
 _WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
 FIRST_NOTED = 64  # epochs of which layers' norms are noted, whatever they cost
-_NOTED_STEPS = 16  # later on, steps from one note to the next: they then cost a hundredth of the smallest step
+_NOTED_STEPS = 64  # later on, steps from one note to the next: they then cost a five-hundredth of the smallest step
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
 
