@@ -335,7 +335,7 @@ class Watch:
         return None
 
     def keep_best(self) -> None:
-        """Keep the weights as they are: they are the best so far."""
+        """Keep the weights as they stand: they are the best so far."""
         if self._best_parameters is None:
             self._best_parameters = np.empty_like(self.parameters)
         np.copyto(self._best_parameters, self.parameters)

@@ -30,7 +30,8 @@ from fastmlp.stopping import EarlyStopping
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-_BACK_SECONDS = 0.002  # of a call whose epochs are looked at behind it: what may have to be run again
+# Of a call whose epochs are looked at behind it, which may have to be run again; a look takes some 15 microseconds.
+_BACK_SECONDS = 0.0005
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
 _MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
@@ -367,7 +368,10 @@ def _run(
             frames.append((clock.epoch, prepared.parameters.copy()))
         if back:
             _look_back(prepared, clock, watch, keeper, begun)
-            if watch.wants_best and (watch.best_epoch or 0) > begun:
+            if watch.wants_best and watch.best_epoch == clock.epoch and clock.batch == 0:
+                watch.keep_best()
+                best = None
+            elif watch.wants_best and (watch.best_epoch or 0) > begun:
                 best = keeper.latest(best)
         elif clock.epoch == look and clock.batch == 0 and not clock.diverged:
             watch.look(clock.epoch)

@@ -43,12 +43,9 @@ typedef int32_t integer;
 #define GELU_END 30.0f               /* the gate of gelu is 0 or 1 beyond, in both forms */
 #define GAUSS_END 13.2f              /* exp(-t^2 / 2) is a normal number below, and t Phi(-t) none beyond */
 #define GAUSS_CUT 0x1.8p15f          /* adding and subtracting it leaves a multiple of 2^-8, whose square is exact */
-#define GAUSS_INVERSE_CUT 0x1.8p11f  /* and of 2^-12 */
 #define GAUSS_SHIFT 2.5f             /* k, a and b of r = 1 / (t + k), v = a - b r */
 #define GAUSS_A 0.625f
 #define GAUSS_B 4.0f                 /* a power of two: b r is exact */
-#define GAUSS_ERROR_A 1.0f           /* what an error of r does to r P(v), relative, is this + (the next) r */
-#define GAUSS_ERROR_B 2.75f
 /* Near-minimax fits (Chebyshev interpolation in 50 digits, tests/test_elementwise.py states the error):
  * exp(r) = 1 + r + r^2 (EXP_0 + EXP_1 r + ...),         |r| <= ln(2) / 2, an even number of terms
  * log(1 + f) = 2s + s z (LOG_0 + LOG_1 z + ...),        s = f / (2 + f), z = s^2
@@ -86,12 +83,9 @@ typedef int64_t integer;
 #define GELU_END 30.0
 #define GAUSS_END 37.6
 #define GAUSS_CUT 0x1.8p32
-#define GAUSS_INVERSE_CUT 0x1.8p26
 #define GAUSS_SHIFT 3.5
 #define GAUSS_A 0.375
 #define GAUSS_B 4.0
-#define GAUSS_ERROR_A 0.8125
-#define GAUSS_ERROR_B 6.75
 #define EXP_TERMS 10
 #define EXP_TABLE {0.5, 0.16666666666666667456, 0.041666666666623991516, 0.0083333333333300513464, \
                    0.0013888888917281793308, 0.00019841269863105968748, 0.000024801521190217727651, \
