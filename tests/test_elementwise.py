@@ -350,8 +350,9 @@ def test_gated_activations_and_their_slopes(kernels, backend, dtype, activation,
         expected = np.array([float(z * share) for z, share, _ in exact])
         expected_slopes = np.array([float(share + z * change) for z, share, change in exact])
     u = tolerance("roundoff", dtype)
-    # gelu promises 6 units, of two roundoffs each, however small it is: 5 of Phi, and a product. Where the gate is sigmoid(u), an error of u
-    # that is relative to u is one of exp(u): two roundings for silu's z, four for the cubic, and |u| of each of them.
+    # gelu promises 6 units, of two roundoffs each, however small it is: 5 of Phi, and a product. Where the gate is
+    # sigmoid(u), an error of u that is relative to u is one of exp(u): two roundings for silu's z, four for the cubic,
+    # and |u| of each of them.
     # The reference's erfc takes z / sqrt(2), which is rounded in double, and multiplies that by z^2.
     argument = {"silu": np.abs(x), "gelu_tanh": np.abs(1.6 * (x + 0.044715 * x.astype(np.float64) ** 3)), "gelu": 0 * x}
     doubled = 1 if backend != "reference" else 2 + (x.astype(np.float64) ** 2 if dtype == np.float64 else 0)

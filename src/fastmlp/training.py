@@ -274,6 +274,7 @@ def train(
             watch.stopped = ""  # it came to its last epoch
     finally:
         close_all((*schedule.callbacks, schedule.progress))
+        clock.read()  # an interruption may have come behind a call
         histories.append(prepared.history(clock.epoch, clock.seconds[: clock.epoch], watch, frames=frames))
     if watch.restore_best() and divergence is not None:
         divergence.steps_back = BEST
@@ -456,9 +457,9 @@ class _Clock:
         self.slice_seconds = SLICE_SECONDS
         self.first_step = position["step"].item()
         self._position, self._first = position, position["epoch"].item()
-        self._read()
+        self.read()
 
-    def _read(self) -> None:
+    def read(self) -> None:
         """Read how far the kernels have come: whole epochs, batches of the next one, steps in all."""
         epoch, self.batch, _, diverged = self._position.item()[:4]
         self.epoch = epoch - self._first
@@ -473,7 +474,7 @@ class _Clock:
 
     def went_back(self) -> None:
         """Read the position again: the kernels have run further than they were to. The next call begins small."""
-        self._read()
+        self.read()
         self.seconds[self.epoch :] = 0
         self.budget = self.batches
 
@@ -487,7 +488,7 @@ class _Clock:
     def passed(self, seconds: float) -> None:
         """Share a call's time out over its epochs, and set the next one's budget."""
         before = self.steps
-        self._read()
+        self.read()
         after = max(self.steps, before + 1)
         steps = after - before
         first, end = before // self.batches, min(-(-after // self.batches), self.epochs)
