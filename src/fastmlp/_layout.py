@@ -222,8 +222,10 @@ def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False)
         The epochs, counted from 0; they do not depend on how a training is cut into calls.
     """
     every, end = 1 if every_one else -(-_NOTED_STEPS // batches), first + epochs + every_one
-    later = max(first, FIRST_NOTED)
     head = np.arange(first, min(end, FIRST_NOTED))
+    if end <= FIRST_NOTED:
+        return every, head
+    later = max(first, FIRST_NOTED)
     return every, np.concatenate((head, np.arange(-(-later // every) * every, end, every)))
 
 

@@ -226,7 +226,8 @@ class Prepared:
             fields["accuracy"] = fields["val_accuracy"] = None
         if not settings["validation_rows"][0]:
             fields["val_loss"] = fields["val_accuracy"] = None
-        gradients, activations = (half[:, :noted].T for half in np.split(self.layer_record, 2))
+        layers = len(self.plan.layers)
+        gradients, activations = self.layer_record[:layers, :noted].T, self.layer_record[layers:, :noted].T
         return History(
             **fields, seconds=seconds, stopped=watch.stopped, best_epoch=watch.best_epoch,
             metrics={name: values[:epochs] for name, values in watch.metrics.items()},
