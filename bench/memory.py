@@ -370,7 +370,7 @@ def nothing_in_the_loop(epochs: tuple[int, int]) -> Row:
     with process(threads=1) as ask:
         short, long = ask(peaks_over_epochs, epochs)
     # An epoch's record, its copy in the history and once more where histories are joined; its seconds likewise, and
-    # twice where a call's time is shared out over its epochs; the norms of both layers, of the first 64.
+    # twice where a call's time is shared out over its epochs; the norms of both layers, of the epochs that are noted.
     entry = 3 * _layout.EPOCH.itemsize + 5 * 8 + 2 * 2 * 8
     of_what = f"from {epochs[0]} to {epochs[1]} epochs"
     # Ten kilobytes are objects of Python that come and go; an array a batch, kept, would be hundreds of kilobytes.

@@ -52,7 +52,7 @@ _MOST_SLAB_ROWS = 256
 _MANY_INPUTS = 1024  # of a layer so large that packing its deltas pays, which slabs of so many rows do:
 _LARGE_SLAB_ROWS = 64
 _WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, however few the rows
-FIRST_NOTED = 64  # epochs of which layers' norms are noted, whatever they cost
+FIRST_NOTED = 16  # epochs of which layers' norms are noted, whatever they cost
 _NOTED_STEPS = 64  # later on, steps from one note to the next: they then cost a five-hundredth of the smallest step
 _GROUP_ROWS = 64  # at least, of a wide network's group: its gradient is loaded and stored once for so many rows
 
@@ -217,7 +217,7 @@ def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False)
     Returns
     -------
     every : int
-        From the 64th epoch on, epochs from one to the next.
+        From the 16th epoch on, epochs from one to the next.
     noted : ndarray of int64
         The epochs, counted from 0; they do not depend on how a training is cut into calls.
     """

@@ -43,7 +43,7 @@ class History:
         What was measured besides, after the epoch's last update; of validation rows as ``val_...``. NaN where it was
         not.
     layer_epochs : ndarray of int64, shape (noted,)
-        The epochs, counted from 0, of which the two below tell: the first 64, and then one every 64 steps or more.
+        The epochs, counted from 0, of which the two below tell: the first 16, and then one every 64 steps or more.
     layer_gradient_norms : ndarray of float64, shape (noted, layers)
         The Euclidean norms of the gradient by each layer's parameters at the epoch's last step.
     layer_activations : ndarray of float64, shape (noted, layers)
