@@ -35,7 +35,7 @@ def test_every_combination(backend, activation, loss, output, normal, targets):
 
 
 @pytest.mark.parametrize("clip", [{"clip_norm": 0.03}, {"clip_value": 0.01}], ids=str)
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize(("loss", "output"), LOSSES, ids=str)
 def test_a_clipped_step_follows_the_checked_gradient(backend, activation, loss, output, clip, normal, targets):
     # What check_gradient checks is what a step follows, once it is cut: dropout, penalties and clipping together.
