@@ -51,8 +51,7 @@ def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Tas
     [2.0, 0.67, 0.67, 0.67]
     """
     of_rows = None if sample_weight is None else _row_weights(sample_weight, len(values))
-    if task.missing and values.dtype.kind == "f":
-        of_rows = _without_unobserved(of_rows, values, task)
+    of_rows = _without_unobserved(of_rows, values, task)
     if class_weight is None:
         return of_rows
     if task.classes is None:
@@ -92,6 +91,8 @@ def _row_weights(value: Any, rows: int) -> np.ndarray:
 
 def _without_unobserved(weights: np.ndarray | None, values: np.ndarray, task: Task) -> np.ndarray | None:
     """Give rows of which nothing was observed a weight of 0; of soft targets, a part is nothing."""
+    if not task.missing or values.dtype.kind != "f":
+        return weights
     gaps = np.isnan(values)
     unobserved = gaps.any(axis=1) if task.loss.name == "cross_entropy" else gaps.all(axis=1)
     if not unobserved.any():
@@ -181,9 +182,7 @@ def split(
         rows = features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
         coded = encode(value[1], len(rows), X.dtype, task)
         own = _row_weights(value[2], len(rows)) if len(value) == 3 else None
-        if task.missing and coded.dtype.kind == "f":
-            own = _without_unobserved(own, coded, task)
-        return (X, values, weights), (rows, coded, own)
+        return (X, values, weights), (rows, coded, _without_unobserved(own, coded, task))
     if isinstance(value, (bool, str)) or not np.isscalar(value):
         raise TypeError(f"validation: got {value!r}; a share such as 0.2, or rows (X, y), is accepted")
     chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)

@@ -121,7 +121,6 @@ def check_gradient(
     """
     whole(entries, "entries")
     twin = _in_double(network)
-    X = np.asarray(X, dtype=np.float64) if isinstance(X, np.ndarray) else X
 
     def objective() -> tuple[float, np.ndarray]:
         return twin._objective_and_gradient(X, y, sample_weight, dropping=True)

@@ -2,7 +2,7 @@
 
 A training gives the same bits whenever it is run again. So nothing has to be kept from step to step: what it takes to
 run the last fraction of a second again, up to the step before the last one that was taken, is enough, and costs the
-loop nothing. Imports the layout and the reference, which looks at the layers; the training loop and the network
+loop nothing. Imports the reference, which looks at the layers, and the optimizers; the training loop and the network
 import it.
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _reference
+from fastmlp.optimizers import LBFGS
 
 BEST = -1  # in the place of a number of steps: the best weights came back
 
@@ -26,7 +27,6 @@ _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both 
 _COPY_BYTES_A_SECOND = 2e9  # slower than memory is: what is kept of a large network is to cost a hundredth of the time
 _CHEAP_BYTES = 1 << 17  # that are copied in some 10 microseconds
 _KEPT_SECONDS = 0.04  # a little less than the time between two calls of the kernels
-_SEARCHES = 8  # the code of the optimizer that has no learning rate
 _BLOCK = 4096  # rows that are looked at together
 _LARGE = 1e4  # of features and targets: nobody has chosen such units on purpose
 
@@ -236,9 +236,10 @@ class Keeper:
             return 0
         kept = next(moment for moment in reversed(self._kept) if int(moment[-1]["step"][0]) < updates)
         steps = updates - int(kept[-1]["step"][0])
-        self.go_to(kept)
         if self.replays:
             steps -= self._run_to_finite(kept, steps - 1, run)
+        else:
+            self.go_to(kept)
         for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "hits"):
             position[name] = last[name]
         return steps
@@ -321,7 +322,7 @@ def _cause(
     rate, l2 = divergence.rate, settings["l2"]
     features = max(float(np.abs(block).max()) for block in _blocks(rows))
     targets = max(float(np.abs(np.nan_to_num(block)).max()) for block in _blocks(y)) if y.dtype.kind == "f" else 0.0
-    searches = settings["optimizer"] == _SEARCHES
+    searches = settings["optimizer"] == LBFGS.code  # which has no learning rate
     if not searches and rate * l2 > 2:
         return f"learning_rate * l2 / N is {rate * l2:.3g}, and from 2 on steps overshoot; lower one"
     if features > _LARGE:
