@@ -16,9 +16,9 @@ import pytest
 import fastmlp
 
 MODULES = [
-    f"fastmlp.{module.name}"
-    for module in pkgutil.iter_modules(fastmlp.__path__)
-    if module.name != "__main__" and not module.name.startswith("_kernels")
+    module.name
+    for module in pkgutil.walk_packages(fastmlp.__path__, "fastmlp.")
+    if not module.name.startswith(("fastmlp.__main__", "fastmlp._kernels"))
 ]
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 

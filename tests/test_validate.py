@@ -693,13 +693,13 @@ def test_optimizers_say_what_the_kernels_need():
     fields = set(_layout.SETTINGS.names)
     for optimizer in OPTIMIZERS.values():
         assert optimizer.settings().keys() <= fields, "the kernels know every setting"
-    assert repr(SGD(np.float64(0.5), np.True_)) == "SGD(momentum=0.5, nesterov=True)"
+    assert repr(SGD(np.float64(0.5), np.True_)) == "SGD(momentum=0.5, nesterov=True, rate_in_velocity=False)"
 
 
 @pytest.mark.parametrize(
     ("make", "settings", "kind", "words"),
     [
-        (SGD, {"momentum": 1.0}, ValueError, "^momentum: got 1.0, expected .*at least 0 and below 1"),
+        (SGD, {"momentum": 1.1}, ValueError, "^momentum: got 1.1, expected .*at least 0, at most 1$"),
         (SGD, {"momentum": -0.1}, ValueError, "^momentum: got -0.1"),
         (SGD, {"momentum": np.nan}, ValueError, "^momentum: got nan"),
         (SGD, {"momentum": True}, TypeError, r"^momentum: got True \(bool\)"),

@@ -26,7 +26,7 @@ def train(
     l2: float = 0.0, dropout: float | Sequence[float] = 0.0, clip_norm: float | None = None,
     clip_value: float | None = None, max_norm: float | None = None, bias: bool = True,
     init: str | Any = "glorot_uniform", bias_init: float | None = None, batch_size: int | str = "auto",
-    epochs: int = 200, shuffle: bool = True, sample_weight: Any = None,
+    epochs: int = 200, shuffle: bool | Callable[[int], Any] = True, average: str = "rows", sample_weight: Any = None,
     class_weight: str | Mapping[Any, float] | None = None, missing_targets: str = "error",
     validation: float | tuple | None = None, early_stopping: bool | EarlyStopping | None = None,
     metrics: Sequence[str | Metric | Callable[..., float]] = (),
@@ -89,8 +89,14 @@ def train(
         Rows of a batch; "auto" is 200, or all rows where there are fewer. More than all rows means all.
     epochs : int, default 200
         Passes over the rows.
-    shuffle : bool, default True
-        Whether each epoch takes the rows in a new order. With one batch an epoch there is no order.
+    shuffle : bool or callable, default True
+        Whether each epoch takes the rows in a new order. A callable gives the orders: it takes the number of the epoch,
+        from 0 on, and returns as many numbers of rows as there are, of which one may come more than once. It is asked
+        once an epoch, between two calls of the kernels. With one batch an epoch there is no order.
+    average : {"rows", "batch"}, default "rows"
+        What stands for N in a step. "rows" is N itself, so that the penalties weigh the same in every step. "batch" is
+        the batch's rows, or the sum of their weights, as in scikit-learn: its loss is divided by that, and so are the
+        penalties. With all rows in one batch both are the same.
     sample_weight : array-like, shape (rows,), or None, default None
         A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
         for N.
@@ -167,7 +173,7 @@ def train(
     optimizer, schedule, settings = Network._arranged(
         targets.task, X.dtype, shares, samples, checked, optimizer=optimizer, learning_rate=learning_rate,
         clip_norm=clip_norm, clip_value=clip_value, max_norm=max_norm, batch_size=batch_size, epochs=epochs,
-        shuffle=shuffle, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress,
+        shuffle=shuffle, average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress,
         seed=seed, n_threads=n_threads,
     )
     _validate.choice(on_divergence, ("warn", "raise"), "on_divergence")

@@ -24,13 +24,13 @@ def _record(integers: str, floats: str = "") -> np.dtype:
 LAYER = _record("inputs outputs activation weights bias activations deltas stride slopes dropout")
 SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
-    "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle seed first_epoch epochs "
-    "rates_per_epoch optimizer slots nesterov amsgrad centered dropping note_first note_every notes published_ridge "
-    "threads chunk groups private_at private_size inputs_at inputs_stride slab_inputs_at targets_at losses_at "
-    "labels_at weights_at packed_at outputs_at output_deltas_at groups_at resident_at validation_resident_at "
-    "penalties_at norms_at validation_at activations_at",
+    "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle given_order seed first_epoch "
+    "epochs rates_per_epoch optimizer slots nesterov amsgrad centered rate_in_velocity epsilon_hat dropping "
+    "note_first note_every notes published_ridge own_average threads chunk groups private_at private_size inputs_at "
+    "inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at outputs_at output_deltas_at "
+    "groups_at resident_at validation_resident_at penalties_at norms_at validation_at activations_at",
     "momentum beta1 beta2 epsilon weight_decay momentum_decay rate_decay eta_minus eta_plus least_step most_step "
-    "clip_norm clip_value max_norm l1 l2",
+    "clip_norm clip_value max_norm l1 l2 loss_share",
 )
 _PACKED_SETTINGS = struct.Struct("".join("q" if field[0].kind == "i" else "d" for field in SETTINGS.fields.values()))
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")

@@ -137,9 +137,12 @@ def measure(
     """
     found = {}
     for prefix, samples in parts.items():
+        looked_at = [metric for metric in chosen if prefix or metric.training]
+        if not looked_at:
+            continue
         outputs = outputs_of(samples.x)
         finite = bool(np.isfinite(outputs).all())
-        for metric in chosen:
+        for metric in looked_at:
             value = measured(metric, samples.y, outputs, samples.weights, task) if finite else math.nan
             found[f"{prefix}{metric.name}"] = value
     return found

@@ -439,7 +439,7 @@ def _evaluate(
         z = _outputs_of_layers(network, x[piece])[-1]
         _, part, right = _output_layer(z, y[piece], _part(weights, piece), network, settings, loss_parameters)
         loss, hits = loss + part, hits + right
-    return loss / len(x) + _penalty(network, settings), hits / len(x)
+    return loss * settings.loss_share / len(x) + _penalty(network, settings), hits / len(x)
 
 
 def _layers_outputs_kept(
@@ -486,17 +486,23 @@ def _batch_gradient(
 
 
 def _finish_gradient(
-    gradient: np.ndarray, slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, rows: int
+    gradient: np.ndarray, slopes: list[_Layer], network: list[_Layer], settings: SimpleNamespace, weight: float,
+    share: float = 1.0,
 ) -> None:
-    """Make the sum over rows a mean, and add the penalty's gradient."""
-    gradient *= 1.0 / rows
+    """Make the sum over rows a mean, and add a share of the penalty's gradient."""
+    gradient *= _inverse(weight)
     if not (settings.l1 > 0 or settings.l2 > 0):
         return
     for layer, slope in zip(network, slopes, strict=True):
         if settings.published_ridge:
-            slope.w[:] += settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
+            slope.w[:] += share * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
         else:
-            slope.w[:] += settings.l2 * layer.w + settings.l1 * np.sign(layer.w)
+            slope.w[:] += share * settings.l2 * layer.w + share * settings.l1 * np.sign(layer.w)
+
+
+def _inverse(weight: float) -> float:
+    """1 / weight; of no weight 0, so that a batch without any leaves no gradient."""
+    return 1 / weight if weight > 0 else 0.0
 
 
 @_quietly
@@ -510,7 +516,7 @@ def gradient(
         slopes, network, settings, loss_parameters, x, y, weights, settings.first_epoch, 0
     )
     _finish_gradient(gradient, slopes, network, settings, rows)
-    return loss / rows + _penalty(network, settings)
+    return loss * settings.loss_share / rows + _penalty(network, settings)
 
 
 def _beta1(settings: SimpleNamespace, number: int) -> float:
@@ -529,6 +535,8 @@ def _update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleN
 def _sgd_step(w, slots, g, settings, now, rate) -> None:
     if settings.momentum > 0:
         (buffer,) = slots
+        if settings.rate_in_velocity:
+            g, rate = rate * g, 1.0
         buffer *= settings.momentum
         buffer += g
         g = g + settings.momentum * buffer if settings.nesterov else buffer
@@ -543,7 +551,8 @@ def _moments(slots, g, settings, now) -> tuple[np.ndarray, np.ndarray]:
     v += g * g * (1 - settings.beta2)
     if settings.amsgrad:
         v = np.maximum(slots[2], v, out=slots[2])
-    return m, np.sqrt(v) * (1 / math.sqrt(1 - now.beta2_power * settings.beta2)) + settings.epsilon
+    correction = 1 / math.sqrt(1 - now.beta2_power * settings.beta2)
+    return m, np.sqrt(v) * correction + settings.epsilon * (correction if settings.epsilon_hat else 1)
 
 
 def _adam_step(w, slots, g, settings, now, rate) -> None:
@@ -658,7 +667,7 @@ def train(
     settings, now = _fields(settings), _fields(position)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-        if now.batch == 0 and settings.shuffle:
+        if now.batch == 0 and settings.shuffle and not settings.given_order:
             shuffle(order, settings.seed, now.epoch, settings.rows)
         epoch = record[:, now.epoch - settings.first_epoch]
         first = now.batch * settings.batch
@@ -667,11 +676,14 @@ def train(
         loss, hits, sizes = _batch_gradient(
             slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen), now.epoch, first
         )
-        penalty = _penalty(network, settings)
-        now.loss_sum += loss + penalty * (end - first)
+        rows, part = end - first, _part(weights, chosen)
+        weight = rows if part is None or not settings.own_average else float(part.sum(dtype=np.float64))
+        share = _inverse(weight) if settings.own_average else 1.0
+        penalty = _penalty(network, settings) * share
+        now.loss_sum += loss * settings.loss_share * rows * _inverse(weight) + penalty * rows
         now.hits += hits
         if math.isfinite(loss + penalty):
-            _finish_gradient(gradient, slopes, network, settings, end - first)
+            _finish_gradient(gradient, slopes, network, settings, weight, share)
             each = settings.rates_per_epoch
             rate = rates[(now.epoch - settings.first_epoch) * each + (now.batch if each > 1 else 0)]
             _update(parameters, state, _clipped(gradient, settings), settings, now, float(rate))
@@ -707,6 +719,8 @@ def _end_epoch(
     epoch[_GRADIENT_NORM] = math.nan if now.diverged else _norm(gradient)
     if settings.validation_rows:
         epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, *validation)
+        if settings.own_average:
+            epoch[_VAL_LOSS] += _penalty(network, settings) * (1 / settings.rows - 1)
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0

@@ -137,6 +137,7 @@ def number(
     minimum: float = 0.0,
     above: float | None = None,
     below: float | None = None,
+    maximum: float | None = None,
 ) -> float:
     """Check a finite real number.
 
@@ -152,6 +153,8 @@ def number(
         If given, a bound that the value must exceed; it takes the place of `minimum`.
     below : float or None, default None
         If given, a bound that the value must stay under.
+    maximum : float or None, default None
+        If given, the largest accepted value.
 
     Returns
     -------
@@ -178,13 +181,14 @@ def number(
             error, got = ValueError, "an integer past every float"
         else:
             reaches = real >= minimum if above is None else real > above
-            if math.isfinite(real) and reaches and (below is None or real < below):
+            stays = (below is None or real < below) and (maximum is None or real <= maximum)
+            if math.isfinite(real) and reaches and stays:
                 return real
             error, got = ValueError, repr(real)
     else:
         error, got = TypeError, f"{value!r} ({type(value).__name__})"
     accepted = f"of at least {minimum:g}" if above is None else f"above {above:g}"
-    limit = "" if below is None else f" and below {below:g}"
+    limit = ("" if below is None else f" and below {below:g}") + ("" if maximum is None else f", at most {maximum:g}")
     raise error(f"{argument}: got {got}, expected a finite number {accepted}{limit}")
 
 

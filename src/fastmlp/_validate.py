@@ -11,7 +11,7 @@ Every message is one line: "argument: what came; what is accepted; what to do".
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -269,7 +269,7 @@ def optimizer(value: Any) -> Optimizer:
     Examples
     --------
     >>> optimizer("sgd")
-    SGD(momentum=0.0, nesterov=False)
+    SGD(momentum=0.0, nesterov=False, rate_in_velocity=False)
     """
     if isinstance(value, Optimizer):
         return value
@@ -526,30 +526,64 @@ def callbacks(value: Any, numbers: tuple[str, ...]) -> tuple:
     return tuple(value)
 
 
-def monitored(schedule: RateSchedule, validated: bool) -> None:
+def monitored(schedule: RateSchedule, measured: Collection[str]) -> None:
     """Check that what a schedule looks at is measured.
 
     Parameters
     ----------
     schedule : RateSchedule
         The learning rate's.
-    validated : bool
-        Whether there are validation rows.
+    measured : collection of str
+        The names of all that is.
 
     Raises
     ------
     ValueError
-        If it looks at validation rows, and there are none.
+        If it looks at something else, such as validation rows where there are none.
 
     Examples
     --------
-    >>> monitored(Constant(0.1), False)
+    >>> monitored(Constant(0.1), ("loss",))
     """
-    if getattr(schedule, "monitor", "loss") == "val_loss" and not validated:
+    monitor = getattr(schedule, "monitor", "loss")
+    if monitor in measured:
+        return
+    if monitor.startswith("val_") and not any(name.startswith("val_") for name in measured):
         raise ValueError(
-            "learning_rate: got monitor 'val_loss' without validation rows; pass validation=0.2 or (X, y), or "
+            f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
             "monitor='loss'"
         )
+    raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(measured)} one is accepted")
+
+
+def order(value: Any) -> tuple[bool, Callable[[int], Any] | None]:
+    """Check whether and how the rows are shuffled.
+
+    Parameters
+    ----------
+    value : bool or callable
+        Whether each epoch takes the rows in a new order, or what gives the orders.
+
+    Returns
+    -------
+    bool
+        Whether they are shuffled.
+    callable or None
+        What gives the orders, if they are not ours.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither.
+
+    Examples
+    --------
+    >>> order(True)
+    (True, None)
+    """
+    if callable(value) and not isinstance(value, type):
+        return True, value
+    return flag(value, "shuffle"), None
 
 
 def progress(value: Any) -> Callable[..., None] | None:

@@ -269,7 +269,7 @@ class Watch:
             self.metrics[name][epoch - 1] = value
         state = EpochState(self, epoch, measured)
         if self._memory is not None:
-            self._follow(epoch, getattr(state, self._schedule.learning_rate.monitor))
+            self._follow(epoch, state.numbers().get(self._schedule.learning_rate.monitor, math.nan))
         for callback in self._schedule.callbacks:
             every = getattr(callback, "every", 1)
             if epoch % every and epoch != self.epochs:
@@ -282,12 +282,15 @@ class Watch:
 
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule look at an epoch's loss, and set the rate that it asks for; tells whether it is another."""
-        before = self._memory.rate
-        self._schedule.learning_rate.look(self._memory, value)
+        before, schedule = self._memory.rate, self._schedule.learning_rate
+        schedule.look(self._memory, -value if self.rises(schedule.monitor) else value)
         if self._memory.rate != before:
             self.set_rate(epoch, self._memory.rate)
-        if self._memory.ended:
-            self.stopped = f"the learning rate has fallen to {self._memory.rate:g}"
+        if self._memory.ended and not self.stopped:
+            self.stopped = (
+                f"the learning rate has fallen to {before:g}" if getattr(schedule, "divisor", None) is not None
+                else f"{schedule.monitor} has not improved for {schedule.patience} epochs"
+            )  # fmt: skip
         return self._memory.rate != before
 
     def _decide(self, state: EpochState) -> None:

@@ -319,7 +319,7 @@ def _cause(
     usual_rate: float,
 ) -> str:
     """Name the likeliest cause, and what to change first."""
-    rate, l2 = divergence.rate, settings["l2"]
+    rate, l2 = divergence.rate, settings["l2"] / (len(rows) if settings.get("own_average") else 1)
     features = max(float(np.abs(block).max()) for block in _blocks(rows))
     targets = max(float(np.abs(np.nan_to_num(block)).max()) for block in _blocks(y)) if y.dtype.kind == "f" else 0.0
     searches = settings["optimizer"] == LBFGS.code  # which has no learning rate

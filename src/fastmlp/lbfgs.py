@@ -158,7 +158,7 @@ class _Iterations:
         begin = self._parameters.astype(np.float64)
         options = {
             "maxcor": optimizer.memory, "gtol": optimizer.gradient_tolerance, "ftol": optimizer.loss_tolerance,
-            "maxls": optimizer.trials, "maxiter": self._schedule.epochs, "maxfun": 1 << 30,
+            "maxls": optimizer.trials, "maxiter": self._schedule.epochs, "maxfun": optimizer.most_looks,
         }  # fmt: skip
         try:
             self._objective(begin)

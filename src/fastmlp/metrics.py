@@ -502,6 +502,8 @@ class Metric:
     targets : tuple of str, default ("real", "labels", "multilabel")
         The kinds of targets that it goes with: ``"real"`` (numbers to approximate), ``"labels"`` (one class a row)
         and ``"multilabel"`` (a 0/1 matrix, any number of ones a row).
+    training : bool, default True
+        Whether it is measured on the training rows too, which costs a pass over them; False: on validation rows only.
 
     Raises
     ------
@@ -521,6 +523,7 @@ class Metric:
     given: str = "predictions"
     rises: bool = True
     targets: tuple[str, ...] = KINDS
+    training: bool = True
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -535,6 +538,7 @@ class Metric:
             )
         choice(self.given, GIVEN, "given")
         object.__setattr__(self, "rises", flag(self.rises, "rises"))
+        object.__setattr__(self, "training", flag(self.training, "training"))
         if not isinstance(self.targets, (tuple, list)) or not self.targets:
             raise TypeError(f"targets: got {self.targets!r}; a tuple of some of {listing(KINDS)} is accepted")
         object.__setattr__(self, "targets", tuple(choice(kind, KINDS, "targets") for kind in self.targets))

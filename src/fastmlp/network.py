@@ -14,6 +14,7 @@ import numpy as np
 
 from fastmlp import _backend, _layout, _measuring, _validate, divergence, initialization, lbfgs, training
 from fastmlp._watch import EpochState, Progress
+from fastmlp._windows import SparseRows
 from fastmlp.activations import ACTIVATIONS, KEPT_ACTIVATIONS
 from fastmlp.history import History
 from fastmlp.losses import Loss
@@ -124,6 +125,7 @@ class Network:
     def _set_up(
         self, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
         dropout: Any, seed: Any, dtype: Any, backend: Any, init: Any = "glorot_uniform", bias_init: Any = None,
+        loss_share: float = 1.0,  # what of the loss is written down: 1 / outputs where others take their mean
     ) -> None:
         if backend is not None:
             _backend.resolve(backend)
@@ -139,7 +141,9 @@ class Network:
         self._lay_out()
         self._use(backend)
         self._histories: list[History] = [History()]
+        self._last_history = History()
         self._sample: np.ndarray | None = None
+        self._loss_share = loss_share
         self.metadata: dict[str, str] = {}
         self._optimizer: Optimizer | None = None
         self._state: training.OptimizerState | None = None
@@ -235,6 +239,11 @@ class Network:
         self._histories = [history]
 
     @property
+    def last_history(self) -> History:
+        """What happened in the last training."""
+        return self._last_history
+
+    @property
     def classes_(self) -> np.ndarray | None:
         """The labels, one a class; None for regression and multi-label targets."""
         return self._task.classes
@@ -260,6 +269,7 @@ class Network:
         """List the fields of SETTINGS that come of the network; `size` is N of the objective."""
         return {
             "loss": self._task.loss.code, "metric": self._metric(), "l1": self.l1 / size, "l2": self.l2 / size,
+            "loss_share": self._loss_share,
         }
 
     def _plan(self, rows: int, batch: int, size: float, **settings: float) -> _layout.Plan:
@@ -268,7 +278,8 @@ class Network:
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
-        X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
+        if not isinstance(X, SparseRows):  # which the estimators have checked
+            X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
         values = _validate.encode(y, len(X), self.dtype, self._task)
         return X, values, _validate.weights(sample_weight, class_weight, values, self._task)
 
@@ -276,7 +287,8 @@ class Network:
         self, X: Any, y: Any, *, optimizer: str | Optimizer = "adam",
         learning_rate: float | RateSchedule | None = None, clip_norm: float | None = None,
         clip_value: float | None = None, max_norm: float | None = None, batch_size: int | str = "auto",
-        epochs: int = 200, shuffle: bool = True, sample_weight: Any = None,
+        epochs: int = 200, shuffle: bool | Callable[[int], Any] = True, average: str = "rows",
+        sample_weight: Any = None,
         class_weight: str | Mapping[Any, float] | None = None, validation: tuple | None = None,
         early_stopping: bool | EarlyStopping | None = None,
         metrics: Sequence[str | Metric | Callable[..., float]] = (),
@@ -295,7 +307,7 @@ class Network:
             The features; not copied when C-contiguous and of the network's dtype.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets, coded as the network knows them.
-        optimizer, learning_rate, clip_norm, clip_value, max_norm, batch_size, epochs, shuffle
+        optimizer, learning_rate, clip_norm, clip_value, max_norm, batch_size, epochs, shuffle, average
             As in `fastmlp.train`.
         sample_weight, class_weight, early_stopping, metrics, callbacks, progress, on_divergence, n_threads
             As in `fastmlp.train`.
@@ -326,7 +338,7 @@ class Network:
             self._task, self.dtype, self.dropout, samples, checked, optimizer=optimizer,
             learning_rate=learning_rate, clip_norm=clip_norm,
             clip_value=clip_value, max_norm=max_norm, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
-            early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress, seed=seed,
+            average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress, seed=seed,
             n_threads=n_threads,
         )
         _validate.choice(on_divergence, ("warn", "raise"), "on_divergence")
@@ -400,12 +412,13 @@ class Network:
         optimizer = _validate.optimizer(optimizer)
         if optimizer.searches_step:
             lbfgs.minimizer()  # says what to install before anything is changed
+        shuffled, orders = _validate.order(shuffle)
         if rows >= 2**31:
             raise ValueError(f"X: got {rows} rows; fewer than {2**31} are accepted; train on parts of them in turn")
         return optimizer, training.Schedule(
             epochs=_validate.whole(epochs, "epochs"),
             batch=_validate.batch_size(batch_size, rows, optimizer),
-            shuffle=_validate.flag(shuffle, "shuffle"),
+            shuffle=shuffled, orders=orders,
             seed=_validate.seed(seed),
             learning_rate=_validate.learning_rate(learning_rate, optimizer, dtype),
             n_threads=None if n_threads is None else _validate.whole(n_threads, "n_threads", maximum=1024),
@@ -419,13 +432,16 @@ class Network:
     def _arranged(
         task: _validate.Task, dtype: np.dtype, dropout: tuple[float, ...], samples: training.Samples,
         validation: training.Samples, *, clip_norm: Any, clip_value: Any, max_norm: Any, early_stopping: Any,
-        metrics: Any, callbacks: Any, **running: Any,
+        metrics: Any, callbacks: Any, average: Any, **running: Any,
     ) -> tuple[Optimizer, training.Schedule, dict[str, float]]:
         """Check how a training is to run and who looks at it; the last part are fields of SETTINGS."""
         weighted, validated = samples.weights is not None or validation.weights is not None, len(validation) > 0
         chosen = _validate.metrics(metrics, task, weighted)
         prefixes = ("", "val_") if validated else ("",)
-        names = {f"{prefix}{metric.name}": metric.rises for prefix in prefixes for metric in chosen}
+        names = {
+            f"{prefix}{metric.name}": metric.rises
+            for prefix in prefixes for metric in chosen if prefix or metric.training
+        }  # fmt: skip
         always = ("loss",) if task.kind == "real" else ("loss", "accuracy")
         measured = (*(f"{prefix}{name}" for prefix in prefixes for name in always), "gradient_norm", *names)
         optimizer, schedule = Network._schedule(
@@ -433,8 +449,10 @@ class Network:
             early_stopping=_validate.early_stopping(early_stopping, task, validated, chosen),
             callbacks=_validate.callbacks(callbacks, measured),
         )
-        _validate.monitored(schedule.learning_rate, validated)
-        return optimizer, schedule, _validate.clipping(clip_norm, clip_value, max_norm, optimizer, dropout)
+        _validate.monitored(schedule.learning_rate, measured)
+        settings = _validate.clipping(clip_norm, clip_value, max_norm, optimizer, dropout)
+        own = _validate.choice(average, ("rows", "batch"), "average") == "batch"
+        return optimizer, schedule, settings | {"own_average": own}
 
     def _fit(
         self, samples: training.Samples, validation: training.Samples, optimizer: Optimizer,
@@ -456,15 +474,19 @@ class Network:
             parts = {"": samples} | ({"val_": validation} if len(validation) else {})
             schedule.measure = lambda: _measuring.measure(schedule.metrics, self._outputs, parts, self._task)
         # An optimizer's own settings bear the names of SETTINGS; those of another stay 0.
-        fields = self._settings(samples.size) | optimizer.settings() | settings
+        own = settings.get("own_average", False)  # the batches' own weights are then what N stands for
+        fields = self._settings(samples.size / len(samples) if own else samples.size) | optimizer.settings() | settings
         arguments = (
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields,
             self._task.loss_parameters,
         )
-        if isinstance(optimizer, LBFGS):
-            diverged = lbfgs.train(*arguments, histories=self._histories, optimizer=optimizer)
-        else:
-            diverged = training.train(*arguments, histories=self._histories)
+        try:
+            if isinstance(optimizer, LBFGS):
+                diverged = lbfgs.train(*arguments, histories=self._histories, optimizer=optimizer)
+            else:
+                diverged = training.train(*arguments, histories=self._histories)
+        finally:
+            self._last_history = self._histories[-1]
         rows = max(1, min(len(samples), _SAMPLED_ROWS, _SAMPLED_NUMBERS // self.sizes[0]))
         self._sample = samples.x[:: len(samples) // rows][:rows].copy()
         if diverged is not None:
@@ -474,8 +496,30 @@ class Network:
             divergence.announce(divergence.report(diverged, why), on_divergence, self)
         return self
 
+    def reset_optimizer(self) -> None:
+        """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.
+
+        What a schedule that looks at the epochs remembers of them stays, but for its rate. Another optimizer begins
+        with a new state by itself.
+
+        Examples
+        --------
+        >>> Network((2, 3, 1)).reset_optimizer()
+        """
+        state = self._state
+        if state is None or self._optimizer is None:
+            return
+        rate = 0.0 if state.schedule is None else state.schedule.rate
+        state.slots[:] = np.repeat(np.array(self._optimizer.starts(rate), self.dtype), len(self.params))
+        for name in ("step", "beta1_power", "beta2_power"):
+            state.position[name] = training.start_position()[name]
+        if state.memory is not None:
+            state.memory.rate = rate
+
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output layer's activations, shape (rows, outputs)."""
+        if isinstance(X, SparseRows):
+            return np.concatenate([self._outputs(block) for block in X.blocks()])
         if not self._is_as_kernels_read(X):
             X = _validate.features(X, dtype=self.dtype, columns=self.sizes[0])
         rows = len(X)

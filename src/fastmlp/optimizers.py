@@ -25,7 +25,7 @@ lbfgs, `LBFGS`          SciPy           L-BFGS-B with its line search; torch.opt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -110,15 +110,15 @@ class Optimizer:
 _SHARE = {"below": 1.0}
 _BOUNDS: Mapping[str, Mapping[str, float] | None] = MappingProxyType(
     {
-        "momentum": _SHARE, "beta1": _SHARE, "beta2": _SHARE, "epsilon": {"above": 0.0},
+        "momentum": {"maximum": 1.0}, "beta1": _SHARE, "beta2": _SHARE, "epsilon": {"above": 0.0},
         "weight_decay": {}, "momentum_decay": {}, "rate_decay": {}, "initial_accumulator": {},
         "eta_minus": {"above": 0.0, "below": 1.0}, "eta_plus": {"above": 1.0},
         "least_step": {"above": 0.0}, "most_step": {"above": 0.0},
-        "gradient_tolerance": {}, "loss_tolerance": {}, "memory": {}, "trials": {},
-        "nesterov": None, "amsgrad": None, "centered": None,
+        "gradient_tolerance": {}, "loss_tolerance": {}, "memory": {}, "trials": {}, "most_looks": {},
+        "nesterov": None, "amsgrad": None, "centered": None, "rate_in_velocity": None, "epsilon_hat": None,
     }
 )  # fmt: skip
-_WHOLE = ("memory", "trials")
+_WHOLE = ("memory", "trials", "most_looks")
 
 
 @dataclass(frozen=True)
@@ -131,19 +131,27 @@ class SGD(Optimizer):
         p -= lr * buffer                          # Polyak, 1964
         p -= lr * (g + momentum * buffer)         # nesterov (Nesterov, 1983; Sutskever et al., 2013)
 
+    or, as scikit-learn and Keras have it and with the same steps as long as the rate stays the same, with the rate of
+    its time in every gradient that a velocity remembers::
+
+        velocity = momentum * velocity + lr * g   # rate_in_velocity
+        p -= velocity, or lr * g + momentum * velocity
+
     Parameters
     ----------
     momentum : float, default 0.0
-        The share of the buffer that each step keeps, in [0, 1).
+        The share of the buffer that each step keeps, in [0, 1].
     nesterov : bool, default False
         Look ahead along the buffer; needs a momentum above 0.
+    rate_in_velocity : bool, default False
+        Keep gradients times the rate that they were found at.
 
     Raises
     ------
     TypeError
-        If `momentum` is not a real number or `nesterov` is not a bool.
+        If `momentum` is not a real number, or `nesterov` or `rate_in_velocity` is not a bool.
     ValueError
-        If `momentum` lies outside [0, 1), or `nesterov` is asked for without momentum.
+        If `momentum` lies outside [0, 1], or `nesterov` is asked for without momentum.
 
     Examples
     --------
@@ -153,6 +161,7 @@ class SGD(Optimizer):
 
     momentum: float = 0.0
     nesterov: bool = False
+    rate_in_velocity: bool = False
 
     name: ClassVar[str] = "sgd"
     code: ClassVar[int] = 0
@@ -190,24 +199,28 @@ class Adam(Optimizer):
     amsgrad : bool, default False
         Divide by the largest v so far (Reddi et al., On the convergence of Adam and beyond, 2018);
         ``optimizer="amsgrad"`` is short for it.
+    epsilon_hat : bool, default False
+        Add epsilon to sqrt(v) before it is corrected, as the paper's short form, scikit-learn and TensorFlow do:
+        ``p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)``. By keyword only.
 
     Raises
     ------
     TypeError
-        If a value is not a real number, or `amsgrad` is not a bool.
+        If a value is not a real number, or `amsgrad` or `epsilon_hat` is not a bool.
     ValueError
         If a beta lies outside [0, 1) or `epsilon` is not above 0.
 
     Examples
     --------
     >>> Adam(beta2=0.99)
-    Adam(beta1=0.9, beta2=0.99, epsilon=1e-08, amsgrad=False)
+    Adam(beta1=0.9, beta2=0.99, epsilon=1e-08, amsgrad=False, epsilon_hat=False)
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     amsgrad: bool = False
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str] = "adam"
     code: ClassVar[int] = 1
@@ -227,7 +240,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    beta1, beta2, epsilon, amsgrad
+    beta1, beta2, epsilon, amsgrad, epsilon_hat
         As in `Adam`.
     weight_decay : float, default 0.01
         How fast parameters shrink, at least 0.
@@ -529,6 +542,8 @@ class LBFGS(Optimizer):
         Training ends where a step lessens the objective by no larger share of it, at least 0.
     trials : int, default 20
         How often a line search may look at the objective.
+    most_looks : int, default 1000000000
+        How often all iterations together may: training ends there.
 
     Raises
     ------
@@ -545,6 +560,7 @@ class LBFGS(Optimizer):
     gradient_tolerance: float = 1e-5
     loss_tolerance: float = 2.220446049250313e-09
     trials: int = 20
+    most_looks: int = 10**9
 
     name: ClassVar[str] = "lbfgs"
     code: ClassVar[int] = 8  # to the kernels: no step, the gradient alone

@@ -39,6 +39,7 @@ class RateSchedule:
     rate: float
 
     ends: ClassVar[bool] = False
+    monitors: ClassVar[tuple[str, ...]] = MONITORS
 
     def __post_init__(self) -> None:
         """Check the settings, and keep them as Python's own numbers."""
@@ -47,7 +48,7 @@ class RateSchedule:
             if field.name == "unit":
                 choice(value, UNITS, "unit")
             elif field.name == "monitor":
-                choice(value, MONITORS, "monitor")
+                choice(value, self.monitors or (value,), "monitor")
             elif field.name == "relative":
                 object.__setattr__(self, field.name, flag(value, field.name))
             elif field.name == "patience":
@@ -56,7 +57,7 @@ class RateSchedule:
                 object.__setattr__(self, field.name, whole(value, field.name))
             elif field.name in ("warmup", "cooldown"):
                 object.__setattr__(self, field.name, whole(value, field.name, minimum=0))
-            elif field.name in _NUMBERS:
+            elif field.name in _NUMBERS and not (field.name == "divisor" and value is None):
                 object.__setattr__(self, field.name, number(value, field.name, **_NUMBERS[field.name]))
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
@@ -544,24 +545,26 @@ class OnPlateau(FeedbackSchedule):
 class Adaptive(FeedbackSchedule):
     """``rate / divisor`` whenever the loss has stopped to fall, and an end where the rate is small; scikit-learn's.
 
-    The loss has to fall by more than `threshold` below the best; where it has not for more than `patience` epochs in a
+    The loss has to fall by `threshold` or more below the best; where it has not for more than `patience` epochs in a
     row, the rate drops, and where the rate is `final` or less already, training ends. scikit-learn's ``tol`` is
-    `threshold` and its ``n_iter_no_change`` is `patience`.
+    `threshold` and its ``n_iter_no_change`` is `patience`. Unlike `EarlyStopping`, small improvements move the best:
+    a loss that creeps down by less than `threshold` an epoch counts as one that stands still.
 
     Parameters
     ----------
     rate : float
         The rate at the beginning.
-    divisor : float, default 5.0
-        What the rate is divided by, above 1.
+    divisor : float or None, default 5.0
+        What the rate is divided by, above 1. None: the rate stays, and training ends where it would have dropped.
     patience : int, default 10
         Epochs in a row that may pass without an improvement.
     threshold : float, default 1e-4
         What counts as an improvement, at least 0.
     final : float, default 1e-6
         The rate from which on training ends.
-    monitor : {"loss", "val_loss"}, default "loss"
-        The loss that is looked at.
+    monitor : str, default "loss"
+        What is looked at: "loss", "val_loss", "accuracy", "val_accuracy", or one of the training's ``metrics``, such as
+        "val_r2"; what is to rise counts with its sign turned.
 
     Raises
     ------
@@ -578,22 +581,23 @@ class Adaptive(FeedbackSchedule):
     0.02
     """
 
-    divisor: float = 5.0
+    divisor: float | None = 5.0
     patience: int = 10
     threshold: float = 1e-4
     final: float = 1e-6
     monitor: str = "loss"
+
+    monitors: ClassVar[tuple[str, ...]] = ()  # any; the door knows what is measured
 
     def _look(self, memory: Memory, value: float) -> None:
         """Lower the rate, or end the training, where the loss has stopped to fall."""
         memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1
         memory.best = min(memory.best, value) if value == value else memory.best
         if memory.waited > self.patience:
-            memory.waited = 0
-            if memory.rate <= self.final:
+            if self.divisor is None or memory.rate <= self.final:
                 memory.ended = True
             else:
-                memory.rate /= self.divisor
+                memory.rate, memory.waited = memory.rate / self.divisor, 0
 
 
 def _share(final: float, rate: float) -> float:

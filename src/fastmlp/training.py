@@ -21,6 +21,7 @@ import numpy as np
 
 from fastmlp import _layout
 from fastmlp._watch import SLICE_SECONDS, EpochState, Progress, Watch, close_all
+from fastmlp._windows import SparseRows, Window
 from fastmlp.divergence import BEST, Divergence, Keeper, all_finite
 from fastmlp.history import History
 from fastmlp.metrics import Metric
@@ -44,7 +45,7 @@ _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth sta
 class Samples:
     """Checked rows, their coded targets and their weights, of mean 1; None where there are none."""
 
-    x: np.ndarray | None = None
+    x: np.ndarray | SparseRows | None = None
     y: np.ndarray | None = None
     weights: np.ndarray | None = None
     total: float | None = None
@@ -100,6 +101,7 @@ class Schedule:
     shuffle: bool
     seed: int
     learning_rate: RateSchedule
+    orders: Callable[[int], Any] | None = None  # gives the order of an epoch of this training; None: of the seed
     n_threads: int | None = None  # as asked for
     most_threads: int = 1  # where none are asked for
     progress: Callable[[Progress], None] | None = None
@@ -167,14 +169,21 @@ class Prepared:
         rows, first = len(samples), state.position["epoch"].item()
         self.batches = -(-rows // schedule.batch)
         shuffled = schedule.shuffle and schedule.batch < rows
+        self._window = (
+            Window(samples.x, samples.y, samples.weights, schedule.batch) if isinstance(samples.x, SparseRows) else None
+        )
+        read = samples if self._window is None else self._window
+        given = shuffled and schedule.orders is not None
         self.rates = _rates(state, schedule, self.batches)
         every, self.noted = _layout.noted_epochs(first, schedule.epochs, self.batches, schedule.note_all)
         self.threads = threads_for(layers, kernels.sizes(), rows, schedule)
         self.plan = _layout.plan(
             layers, kernels.sizes(), batch=schedule.batch, rows=rows, validation_rows=len(validation),
-            threads=self.threads, settled=schedule.batch >= rows, shuffle=shuffled, seed=schedule.seed,
+            threads=self.threads, settled=self._window is None and schedule.batch >= rows,
+            shuffle=shuffled or self._window is not None, seed=schedule.seed,
             first_epoch=first, epochs=first + schedule.epochs, rates_per_epoch=len(self.rates) // schedule.epochs,
-            dropping=1, note_first=_layout.FIRST_NOTED, note_every=every, notes=len(self.noted), **settings,
+            dropping=1, given_order=given or self._window is not None, note_first=_layout.FIRST_NOTED,
+            note_every=every, notes=len(self.noted), **settings,
         )
         self.record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
         self.record[_layout.EPOCH.names.index("learning_rate")] = self.rates[:: len(self.rates) // schedule.epochs]
@@ -182,13 +191,16 @@ class Prepared:
         self.gradient = np.zeros(len(parameters), parameters.dtype)
         self.parameters, self.state, self._kernels = parameters, state, kernels
         self.order = np.empty(rows, np.int32) if shuffled else None
-        self._seed = schedule.seed
+        self.orders = schedule.orders if given else None
+        self._given: dict[int, np.ndarray] = {}  # orders of the last two epochs, which may have to be gone back to
+        self._seed, self._first = schedule.seed, first
         self._control = np.zeros(_layout.CONTROL_WORDS, np.int64)
         self._arguments = (
             parameters, state.slots, self.gradient, np.zeros(self.plan.tallies),
             aligned_zeros(self.plan.workspace, parameters.dtype), self.record, self.layer_record, self.rates,
-            state.position, self._control, self.order, self.plan.layers, self.plan.slabs, self.plan.settings,
-            loss_parameters, samples.x, samples.y, samples.weights, validation.x, validation.y, validation.weights,
+            state.position, self._control, self.order if self._window is None else self._window.order,
+            self.plan.layers, self.plan.slabs, self.plan.settings, loss_parameters, read.x, read.y, read.weights,
+            validation.x, validation.y, validation.weights,
         )
         state.position["noted"] = 0
 
@@ -204,14 +216,47 @@ class Prepared:
 
     def run(self, steps: int) -> None:
         """Make one call of the kernels on all threads: at most so many steps from where the position stands."""
-        _call(self._kernels, self._arguments, steps, self._workers, self.threads - 1, self._control)
+        if self.orders is not None:
+            self._take_order(int(self.state.position["epoch"][0]))
+        if self._window is None:
+            _call(self._kernels, self._arguments, steps, self._workers, self.threads - 1, self._control)
+        else:
+            self._run_windows(steps)
+
+    def _run_windows(self, steps: int) -> None:
+        """Make as many calls as it takes windows to hold the rows of these steps."""
+        now = self.state.position[0]
+        while steps > 0 and not now["diverged"] and now["epoch"] < self.plan.settings["epochs"][0]:
+            if self.order is not None and self.orders is None:
+                self._kernels.shuffle(self.order, self._seed, int(now["epoch"]), len(self.order))
+            held = min(steps, self._window.fill(int(now["batch"]), self.order))
+            _call(self._kernels, self._arguments, held, self._workers, self.threads - 1, self._control)
+            steps -= held
 
     def run_again(self, steps: int) -> None:
         """Train on from a position that was gone back to: within an epoch its order has to be there again."""
         epoch, batch = self.state.position[["epoch", "batch"]][0]
-        if self.order is not None and batch > 0:
+        if self.order is not None and self.orders is None and batch > 0:
             self._kernels.shuffle(self.order, self._seed, int(epoch), len(self.order))
         self.run(steps)
+
+    def _take_order(self, epoch: int) -> None:
+        """Put an epoch's order where the kernels read it; one that is known is not asked for again."""
+        if epoch not in self._given:
+            rows = len(self.order)
+            given = np.asarray(self.orders(epoch - self._first))
+            if given.dtype.kind not in "iu" or given.shape != (rows,):
+                raise ValueError(
+                    f"shuffle: got {given.dtype} of shape {given.shape} from the callable; ({rows},) numbers of rows "
+                    "are accepted"
+                )
+            if given.min() < 0 or given.max() >= rows:
+                raise ValueError(
+                    f"shuffle: got row {given.min() if given.min() < 0 else given.max()} from the callable; "
+                    f"0 to {rows - 1} are accepted"
+                )
+            self._given = dict([*self._given.items()][-1:]) | {epoch: given.astype(np.int32)}
+        self.order[:] = self._given[epoch]
 
     def batch_rows(self, batch: int, size: int) -> np.ndarray | slice:
         """Name the rows of a batch of the epoch that was shuffled last, counted from 0."""
@@ -354,12 +399,13 @@ def _run(
     best = None
     if 0 in schedule.frames:
         frames.append((0, prepared.parameters.copy()))
-    back = watch.looks_back and keeper.cheap
+    clock.stops_every_epoch = prepared.orders is not None
+    back = watch.looks_back and keeper.cheap and prepared.orders is None
     if back:
         clock.slice_seconds = _BACK_SECONDS
     look = None if back else watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
-        if not keeper.keep(at_once=back or bool(schedule.callbacks)):
+        if not keeper.keep(at_once=back or bool(schedule.callbacks) or prepared.orders is not None):
             break
         begun = clock.epoch
         steps = clock.next_steps(look)
@@ -456,6 +502,7 @@ class _Clock:
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
         self.slice_seconds = SLICE_SECONDS
+        self.stops_every_epoch = False  # where each needs an order that is not the kernels' own
         self.first_step = position["step"].item()
         self._position, self._first = position, position["epoch"].item()
         self.read()
@@ -484,6 +531,8 @@ class _Clock:
         stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
         if look is not None:
             stop = min(stop, look)
+        if self.stops_every_epoch:
+            stop = min(stop, self.epoch + 1)
         return max(1, min(self.budget, stop * self.batches - self.steps))
 
     def passed(self, seconds: float) -> None:

@@ -272,7 +272,7 @@ def evaluate(
         find_penalties(&job, 0, 0, job.n_slabs)
         penalty = total_penalty(&job, 0)
         validate(&job, &samples, &total, False)
-    return total.loss / rows + penalty, total.hits / rows
+    return total.loss * job.settings.loss_share / rows + penalty, total.hits / rows
 
 
 def gradient(
@@ -300,7 +300,7 @@ def gradient(
         find_penalties(&job, 0, 0, job.n_slabs)
         batch_gradient(&job, &samples, 0, rows, False)
         total = sum_of_tallies(<Tally*> job.tallies, tallies_of(&job, rows))
-        objective = total.loss / rows + total_penalty(&job, 0)
+        objective = total.loss * frozen.loss_share / rows + total_penalty(&job, 0)
         step = settled_step(&frozen)
         step.keep_gradient = True
         set_step(&step, &frozen, &start, rows, 0)

@@ -33,7 +33,8 @@ ctypedef struct Settings:
     int64_t outputs
     int64_t parameters
     int64_t batch
-    int64_t shuffle
+    int64_t shuffle             # 1: the rows of a batch lie anywhere
+    int64_t given_order         # 1: in an order that was given; 0: in one that the kernels make of the seed
     int64_t seed
     int64_t first_epoch         # the epoch of record[0]
     int64_t epochs              # the epoch to stop before
@@ -43,11 +44,14 @@ ctypedef struct Settings:
     int64_t nesterov
     int64_t amsgrad
     int64_t centered
+    int64_t rate_in_velocity
+    int64_t epsilon_hat
     int64_t dropping            # 1: units are left out, as in training; 0: never, as in a prediction
     int64_t note_first          # layers' norms are noted in the first so many epochs of a network,
     int64_t note_every          # and then in every such one
     int64_t notes               # how many epochs of this training are
     int64_t published_ridge     # 1: the article's penalty term instead of the gradient of its loss
+    int64_t own_average         # 1: a batch's loss and the penalties are over the batch's own weight, not over N
     int64_t threads
     int64_t chunk               # samples that go through the layers together
     int64_t groups              # gradients of a batch (narrow) or a chunk (wide) that are summed apart; 1: none
@@ -84,8 +88,9 @@ ctypedef struct Settings:
     double clip_norm            # what the gradient's norm and its entries are cut to; 0: not at all
     double clip_value
     double max_norm             # what the norm of a unit's incoming weights is cut to; 0: not at all
-    double l1                   # over N, as they stand in the gradient
+    double l1                   # over N, as they stand in the gradient; with own_average over the rows' mean weight
     double l2
+    double loss_share           # what of a loss is written down: 1 / outputs where that is their mean
 
 cdef enum:
     # the rows of job.record, one number an epoch in each

@@ -61,6 +61,11 @@ cdef double penalty_of(const Job* job, const Slab* slab) noexcept nogil:
     return penalty
 
 
+cdef inline double inverse(double weight) noexcept nogil:
+    """1 / weight; of no weight 0, so that a batch without any leaves no gradient."""
+    return 1.0 / weight if weight > 0 else 0.0
+
+
 cdef inline bint penalized(const Job* job) noexcept nogil:
     return job.settings.l1 > 0 or job.settings.l2 > 0
 
@@ -109,6 +114,7 @@ cdef Step settled_step(const Settings* settings) noexcept nogil:
     """What every step of a call has in common."""
     cdef Step step
     step.scale = step.rate = step.kept = step.g_scale = step.m_scale = step.v_scale = 1
+    step.penalty_share = 1
     step.momentum = <real> settings.momentum
     step.beta1 = <real> settings.beta1
     step.beta1_rest = <real> (1.0 - settings.beta1)
@@ -122,15 +128,31 @@ cdef Step settled_step(const Settings* settings) noexcept nogil:
     step.nesterov = settings.nesterov
     step.amsgrad = settings.amsgrad
     step.centered = settings.centered
+    step.rate_in_velocity = settings.rate_in_velocity
     step.clip_value = <real> settings.clip_value
     step.keep_gradient = step.finished = False
     return step
 
 
-cdef void set_step(Step* step, const Settings* settings, const Position* now, Index rows, double rate) noexcept nogil:
-    """What belongs to the next step alone: a batch of `rows`, at a learning rate."""
+cdef double own_weight(const Job* job, const Samples* samples, Index first, Index rows) noexcept nogil:
+    """What a batch's loss is divided by: its rows, or the sum of their weights where that is asked for."""
+    cdef double weight = 0
+    cdef Index s
+    if not job.settings.own_average or samples.weights == NULL:
+        return rows
+    for s in range(first, first + rows):
+        weight += samples.weights[row_number(samples, s)]
+    return weight
+
+
+cdef void set_step(
+    Step* step, const Settings* settings, const Position* now, double weight, double rate,
+) noexcept nogil:
+    """What belongs to the next step alone: a batch of so much weight, at a learning rate."""
     cdef double beta1, product, following
-    step.scale = <real> (1.0 / rows)
+    step.scale = <real> inverse(weight)
+    if settings.own_average:
+        step.penalty_share = inverse(weight)
     step.finished = False
     if settings.optimizer == ADAGRAD:
         rate = rate / (1.0 + now.step * settings.rate_decay)
@@ -141,6 +163,8 @@ cdef void set_step(Step* step, const Settings* settings, const Position* now, In
     beta1 = beta1_of(settings, now.step + 1)
     product = now.beta1_power * beta1
     step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
+    if settings.epsilon_hat:
+        step.epsilon = <real> (settings.epsilon / sqrt(1.0 - now.beta2_power * settings.beta2))
     if settings.optimizer == ADAM:
         step.m_scale = <real> (1.0 / (1.0 - product))
         return
@@ -169,9 +193,9 @@ cdef void update_slab(
     cdef Slots state = slots_of(job, slab.begin)
     cdef Index weights = slab.penalized if penalized(job) and not step.finished else 0, size = slab.end - slab.begin
     if weights > 0:
-        penalty.l1 = <real> settings.l1
-        penalty.l2 = <real> (0 if settings.published_ridge else settings.l2)
-        penalty.shift = <real> published_shift(job, now.step, slab.layer)
+        penalty.l1 = <real> (settings.l1 * step.penalty_share)
+        penalty.l2 = <real> (0 if settings.published_ridge else settings.l2 * step.penalty_share)
+        penalty.shift = <real> (published_shift(job, now.step, slab.layer) * step.penalty_share)
         update(w, g, state, weights, step, &penalty, optimizer)
     update(w + weights, g + weights, moved(state, weights), size - weights, step, NULL, optimizer)
 
@@ -329,7 +353,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     cdef Index last_chunk = (rows - 1) // settings.chunk * settings.chunk
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
-    cdef double penalty
+    cdef double penalty, weight = own_weight(job, samples, first, rows)
     job.epoch = now.epoch
     job.noting = ends_epoch and is_noted(settings, now.epoch)
     if not batch_gradient(job, samples, first, rows, gathered):
@@ -337,13 +361,13 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     tally = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
-    penalty = total_penalty(job, now.step)
-    now.loss_sum += tally.loss + penalty * rows
+    penalty = total_penalty(job, now.step) * (inverse(weight) if settings.own_average else 1.0)
+    now.loss_sum += tally.loss * settings.loss_share * (rows / weight if weight > 0 else 0.0) + penalty * rows
     now.hits += tally.hits
     if not isfinite(tally.loss + penalty):
         now.diverged = 1
         return True
-    set_step(step, settings, now, rows, rate_of(job, now))
+    set_step(step, settings, now, weight, rate_of(job, now))
     step.keep_gradient = ends_epoch or settings.clip_norm > 0
     update_parameters(job, samples, now, step, FROZEN if settings.clip_norm > 0 else <int> settings.optimizer,
                       rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
@@ -392,7 +416,8 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
             return False
         if job.thread == 0:
             epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
-                tally.loss / validation.rows + total_penalty(job, now.step))
+                tally.loss * settings.loss_share / validation.rows
+                + total_penalty(job, now.step) * (inverse(settings.rows) if settings.own_average else 1.0))
             epoch_number(job, EPOCH_VAL_ACCURACY, now.epoch)[0] = tally.hits / validation.rows
     if job.noting and not now.diverged:
         now.noted += 1
@@ -411,7 +436,7 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
     if job.thread == 0:
         find_penalties(job, now.step, 0, job.n_slabs)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-        if now.batch == 0 and settings.shuffle:
+        if now.batch == 0 and settings.shuffle and not settings.given_order:
             if job.thread == 0:
                 shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
             if not meet(job):

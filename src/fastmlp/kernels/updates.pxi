@@ -16,6 +16,7 @@ cdef enum:
 ctypedef struct Step:
     # the numbers of one step, the same for every parameter
     real scale                  # 1 / rows in the batch, or what a clipped norm leaves of a finished gradient
+    double penalty_share        # 1, or 1 / the batch's weight where penalties are over that
     real clip_value             # what each entry of the gradient is cut to; 0: not at all
     real rate
     real momentum
@@ -35,6 +36,7 @@ ctypedef struct Step:
     bint nesterov
     bint amsgrad
     bint centered
+    bint rate_in_velocity
     bint keep_gradient
     bint finished               # the gradient is: its mean was taken, its penalty added
 
@@ -68,12 +70,16 @@ cdef inline vec decayed_sum(real* total, real share, vec x, Index lanes) noexcep
 cdef inline vec sgd_vector(vec w, vec g, Slots s, Index lanes, const Step* step, const bint momentum) noexcept nogil:
     """B. T. Polyak (1964); Nesterov's form as in I. Sutskever et al. (2013)."""
     cdef vec buffer
+    cdef real rate = step.rate
     if momentum:
+        if step.rate_in_velocity:
+            g = g * rate
+            rate = 1
         buffer = decayed_sum(s.a, step.momentum, g, lanes)
         if not step.nesterov:
-            return w - buffer * step.rate
+            return w - buffer * rate
         g = g + buffer * step.momentum
-    return w - g * step.rate
+    return w - g * rate
 
 
 cdef inline vec adam_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:

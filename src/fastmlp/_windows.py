@@ -1,0 +1,112 @@
+"""Rows of a sparse matrix, made dense a window at a time: what the training loop reads where all would not fit.
+
+Imports nothing of fastmlp; the training loop and the estimators import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+WINDOW_BYTES = 1 << 24  # of dense rows at a time, but at least one batch
+_BLOCK_BYTES = 1 << 22  # of those that are only looked at
+
+
+class SparseRows:
+    """A sparse matrix whose rows are dense when they are asked for.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse CSR array or matrix, shape (rows, inputs)
+        The features, finite numbers.
+    dtype : numpy dtype
+        Of the dense rows.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> SparseRows(scipy.sparse.csr_array(np.eye(3)), np.dtype("float32"))[np.array([2, 0])].tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+
+    def __init__(self, matrix: Any, dtype: np.dtype) -> None:
+        self._matrix, self.dtype = matrix, np.dtype(dtype)
+        self.shape: tuple[int, int] = matrix.shape
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Make some rows dense, named by a slice or by their numbers."""
+        return self._matrix[rows].toarray(order="C").astype(self.dtype, copy=False)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Give all rows in their order, some at a time.
+
+        Yields
+        ------
+        ndarray, shape (rows, inputs)
+            The next ones.
+        """
+        count = max(1, _BLOCK_BYTES // (self.shape[1] * self.dtype.itemsize))
+        for begin in range(0, len(self), count):
+            yield self[begin : begin + count]
+
+
+class Window:
+    """Some batches' rows, targets and weights, and an order that leads the kernels to them.
+
+    Parameters
+    ----------
+    x : SparseRows
+        The features.
+    y, weights : ndarray, or None
+        Coded targets and the rows' weights.
+    batch : int
+        Rows of a batch.
+
+    Attributes
+    ----------
+    x, y, weights : ndarray, or None
+        Of the batches that the window holds.
+    order : ndarray of int32, shape (rows,)
+        Of a sample of the epoch its place in the window, where it holds it.
+    """
+
+    def __init__(self, x: SparseRows, y: np.ndarray, weights: np.ndarray | None, batch: int) -> None:
+        rows, columns = x.shape
+        self._batch, self._rows = batch, rows
+        self._source = (x, y, weights)
+        self._held = max(1, WINDOW_BYTES // (batch * columns * x.dtype.itemsize))
+        count = min(rows, self._held * batch)
+        self.x = np.empty((count, columns), x.dtype)
+        self.y = np.empty((count, *y.shape[1:]), y.dtype)
+        self.weights = None if weights is None else np.empty(count, weights.dtype)
+        self.order = np.zeros(rows, np.int32)
+
+    def fill(self, batch: int, order: np.ndarray | None) -> int:
+        """Hold the batches from one on.
+
+        Parameters
+        ----------
+        batch : int
+            The first, counted from 0 within the epoch.
+        order : ndarray of int, shape (rows,), or None
+            The epoch's order of the rows; None: as they come.
+
+        Returns
+        -------
+        int
+            How many batches are held, of the epoch's that are left.
+        """
+        first = batch * self._batch
+        end = min(self._rows, first + len(self.x))
+        rows = slice(first, end) if order is None else order[first:end]
+        for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
+            if held is not None:
+                held[: end - first] = source[rows]
+        self.order[first:end] = np.arange(end - first)
+        return -(-(end - first) // self._batch)

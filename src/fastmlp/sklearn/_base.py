@@ -1,0 +1,576 @@
+"""What both estimators have: scikit-learn's protocol around a `fastmlp.Network`, which does the training.
+
+A fit checks its arguments as scikit-learn does, draws what scikit-learn would draw, and hands the rest over to
+`Network.train`. `coefs_` and `intercepts_` are views of the network's parameters; where they have been replaced, they
+are taken over before they are used. Imports the translation; `_estimators` imports it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastmlp._windows import SparseRows
+from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.divergence import DivergenceError, DivergenceWarning
+from fastmlp.history import History
+from fastmlp.initialization import INITIALIZATIONS
+from fastmlp.metrics import METRICS, Metric
+from fastmlp.network import Network
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.schedules import FeedbackSchedule, RateSchedule
+from fastmlp.sklearn import _translation
+from fastmlp.stopping import EarlyStopping
+
+try:  # scikit-learn 1.9 brought callbacks
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: this scikit-learn has no callbacks."""
+
+    def with_callbacks(method: Callable) -> Callable:
+        """Leave a method as it is."""
+        return method
+
+
+_FLOATS = (np.float64, np.float32)
+_SPARSE = ("csr", "csc")
+_DENSE_SHARE = 4  # a sparse X is made dense where that takes no more than a fourth of the memory that is free
+
+
+def dense_bytes() -> int:
+    """Say up to how many bytes a sparse X is made dense at once."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _DENSE_SHARE
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+    """The protocol; `MLPClassifier` and `MLPRegressor` say what their targets are."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({*HIDDEN_ACTIVATIONS, "logistic"}), list, tuple],
+        "solver": [StrOptions({*OPTIMIZERS}), Optimizer],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), RateSchedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose", StrOptions({"bar"})],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "clip_value": [None, Interval(Real, 0, None, closed="neither")],
+        "max_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "init": [StrOptions({*INITIALIZATIONS})],
+        "stopping_metric": [None, StrOptions({"loss", *METRICS}), Metric, callable],
+        "callbacks": [None, list, tuple],
+        "n_jobs": [None, Integral],
+    }
+
+    def _keep(self, given: dict[str, Any]) -> None:
+        """Keep the parameters as they were given: __init__ calls it with its arguments."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
+    # ---- what the two estimators add -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
+        """Check rows and targets as scikit-learn does; the targets come back as `Network.train` takes them."""
+
+    @abstractmethod
+    def _code(self, y: Any) -> np.ndarray:
+        """Turn targets whose kind is known into what `Network.train` takes."""
+
+    @abstractmethod
+    def _decode(self, y: np.ndarray) -> np.ndarray:
+        """Turn them back."""
+
+    @abstractmethod
+    def _outputs_of(self, y: np.ndarray) -> int:
+        """Count the output units that go with coded targets."""
+
+    @abstractmethod
+    def _network_options(self, outputs: int) -> dict[str, Any]:
+        """Give the options of a `Network` that come of the targets: loss, classes, label smoothing."""
+
+    @abstractmethod
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Give what a split for early stopping is to keep the shares of, if anything."""
+
+    def _weighted(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """Multiply the rows' weights with those of their classes, if there are any."""
+        return sample_weight
+
+    _score_metric: ClassVar[str]  # what early stopping looks at unless told otherwise
+    _accuracies: ClassVar[bool]  # whether the kernels count what is classified rightly
+
+    # ---- fitting ---------------------------------------------------------------------------------------------------
+
+    def _fit_rows(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: tuple = (None, None, None)
+    ) -> BaseMLP:
+        """Fit, or take one pass over the rows."""
+        self._validate_params()
+        hidden = self._hidden_sizes()
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        raw_y = y
+        X, y = self._check_rows(X, y, first, incremental)
+        weights = self._weighted(raw_y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
+        self._random_state = check_random_state(self.random_state)
+        self.n_outputs_ = self._outputs_of(y)
+        if first:
+            self._begin(X, hidden)
+        network = self._current_network()
+        if not first and network.sizes[1:-1] != tuple(hidden):
+            raise ValueError(
+                f"hidden_layer_sizes: got {tuple(hidden)}, and what was fitted has {network.sizes[1:-1]}; with "
+                "warm_start or partial_fit they stay"
+            )
+        if not incremental:
+            network.reset_optimizer()
+        if incremental and self.early_stopping and self.solver != "lbfgs":
+            raise ValueError("partial_fit does not support early_stopping=True")
+        rows, held_out = self._parts(X, y, weights, validation)
+        if incremental or not hasattr(self, "_init_callback_context"):
+            self._train(network, rows, held_out, incremental)
+            return self
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        data = {"X": X, "y": raw_y, "metadata": None if weights is None else {"sample_weight": weights}}
+        context.call_on_fit_task_begin(estimator=self, **data)
+        self._train(network, rows, held_out, incremental)
+        context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
+        return self
+
+    def _hidden_sizes(self) -> list[int]:
+        """List the hidden layers' sizes."""
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _begin(self, X: Any, hidden: list[int]) -> None:
+        """Make the network and all that is counted from the first fit on."""
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        activations = _translation.activation_names(self.activation, len(hidden))
+        drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
+        self._link(self._make_network(sizes, drawn, X.dtype))
+        self.n_layers_ = len(sizes)
+        self.n_iter_ = self.t_ = 0
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.validation_loss_curve_: list[float] | None = None
+
+    def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
+        """Make a network of this estimator's settings with these parameters."""
+        hidden = len(sizes) - 2
+        network = Network(
+            sizes, activation=_translation.activation_names(self.activation, hidden), l1=self.l1, l2=self.alpha,
+            dropout=self.dropout, init=parameters, dtype=dtype, **self._network_options(sizes[-1]),
+            seed=int(self._random_state.randint(2**31 - 1)) if np.any(self.dropout) else 0,
+        )  # fmt: skip
+        if network.loss_name == "squared_error":
+            network._loss_share = 1 / sizes[-1]
+        names = {"sigmoid": "logistic", "exponential": "exp"}
+        self.out_activation_ = names.get(network.activations[-1], network.activations[-1])
+        return network
+
+    def _parts(self, X: Any, y: np.ndarray, weights: np.ndarray | None, validation: tuple) -> tuple[tuple, tuple]:
+        """Divide the rows into those that are trained on and those that are validated on, which may be none."""
+        X_val, y_val, weights_val = validation
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                raise ValueError(f"X_val, y_val: got {'y_val' if X_val is None else 'X_val'} alone; both are needed")
+            X_val = validate_data(self, X_val, accept_sparse=_SPARSE, dtype=_FLOATS, reset=False)
+            if weights_val is not None:
+                weights_val = _check_sample_weight(weights_val, X_val)
+            return (X, y, weights), (X_val, self._code(y_val), weights_val)
+        if weights_val is not None:
+            raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
+        if not self.early_stopping or self.solver == "lbfgs":
+            return (X, y, weights), ()
+        kept, held_out = train_test_split(
+            np.arange(X.shape[0]), random_state=self._random_state, test_size=self.validation_fraction,
+            stratify=self._stratify(y),
+        )  # fmt: skip
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return tuple((X[rows], y[rows], None if weights is None else weights[rows]) for rows in (kept, held_out))
+
+    def _metric(self) -> tuple[str, tuple, int]:
+        """Say what early stopping looks at: its name, what has to be measured for it, and 1 where it is to rise."""
+        chosen = self._score_metric if self.stopping_metric is None else self.stopping_metric
+        if isinstance(chosen, str) and chosen in ("loss", "accuracy"):
+            if chosen == "accuracy" and not self._accuracies:
+                raise ValueError("stopping_metric: got 'accuracy' for regression; 'r2', 'mse', 'mae' are accepted")
+            return f"val_{chosen}", (), -1 if chosen == "loss" else 1
+        if isinstance(chosen, str):
+            chosen = METRICS[chosen]
+        elif not isinstance(chosen, Metric):
+            chosen = Metric(getattr(chosen, "__name__", "metric"), chosen)
+        chosen = replace(chosen, training=False)
+        return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
+
+    def _train(self, network: Network, rows: tuple, held_out: tuple, incremental: bool) -> None:
+        """Hand the training over to the network, and take down what scikit-learn would have."""
+        X, y, weights = rows
+        searches = self.solver == "lbfgs"
+        count = X.shape[0]
+        if self.batch_size != "auto" and self.batch_size > count and not searches:
+            _warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
+        name, metrics, _ = self._metric()
+        stops = self.early_stopping and not searches
+        orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
+        options: dict[str, Any] = {
+            "optimizer": self._optimizer_for(incremental), "batch_size": "auto" if searches else self.batch_size,
+            "epochs": 1 if incremental else self.max_iter, "shuffle": orders, "average": "batch",
+            "sample_weight": weights, "clip_norm": self.clip_norm, "clip_value": self.clip_value,
+            "max_norm": self.max_norm, "n_threads": self._threads(), "on_divergence": "raise",
+            "metrics": metrics if held_out else (), "validation": self._dense_part(held_out, network) or None,
+            "progress": self.verbose == "bar",
+        }  # fmt: skip
+        before = network.params.copy() if stops else None
+        if not searches:
+            rate = _translation.rate_of(self, name if stops else "loss")
+            options["learning_rate"] = rate
+            options["early_stopping"] = self._early_stopping(name, stops, rate)
+        options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights))
+        X = self._dense_or_windows(X, network.dtype)
+        diverged = self._run(network, X, y, options)
+        if isinstance(orders, _translation.Orders):
+            orders.draw_up_to(len(network.last_history))
+        self._take_down(network, count, before, rows, diverged)
+
+    def _run(self, network: Network, X: Any, y: np.ndarray, options: dict[str, Any]) -> DivergenceError | None:
+        """Train; an interruption leaves what was learned, and a divergence is told to the caller."""
+        try:
+            network.train(X, y, **options)
+        except KeyboardInterrupt:
+            _warn("Training interrupted by user.", UserWarning)
+        except DivergenceError as error:
+            return error
+        return None
+
+    def _optimizer_for(self, incremental: bool) -> Optimizer | str:
+        """Translate the solver; partial_fit stays with the one that it began with."""
+        if not incremental or not hasattr(self, "_chosen_optimizer"):
+            self._chosen_optimizer = _translation.optimizer_of(self)
+        return self._chosen_optimizer
+
+    def _early_stopping(self, name: str, stops: bool, rate: RateSchedule) -> EarlyStopping | None:
+        """Say by which rule training ends, where that of the learning rate does not say it, and whether it goes back.
+
+        scikit-learn's rule sits in the rate's schedule; what is left is to come back to the best weights.
+        """
+        patience = _translation.patience_of(self) if not isinstance(rate, FeedbackSchedule) else 10**9
+        if stops:
+            return EarlyStopping(name, patience=patience, min_delta=0.0 if patience == 10**9 else self.tol)
+        if isinstance(rate, FeedbackSchedule):
+            return None
+        return EarlyStopping("loss", patience=patience, min_delta=self.tol, restore_best=False)
+
+    def _threads(self) -> int | None:
+        """Say on how many threads to train; None: as many as there is work for.
+
+        Within a task of joblib one: the tasks already share the machine out.
+        """
+        if self.n_jobs is None:
+            return 1 if (get_active_backend()[0].nesting_level or 0) > 0 else None
+        return None if self.n_jobs == -1 else effective_n_jobs(self.n_jobs)
+
+    def _dense_or_windows(self, X: Any, dtype: np.dtype) -> Any:
+        """Make a sparse X dense, or let the training loop do so with a part of it at a time."""
+        if not issparse(X):
+            return X
+        rows, columns = X.shape
+        if rows * columns * dtype.itemsize <= dense_bytes():
+            return X.toarray(order="C").astype(dtype, copy=False)
+        return SparseRows(X.tocsr(), dtype)
+
+    @staticmethod
+    def _dense_part(part: tuple, network: Network) -> tuple:
+        """Give rows to validate on as the network takes them."""
+        if not part:
+            return ()
+        X, y, weights = part
+        X = X.toarray(order="C").astype(network.dtype, copy=False) if issparse(X) else X
+        return (X, y) if weights is None else (X, y, weights)
+
+    def _callbacks(self, rows: int, name: str | None, data: tuple) -> list[Callable]:
+        """List who looks at the end of every epoch."""
+        found: list[Callable] = []
+        if self.solver not in ("adam", "lbfgs") and self.learning_rate == "invscaling":
+            found.append(_translation.InverseScaling(self, self.t_, rows))
+        if self.verbose and self.verbose != "bar":
+            found.append(_Lines(name, self.learning_rate == "adaptive"))
+        found.extend(self.callbacks or ())
+        context = getattr(self, "_callback_fit_ctx", None)
+        if context is not None and getattr(context, "_callbacks", ()):
+            X, y, weights = data
+            found.append(_Task(self, context, X, self._decode(y), weights))
+        return found
+
+    # ---- what a fit leaves -----------------------------------------------------------------------------------------
+
+    def _take_down(
+        self, network: Network, rows: int, before: np.ndarray | None, data: tuple, diverged: DivergenceError | None
+    ) -> None:
+        """Set scikit-learn's attributes from what happened."""
+        history = network.last_history
+        self.n_iter_ = len(history)
+        if self.solver == "lbfgs":
+            self._take_down_search(network, data, history)
+        else:
+            self._take_down_epochs(network, rows, history, before)
+        self._link(network)
+        if diverged is not None and (before is None or not math.isfinite(self.best_validation_score_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                f"preprocessed. ({diverged})"
+            ) from diverged
+        if diverged is not None:
+            _warn(str(diverged), DivergenceWarning)
+
+    def _take_down_epochs(
+        self, network: Network, rows: int, history: History, before: np.ndarray | None
+    ) -> None:
+        """Set what the epochs of sgd, adam and their like leave."""
+        losses = history.loss.tolist()
+        self.t_ += rows * len(history)
+        self.loss_curve_.extend(losses)
+        self.loss_ = losses[-1] if losses else math.nan
+        if before is None:
+            known = math.inf if self.best_loss_ is None else self.best_loss_
+            self.best_loss_ = min((known, *(loss for loss in losses if not math.isnan(loss))))
+        if history.val_loss is not None:
+            self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history.val_loss.tolist()
+            self._take_down_scores(network, history, before)
+        memory = network._state.memory
+        stopped = memory is not None and memory.ended
+        self._no_improvement_count = 0 if memory is None else memory.waited
+        if self.verbose and self.verbose != "bar" and history.stopped:
+            print(f"{self._why_it_ended()} Stopping." if stopped else f"{history.stopped}. Stopping.")
+        if not stopped and not history.stopped and len(history) == self.max_iter and self.max_iter > 0:
+            _warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.", ConvergenceWarning,
+            )  # fmt: skip
+
+    def _take_down_scores(self, network: Network, history: History, before: np.ndarray | None) -> None:
+        """Set what validation leaves; the best weights of an earlier fit stay where this one found none better."""
+        name, metrics, sign = self._metric()
+        if metrics:
+            measured = history.metrics[name]
+        else:
+            measured = history.val_accuracy if name == "val_accuracy" else history.val_loss
+        scores = (sign * np.where(np.isfinite(history.val_loss), measured, np.nan)).tolist()
+        self.validation_scores_ = (self.validation_scores_ or []) + scores
+        best = max((score for score in scores if not math.isnan(score)), default=-math.inf)
+        known = -math.inf if self.best_validation_score_ is None else self.best_validation_score_
+        if before is not None and best <= known:
+            network.params = before
+        self.best_validation_score_ = max(known, best)
+
+    def _take_down_search(self, network: Network, data: tuple, history: History) -> None:
+        """Set what L-BFGS leaves."""
+        X, y, weights = data
+        X = X.toarray() if issparse(X) else X
+        self.loss_ = network.loss(X, y, weights)
+        self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
+        self.best_loss_ = min(self.loss_curve_)
+        if history.val_loss is not None:
+            self.validation_loss_curve_ = history.val_loss.tolist()
+        ended = history.stopped.removeprefix("L-BFGS ended: ")
+        if ended.startswith("convergence") or (history.stopped and not history.stopped.startswith("L-BFGS")):
+            return
+        advice = "" if ended else (
+            f"\nIncrease the number of iterations to improve the convergence (max_iter={self.max_iter})."
+        )  # fmt: skip
+        _warn(
+            f"lbfgs failed to converge after {self.n_iter_} iteration(s):\n"
+            f"{ended or 'the limit of iterations was reached'}\n{advice}\n"
+            "You might also want to scale the data as shown in:\n"
+            "    https://scikit-learn.org/stable/modules/preprocessing.html",
+            ConvergenceWarning,
+        )
+
+    def _why_it_ended(self) -> str:
+        """Say it as scikit-learn does."""
+        what = "Validation score" if self.early_stopping else "Training loss"
+        return (
+            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+        )
+
+    @property
+    def history_(self) -> History:
+        """What happened in all fits since the network was made: `fastmlp.History`."""
+        check_is_fitted(self)
+        return self._current_network().history
+
+    # ---- the network and the coefficients --------------------------------------------------------------------------
+
+    def _link(self, network: Network) -> None:
+        """Let `coefs_` and `intercepts_` be views of a network's parameters."""
+        self.network_ = network
+        self.coefs_, self.intercepts_ = list(network.weights), list(network.biases)
+
+    def _is_linked(self) -> bool:
+        """Tell whether they still are, none of them replaced."""
+        network = vars(self).get("network_")
+        return network is not None and all(
+            len(given) == len(own) and all(one is other for one, other in zip(given, own, strict=True))
+            for given, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases))
+        )
+
+    def _current_network(self) -> Network:
+        """Give the network; coefficients that were replaced are taken over into a new one."""
+        if self._is_linked():
+            return self.network_
+        parameters = np.concatenate(
+            [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
+        )
+        sizes = (*(len(weights) for weights in self.coefs_), np.shape(self.coefs_[-1])[1])
+        network = copy.deepcopy(vars(self).get("network_"))
+        if network is not None and network.sizes == sizes:
+            network.params = parameters
+        else:
+            network = self._make_network(sizes, parameters, np.result_type(*self.coefs_))
+        self._link(network)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the coefficients where the network has them: they would be stored twice."""
+        state = super().__getstate__()
+        if "coefs_" in state and self._is_linked():
+            state = {name: value for name, value in state.items() if name not in ("coefs_", "intercepts_")}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make them views of the network's parameters again."""
+        super().__setstate__(state)
+        if "network_" in state and "coefs_" not in state:
+            self._link(self.network_)
+
+    def _predictions(self, X: Any, of: Callable[[Network, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Let the network answer for checked rows; those of a sparse X some at a time."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_FLOATS, reset=False)
+        network = self._current_network()
+        if not issparse(X):
+            return of(network, X)
+        return np.concatenate([of(network, block) for block in SparseRows(X.tocsr(), network.dtype).blocks()])
+
+    def _takes_parts(self) -> bool:
+        """Tell whether partial_fit is there: not for solvers that need all rows in every step."""
+        solver = OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
+        if getattr(solver, "full_batch", False):
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{getattr(solver, 'name', solver)} is not stochastic."
+            )
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that X may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _warn(message: str, category: type[Warning]) -> None:
+    """Warn of the line that called fit, outside of fastmlp and scikit-learn."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("fastmlp", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+class _Lines:
+    """A callback: prints a line an epoch, as scikit-learn does."""
+
+    def __init__(self, score: str | None, drops: bool) -> None:
+        self._score, self._drops, self._rate = score, drops, -np.inf
+
+    def __call__(self, state: Any) -> None:
+        """Print the epoch's loss, and its score where that is looked at."""
+        if self._drops and state.learning_rate < self._rate:
+            print(f"Setting learning rate to {state.learning_rate:f}")
+        self._rate = state.learning_rate
+        print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
+        if self._score is not None:
+            print(f"Validation score: {state.numbers()[self._score]:f}")
+
+
+class _Task:
+    """A callback: tells scikit-learn's own callbacks of every epoch, each of which is a task of theirs."""
+
+    def __init__(self, estimator: BaseMLP, context: Any, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
+        self._estimator, self._context = estimator, context
+        self._data = {"X": X, "y": y, "metadata": None if weights is None else {"sample_weight": weights}}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._epoch = self._context.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Copy what a fitted estimator would have if training ended here."""
+        return {
+            "coefs_": [weights.copy() for weights in self._estimator.network_.weights],
+            "intercepts_": [biases.copy() for biases in self._estimator.network_.biases],
+        }
+
+    def __call__(self, state: Any) -> bool:
+        """End the epoch's task, and begin the next one's; True where a callback wants training to end."""
+        epoch, self._epoch = self._epoch, None
+        ends = epoch.call_on_fit_task_end(
+            estimator=self._estimator, **self._data, reconstruction_attributes=self._attributes
+        )
+        if not ends and state.epoch < state.epochs:
+            self._begin()
+        return bool(ends)
+
+    def close(self) -> None:
+        """End the task of an epoch that did not come, empty, as scikit-learn's own estimators do."""
+        if self._epoch is not None:
+            self._epoch.call_on_fit_task_end(estimator=self._estimator)

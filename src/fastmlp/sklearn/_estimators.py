@@ -1,0 +1,517 @@
+"""The two estimators: what their targets are, and what they answer. Imports what both have; users import these."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from fastmlp.losses import LOSSES, Loss
+from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real, with_callbacks
+
+# fastmlp's losses of labels, and the name that scikit-learn has for theirs
+_OF_LABELS = ("log_loss", "hinge")
+_OF_NUMBERS = tuple(name for name, loss in LOSSES.items() if "real" in loss.targets)
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """scikit-learn's multilayer perceptron classifier, on fastmlp's kernels.
+
+    Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPClassifier``, with the
+    same meaning and defaults; with the same `random_state` it draws the same initial weights and takes the same batches
+    in the same order, so that a fit gives the same coefficients but for rounding. What follows behind is fastmlp's.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, or int, default (100,)
+        Neurons of each hidden layer; () makes a linear model.
+    activation : str or sequence of str, default "relu"
+        Of the hidden layers, one for all or one each: identity, logistic, tanh, relu, or any of `fastmlp.activations`.
+    solver : str or Optimizer, default "adam"
+        lbfgs, sgd and adam are scikit-learn's; any name or instance of `fastmlp.optimizers` will do.
+    alpha : float, default 0.0001
+        The factor of the penalty: a step's objective has alpha / 2 Σ W² over the batch's rows (or their weights' sum).
+    batch_size : int or "auto", default "auto"
+        Rows of a batch; "auto" is 200, or all rows where there are fewer. lbfgs takes all.
+    learning_rate : {"constant", "invscaling", "adaptive"} or RateSchedule, default "constant"
+        How the rate goes on: as it is; ``learning_rate_init / t ** power_t`` with t the rows seen; divided by 5 where
+        the loss stands still; or one of `fastmlp.schedules`. Those named are for all solvers but lbfgs and adam, which
+        keep the rate.
+    learning_rate_init : float, default 0.001
+        The rate at the beginning, where `learning_rate` is no schedule.
+    power_t : float, default 0.5
+        The exponent of "invscaling".
+    max_iter : int, default 200
+        Epochs at most; iterations of lbfgs.
+    shuffle : bool, default True
+        Whether each epoch takes the rows in a new order.
+    random_state : int, RandomState or None, default None
+        What initial weights, the split for early stopping, the orders of the rows and dropout are drawn with.
+    tol : float, default 1e-4
+        Training ends where the loss (with `early_stopping` the score) has not improved by this for more than
+        `n_iter_no_change` epochs in a row; the bound of the gradient's entries for lbfgs.
+    verbose : bool, int or "bar", default False
+        True prints a line an epoch; "bar" shows a progress bar.
+    warm_start : bool, default False
+        Whether `fit` goes on from the coefficients of the last one.
+    momentum : float, default 0.9
+        Of sgd, in [0, 1].
+    nesterovs_momentum : bool, default True
+        Whether sgd looks ahead along its velocity.
+    early_stopping : bool, default False
+        Whether to hold a part of the rows out, to stop by the score on it, and to go back to the best weights. Without
+        effect on lbfgs.
+    validation_fraction : float, default 0.1
+        The part that is held out.
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
+        Of adam.
+    n_iter_no_change : int or inf, default 10
+        How many epochs in a row may pass without an improvement.
+    max_fun : int, default 15000
+        How often lbfgs may look at the objective.
+    loss : {"log_loss", "hinge"} or Loss, default "log_loss"
+        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge has no probabilities.
+    label_smoothing : float, default 0.0
+        The share of each target, in [0, 1), that all classes share out evenly.
+    class_weight : dict, list of dict, "balanced" or None, default None
+        A weight a class, as in scikit-learn's other classifiers; it multiplies `sample_weight`.
+    l1 : float, default 0.0
+        The factor of Σ abs(W), over the batch like `alpha`.
+    dropout, clip_norm, clip_value, max_norm, init
+        As in `fastmlp.train`.
+    stopping_metric : str, callable, Metric or None, default None
+        What `early_stopping` looks at: None is the accuracy; "loss", or any of `fastmlp.metrics`.
+    callbacks : list of callable or None, default None
+        Called after every epoch with a `fastmlp.EpochState`; one that returns True ends the training. scikit-learn's
+        own callbacks go into ``set_callbacks``, where it has them (1.9).
+    n_jobs : int or None, default None
+        Threads. None and -1 take as many CPUs as there is work for, None a single one within a task of joblib. The
+        result does not depend on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels.
+    coefs_, intercepts_ : list of ndarray, shapes (in, out) and (out,)
+        The weights and biases of every layer: views of the network's. They may be replaced.
+    loss_, best_loss_ : float
+        The last epoch's loss and the least; `best_loss_` is None with early stopping.
+    loss_curve_, validation_loss_curve_ : list of float
+        The loss after every epoch, on the training rows and on those that are validated on (else None).
+    validation_scores_, best_validation_score_ : list of float and float
+        The score after every epoch on the rows that are validated on, and the best; else None.
+    n_iter_, t_ : int
+        Epochs of the last fit; rows that were trained on in all epochs.
+    n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
+        As in scikit-learn.
+    network_ : fastmlp.Network
+        What was trained; its labels are numbers from 0 on.
+    history_ : fastmlp.History
+        What happened.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit`, if a parameter or the data cannot be used, or if the loss stops being finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        By `fit`, if `max_iter` was reached first.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
+        "loss": [StrOptions({*_OF_LABELS}), Loss],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    _score_metric, _accuracies = "accuracy", True
+
+    def __init__(
+        self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, solver: Any = "adam",
+        alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+        random_state: Any = None, tol: float = 1e-4, verbose: bool | int | str = False, warm_start: bool = False,
+        momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+        validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+        n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss", label_smoothing: float = 0.0,
+        class_weight: Any = None, l1: float = 0.0, dropout: Any = 0.0, clip_norm: float | None = None,
+        clip_value: float | None = None, max_norm: float | None = None, init: str = "glorot_uniform",
+        stopping_metric: Any = None, callbacks: list | None = None, n_jobs: int | None = None,
+    ) -> None:
+        self._keep(locals())
+
+    # ---- targets ---------------------------------------------------------------------------------------------------
+
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
+        """Check rows and labels, and learn the labels where they are not known yet."""
+        X, y = validate_data(
+            self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_FLOATS, order="C", reset=reset
+        )
+        y = self._labels(y)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            binarizer = LabelBinarizer().fit(y)  # which knows what labels are
+            self.classes_ = binarizer.classes_
+            self._multilabel = binarizer.y_type_.startswith("multilabel")
+        else:
+            self._check_known(y)
+        return X, self._code(y)
+
+    @staticmethod
+    def _labels(y: Any) -> np.ndarray:
+        """Give labels as a dense array, a column as a row."""
+        y = y.toarray() if issparse(y) else y
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _check_known(self, y: np.ndarray) -> None:
+        """Check labels against those of an earlier fit."""
+        classes = unique_labels(y)
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _code(self, y: Any) -> np.ndarray:
+        """Give labels their numbers, their places in `classes_`; rows of several labels stay 0 and 1."""
+        y = self._labels(y if issparse(y) else np.asarray(y))
+        if self._multilabel:
+            if y.ndim != 2:
+                raise ValueError(f"y: got shape {y.shape} after rows of {len(self.classes_)} labels; such are accepted")
+            return y.astype(np.int64)
+        if y.ndim != 1:
+            raise ValueError("The object was not fitted with multilabel input.")
+        places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[places] != y
+        if np.any(unknown):
+            raise ValueError(f"y: got label {y[unknown][0]!r}, which fit has not seen; {self.classes_} are accepted")
+        return places
+
+    def _decode(self, y: np.ndarray) -> np.ndarray:
+        return y if self._multilabel else self.classes_[y]
+
+    def _outputs_of(self, y: np.ndarray) -> int:
+        if self._multilabel:
+            return y.shape[1]
+        return 1 if len(self.classes_) <= 2 else len(self.classes_)
+
+    def _network_options(self, outputs: int) -> dict[str, Any]:
+        loss: Any = self.loss
+        if isinstance(loss, str) and loss == "log_loss":
+            loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
+        classes = None if self._multilabel else np.arange(max(2, outputs))
+        return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Keep the shares of two classes, as scikit-learn does."""
+        return None if self._multilabel or self.n_outputs_ > 1 else y.reshape(-1, 1).astype(bool)
+
+    def _weighted(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """Multiply the rows' weights with those of their classes."""
+        if self.class_weight is None:
+            return sample_weight
+        labels = self._labels(y if issparse(y) else np.asarray(y))
+        if self._multilabel or not isinstance(self.class_weight, str):
+            weights = compute_sample_weight(self.class_weight, labels)
+        else:  # shares of the weights, where rows have some: a row of weight 2 is two rows
+            present, codes = np.unique(labels, return_inverse=True)
+            weights = compute_class_weight("balanced", classes=present, y=labels, sample_weight=sample_weight)[codes]
+        return weights if sample_weight is None else weights * sample_weight
+
+    # ---- what users call -------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPClassifier:
+        """Fit to rows and their labels.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features, finite numbers; float32 stays float32, all else becomes float64. A sparse matrix is made
+            dense, a part at a time where it would take more than a fourth of the free memory.
+        y : array-like, shape (rows,) or (rows, labels)
+            Labels of any kind; or rows of 0 and 1, one column a label.
+        sample_weight : array-like, shape (rows,), or None, default None
+            A weight a row.
+        X_val, y_val, sample_weight_val : array-like or None, default None
+            Rows to validate on after every epoch, which are not trained on. With `early_stopping` they take the place
+            of the part that would be held out.
+
+        Returns
+        -------
+        MLPClassifier
+            The estimator itself.
+        """
+        return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
+
+    @available_if(lambda estimator: estimator._takes_parts())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """Take one pass over rows and their labels, and go on from what is there.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+        classes : array-like, shape (classes,), or None, default None
+            All labels that may come; needed in the first call only.
+
+        Returns
+        -------
+        MLPClassifier
+            The estimator itself.
+        """
+        if _check_partial_fit_first_call(self, classes):
+            self._multilabel = type_of_target(y).startswith("multilabel")
+        return self._fit_rows(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows,) or (rows, labels)
+            Labels, or rows of 0 and 1.
+        """
+        codes = self._predictions(X, lambda network, rows: network.predict(rows))
+        return codes if self._multilabel else self.classes_[np.minimum(codes, len(self.classes_) - 1)]
+
+    @available_if(lambda estimator: estimator._has_probabilities())
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows, classes) or (rows, labels)
+            In the order of `classes_`; of two classes both columns.
+        """
+        return self._predictions(X, lambda network, rows: network.predict_proba(rows))
+
+    @available_if(lambda estimator: estimator._has_probabilities())
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows, classes) or (rows, labels)
+            ``log(predict_proba(X))``.
+        """
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def _has_probabilities(self) -> bool:
+        name = getattr(self.loss, "name", self.loss)
+        if name not in ("log_loss", "cross_entropy", "binary_cross_entropy"):
+            raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that rows may have several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """scikit-learn's multilayer perceptron regressor, on fastmlp's kernels.
+
+    Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPRegressor``, with the
+    same meaning and defaults and, for the same `random_state`, the same coefficients but for rounding. What follows
+    behind is fastmlp's.
+
+    Parameters
+    ----------
+    loss : str or Loss, default "squared_error"
+        squared_error (half of it) and poisson (half the deviance; the outputs are exp(z)) are scikit-learn's;
+        absolute_error, huber, quantile, log_cosh and gamma, or an instance with settings of its own, such as
+        ``fastmlp.losses.quantile(0.1, 0.9)``, are fastmlp's.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
+        As in `MLPClassifier`.
+    shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
+        As in `MLPClassifier`; the score of early stopping is R².
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+        As in `MLPClassifier`.
+    missing_targets : {"error", "mask"}, default "error"
+        What NaN in y means: an error, or "not observed".
+    l1, dropout, clip_norm, clip_value, max_norm, init, stopping_metric, callbacks, n_jobs
+        As in `MLPClassifier`; without a `stopping_metric` it is R².
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_loss_curve_, validation_scores_
+        As in `MLPClassifier`. The loss of several outputs is their mean where it is squared_error, else their sum; the
+        gradient is that of the sum.
+    best_validation_score_, n_iter_, t_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
+        As in `MLPClassifier`.
+    network_, history_
+        As in `MLPClassifier`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit`, if a parameter or the data cannot be used, or if the loss stops being finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        By `fit`, if `max_iter` was reached first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
+    >>> model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
+    >>> bool(model.score(X, X.ravel() ** 2) > 0.99)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
+        "loss": [StrOptions({*_OF_NUMBERS}), Loss],
+        "missing_targets": [StrOptions({"error", "mask"})],
+    }
+    _score_metric, _accuracies = "r2", False
+
+    def __init__(
+        self, loss: Any = "squared_error", hidden_layer_sizes: Any = (100,), activation: Any = "relu", *,
+        solver: Any = "adam", alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
+        random_state: Any = None, tol: float = 1e-4, verbose: bool | int | str = False, warm_start: bool = False,
+        momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
+        validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+        n_iter_no_change: float = 10, max_fun: int = 15000, missing_targets: str = "error", l1: float = 0.0,
+        dropout: Any = 0.0, clip_norm: float | None = None, clip_value: float | None = None,
+        max_norm: float | None = None, init: str = "glorot_uniform", stopping_metric: Any = None,
+        callbacks: list | None = None, n_jobs: int | None = None,
+    ) -> None:
+        self._keep(locals())
+
+    # ---- targets ---------------------------------------------------------------------------------------------------
+
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
+        """Check rows and numbers."""
+        if self.missing_targets == "mask":  # scikit-learn's check of y knows no gaps
+            X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_FLOATS, order="C", reset=reset)
+            check_consistent_length(X, y)
+            return X, self._code(y)
+        X, y = validate_data(
+            self, X, y, accept_sparse=_SPARSE, multi_output=True, y_numeric=True, dtype=_FLOATS, order="C", reset=reset
+        )
+        return X, self._code(y)
+
+    def _code(self, y: Any) -> np.ndarray:
+        """Give numbers as floats; of a column a row."""
+        y = np.asarray(y.toarray() if issparse(y) else y)
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        return y if y.dtype.kind == "f" else y.astype(np.float64)
+
+    def _decode(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def _outputs_of(self, y: np.ndarray) -> int:
+        each = self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1
+        return each * (1 if y.ndim == 1 else y.shape[1])
+
+    def _network_options(self, outputs: int) -> dict[str, Any]:
+        return {"loss": self.loss, "missing_targets": self.missing_targets}
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return None
+
+    # ---- what users call -------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPRegressor:
+        """Fit to rows and their numbers.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            As in `MLPClassifier.fit`.
+        y : array-like, shape (rows,) or (rows, outputs)
+            Numbers.
+        sample_weight, X_val, y_val, sample_weight_val
+            As in `MLPClassifier.fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+        """
+        return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
+
+    @available_if(lambda estimator: estimator._takes_parts())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Take one pass over rows and their numbers, and go on from what is there.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+        """
+        return self._fit_rows(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows,) or (rows, outputs)
+            Numbers of the coefficients' dtype.
+        """
+        return self._predictions(X, lambda network, rows: network.predict(rows))
+
+
+for _estimator in (MLPClassifier, MLPRegressor):
+    _estimator.__module__ = "fastmlp.sklearn"  # where users find it, and pickles look for it
