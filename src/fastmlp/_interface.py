@@ -173,8 +173,8 @@ def train(
     optimizer, schedule, settings = Network._arranged(
         targets.task, X.dtype, shares, samples, checked, optimizer=optimizer, learning_rate=learning_rate,
         clip_norm=clip_norm, clip_value=clip_value, max_norm=max_norm, batch_size=batch_size, epochs=epochs,
-        shuffle=shuffle, average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress,
-        seed=seed, n_threads=n_threads,
+        shuffle=shuffle, average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks,
+        progress=progress, seed=seed, n_threads=n_threads,
     )
     _validate.choice(on_divergence, ("warn", "raise"), "on_divergence")
     network = Network._for_task(

@@ -15,6 +15,7 @@ Why each part exists:
     elementwise   exp, log, sigmoid, tanh to 2 ulp, the activations and their slopes
     dropout       which units a step leaves out, and what a layer keeps for the way back
     products      one register tile, and the products of a layer made of it
+    zeros         the same products where many numbers are zero, which are passed over
     records       the C view of what _layout.py lays out
     losses        the output layer: outputs, losses, deltas, hits
     updates       penalties and optimizers, one pass over the parameters
@@ -34,6 +35,7 @@ include "kernels/vector.pxi"
 include "kernels/elementwise.pxi"
 include "kernels/dropout.pxi"
 include "kernels/products.pxi"
+include "kernels/zeros.pxi"
 include "kernels/records.pxi"
 include "kernels/losses.pxi"
 include "kernels/updates.pxi"

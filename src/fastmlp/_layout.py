@@ -25,10 +25,10 @@ LAYER = _record("inputs outputs activation weights bias activations deltas strid
 SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
     "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle given_order seed first_epoch "
-    "epochs rates_per_epoch optimizer slots nesterov amsgrad centered rate_in_velocity epsilon_hat dropping "
-    "note_first note_every notes published_ridge own_average threads chunk groups private_at private_size inputs_at "
-    "inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at outputs_at output_deltas_at "
-    "groups_at resident_at validation_resident_at penalties_at norms_at validation_at activations_at",
+    "epochs rates_per_epoch optimizer slots nesterov amsgrad centered rate_in_velocity epsilon_hat skip_inputs "
+    "dropping note_first note_every notes published_ridge own_average threads chunk groups private_at private_size "
+    "inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at outputs_at "
+    "output_deltas_at groups_at resident_at validation_resident_at penalties_at norms_at validation_at activations_at",
     "momentum beta1 beta2 epsilon weight_decay momentum_decay rate_decay eta_minus eta_plus least_step most_step "
     "clip_norm clip_value max_norm l1 l2 loss_share",
 )

@@ -198,7 +198,7 @@ def dropout(h, slopes, threshold, seed, epoch, layer, first, rows, size):
 
 
 @_quietly
-def dense_forward(y, x, w, b, activation, rows, inputs, outputs):
+def dense_forward(y, x, w, b, activation, rows, inputs, outputs, skips=True):
     """y = f(x w + b)."""
     z = x @ w
     if b is not None:
@@ -207,7 +207,7 @@ def dense_forward(y, x, w, b, activation, rows, inputs, outputs):
 
 
 @_quietly
-def dense_backward_inputs(dx, dy, w, x, activation, rows, inputs, outputs):
+def dense_backward_inputs(dx, dy, w, x, activation, rows, inputs, outputs, skips=True):
     """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
     np.matmul(dy, w.T, out=dx)
     if activation != _IDENTITY:
@@ -215,7 +215,7 @@ def dense_backward_inputs(dx, dy, w, x, activation, rows, inputs, outputs):
 
 
 @_quietly
-def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs):
+def dense_backward_weights(dw, db, x, dy, rows, inputs, outputs, skips=True):
     """dw = xᵀ dy, db = Σ_rows dy."""
     np.matmul(x.T, dy, out=dw)
     if db is not None:

@@ -338,8 +338,8 @@ class Network:
             self._task, self.dtype, self.dropout, samples, checked, optimizer=optimizer,
             learning_rate=learning_rate, clip_norm=clip_norm,
             clip_value=clip_value, max_norm=max_norm, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
-            average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress, seed=seed,
-            n_threads=n_threads,
+            average=average, early_stopping=early_stopping, metrics=metrics, callbacks=callbacks, progress=progress,
+            seed=seed, n_threads=n_threads,
         )
         _validate.choice(on_divergence, ("warn", "raise"), "on_divergence")
         return self._fit(samples, checked, optimizer, schedule, on_divergence=on_divergence, **settings)

@@ -38,6 +38,8 @@ _MOST_GROWTH = 8  # from one call to the next: a short first call may have been 
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
 # core makes some 20 to 50 of these a nanosecond.
 _WORK_PER_THREAD = 500_000
+_LOOKED_AT = 64  # rows whose zeros are counted before a training
+_WELL_FILLED = 0.75  # the share of other numbers from which on passing over zeros gains nothing
 _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth starting threads for
 
 
@@ -182,8 +184,8 @@ class Prepared:
             threads=self.threads, settled=self._window is None and schedule.batch >= rows,
             shuffle=shuffled or self._window is not None, seed=schedule.seed,
             first_epoch=first, epochs=first + schedule.epochs, rates_per_epoch=len(self.rates) // schedule.epochs,
-            dropping=1, given_order=given or self._window is not None, note_first=_layout.FIRST_NOTED,
-            note_every=every, notes=len(self.noted), **settings,
+            dropping=1, skip_inputs=_many_zeros(samples.x), given_order=given or self._window is not None,
+            note_first=_layout.FIRST_NOTED, note_every=every, notes=len(self.noted), **settings,
         )
         self.record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
         self.record[_layout.EPOCH.names.index("learning_rate")] = self.rates[:: len(self.rates) // schedule.epochs]
@@ -360,6 +362,12 @@ def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarra
         state.memory.ended = False
         rates[:] = state.memory.rate
     return rates
+
+
+def _many_zeros(x: np.ndarray | SparseRows) -> bool:
+    """Tell whether so many features are zero that it pays to pass over them; some rows stand for all."""
+    rows = x[:: max(1, len(x) // _LOOKED_AT)][:_LOOKED_AT]
+    return bool(np.count_nonzero(rows) < _WELL_FILLED * rows.size)
 
 
 def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:

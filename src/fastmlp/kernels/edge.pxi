@@ -147,8 +147,10 @@ def dropout(h, slopes, int64_t threshold, int64_t seed, int64_t epoch, Py_ssize_
         drop_rows(out, kept, rows, size, size, &dropout, 0)
 
 
-def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
-    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or None
+def dense_forward(
+    y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs, bint skips=True,
+):
+    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or None; skips: pass over zeros of x
     """y = f(x w + b)."""
     cdef real* out = reals(y)
     cdef const real* given = given_reals(x)
@@ -160,12 +162,14 @@ def dense_forward(y, x, w, b, int activation, Py_ssize_t rows, Py_ssize_t inputs
         raise MemoryError()
     with nogil:
         product_forward(out, outputs, given, inputs, weights, bias, &finish, packed, rows, inputs, outputs, False,
-                        NULL)
+                        NULL, skips)
     PyMem_Free(packed)
 
 
-def dense_backward_inputs(dx, dy, w, x, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
-    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs)
+def dense_backward_inputs(
+    dx, dy, w, x, int activation, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs, bint skips=True,
+):
+    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs); skips: pass over zeros of dy
     """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
     cdef real* out = reals(dx)
     cdef const real* given = given_reals(dy)
@@ -176,12 +180,14 @@ def dense_backward_inputs(dx, dy, w, x, int activation, Py_ssize_t rows, Py_ssiz
         raise MemoryError()
     with nogil:
         product_backward_inputs(out, inputs, given, outputs, weights, h, inputs, activation, packed,
-                                rows, inputs, outputs, False)
+                                rows, inputs, outputs, False, skips)
     PyMem_Free(packed)
 
 
-def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs):
-    # dw (inputs, outputs), db (outputs,) or None, x (rows, inputs), dy (rows, outputs)
+def dense_backward_weights(
+    dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t outputs, bint skips=True,
+):
+    # dw (inputs, outputs), db (outputs,) or None, x (rows, inputs), dy (rows, outputs); skips: pass over zeros of x
     """dw = xᵀ dy, db = Σ_rows dy."""
     cdef real* out = reals(dw)
     cdef real* bias = reals(db)
@@ -191,7 +197,8 @@ def dense_backward_weights(dw, db, x, dy, Py_ssize_t rows, Py_ssize_t inputs, Py
     if packed == NULL:
         raise MemoryError()
     with nogil:
-        product_backward_weights(out, bias, given, inputs, delta, outputs, rows, inputs, outputs, False, packed, NULL)
+        product_backward_weights(out, bias, given, inputs, delta, outputs, rows, inputs, outputs, False, packed, NULL,
+                                 skips)
     PyMem_Free(packed)
 
 

@@ -365,18 +365,26 @@ cdef void forward_panel(
 
 cdef void product_forward(
     real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, const Finish* finish,
-    real* packed, Index rows, Index inputs, Index outputs, bint padded, const Claims* claims,
+    real* packed, Index rows, Index inputs, Index outputs, bint padded, const Claims* claims, bint skips,
 ) noexcept nogil:
     # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,);
-    # claims of y, or NULL
+    # claims of y, or NULL; skips: x may have many zeros
     """y = f(x w + b), outputs along the lanes, with what else `finish` asks for."""
     cdef Index k, n, m = 0, count, depth, columns
+    cdef Places places
+    skips = skips and may_skip(outputs)
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)
         k = 0
         while k < inputs:
             depth = fair_share(inputs - k, DEPTH_BLOCK)
             n = 0
+            if skips and are_few(find_places(&places, x + m * x_stride + k, x_stride, count, depth),
+                                 count, depth, outputs):
+                skipping_forward(
+                    y + m * y_stride, y_stride, x + m * x_stride + k, x_stride, w + k * outputs, b, finish, packed,
+                    &places, count, depth, outputs, k == 0, k + depth == inputs, padded, m * y_stride)
+                n = outputs
             while n < outputs:
                 columns = panel_columns(outputs - n)
                 forward_panel(
@@ -406,17 +414,27 @@ cdef void backward_inputs_panel(
 
 cdef void product_backward_inputs(
     real* dx, Index dx_stride, const real* dy, Index dy_stride, const real* w, const real* x, Index x_stride,
-    int activation, real* packed, Index rows, Index inputs, Index outputs, bint padded,
+    int activation, real* packed, Index rows, Index inputs, Index outputs, bint padded, bint skips,
 ) noexcept nogil:
-    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,)
+    # dx (rows, inputs), dy (rows, outputs), w (inputs, outputs), x (rows, inputs), packed (PACK_REALS,);
+    # skips: dy may have many zeros
     """dx = (dy wᵀ) f'(z), inputs along the lanes; f' from x = f(z), the layer's inputs, or STORED in x's place."""
     cdef Index k, n, m = 0, count, depth, columns
+    cdef Places places
+    skips = skips and may_skip(inputs)
     while m < rows:
         count = fair_share(rows - m, ROW_CHUNK)
         k = 0
         while k < outputs:
             depth = fair_share(outputs - k, DEPTH_BLOCK)
             n = 0
+            if skips and are_few(find_places(&places, dy + m * dy_stride + k, dy_stride, count, depth),
+                                 count, depth, inputs):
+                skipping_backward_inputs(
+                    dx + m * dx_stride, dx_stride, dy + m * dy_stride + k, dy_stride, w + k, x + m * x_stride,
+                    x_stride, activation, packed, &places, count, depth, inputs, outputs,
+                    k == 0, k + depth == outputs, padded)
+                n = inputs
             while n < inputs:
                 columns = panel_columns(inputs - n)
                 backward_inputs_panel(
@@ -454,18 +472,27 @@ cdef void backward_weights_panel(
 
 cdef void product_backward_weights(
     real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride,
-    Index rows, Index inputs, Index outputs, bint accumulate, real* packed, const Claims* claims,
+    Index rows, Index inputs, Index outputs, bint accumulate, real* packed, const Claims* claims, bint skips,
 ) noexcept nogil:
     # dw (inputs, outputs), db (outputs,) or NULL, x (rows, inputs), dy (rows, outputs); packed (PACK_REALS,), or
-    # NULL where dy is padded to whole vectors and is read where it lies; claims of dw, or NULL
+    # NULL where dy is padded to whole vectors and is read where it lies; claims of dw, or NULL; skips: x may have
+    # many zeros
     """dw = xᵀ dy, db = Σ_rows dy, or added to both; outputs along the lanes."""
     cdef Index k, n, m = 0, count, depth, columns
+    cdef Places places
+    skips = skips and may_skip(outputs)
     while m < inputs:
         count = fair_share(inputs - m, ROW_CHUNK)
         k = 0
         while k < rows:
             depth = fair_share(rows - k, DEPTH_BLOCK)
             n = 0
+            if skips and are_few(find_places_of_columns(&places, x + k * x_stride + m, x_stride, count, depth),
+                                 count, depth, outputs):
+                skipping_backward_weights(
+                    dw + m * outputs, db if m == 0 else NULL, x + k * x_stride + m, x_stride, dy + k * dy_stride,
+                    dy_stride, packed, &places, count, depth, outputs, k == 0 and not accumulate)
+                n = outputs
             while n < outputs:
                 columns = panel_columns(outputs - n)
                 backward_weights_panel(

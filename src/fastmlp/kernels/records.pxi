@@ -46,6 +46,7 @@ ctypedef struct Settings:
     int64_t centered
     int64_t rate_in_velocity
     int64_t epsilon_hat
+    int64_t skip_inputs         # 1: many of the samples' features are zero
     int64_t dropping            # 1: units are left out, as in training; 0: never, as in a prediction
     int64_t note_first          # layers' norms are noted in the first so many epochs of a network,
     int64_t note_every          # and then in every such one

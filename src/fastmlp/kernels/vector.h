@@ -168,6 +168,31 @@ static inline int all_less(vec a, vec b)
 }
 #endif
 
+/* Which lanes are not zero, as the low bits of a number; NaN is not. */
+#if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
+#define nonzero_lanes(x) _mm512_cmp_ps_mask((__m512)(x), (__m512)ZERO, _CMP_NEQ_UQ)
+#elif defined(__AVX512F__) && VECTOR_BYTES == 64
+#define nonzero_lanes(x) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)ZERO, _CMP_NEQ_UQ)
+#elif defined(__AVX__) && VECTOR_BYTES == 32 && REAL_BITS == 32
+#define nonzero_lanes(x) _mm256_movemask_ps(_mm256_cmp_ps((__m256)(x), (__m256)ZERO, _CMP_NEQ_UQ))
+#elif defined(__AVX__) && VECTOR_BYTES == 32
+#define nonzero_lanes(x) _mm256_movemask_pd(_mm256_cmp_pd((__m256d)(x), (__m256d)ZERO, _CMP_NEQ_UQ))
+#elif defined(__SSE2__) && VECTOR_BYTES == 16 && REAL_BITS == 32
+#define nonzero_lanes(x) _mm_movemask_ps(_mm_cmpneq_ps((__m128)(x), (__m128)ZERO))
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+#define nonzero_lanes(x) _mm_movemask_pd(_mm_cmpneq_pd((__m128d)(x), (__m128d)ZERO))
+#else
+static inline unsigned nonzero_lanes(vec x)
+{
+    unsigned found = 0;
+    for (int lane = 0; lane < LANES; lane++)
+        found |= (unsigned)(x[lane] != 0) << lane;
+    return found;
+}
+#endif
+#define lowest_bit(word) __builtin_ctzll(word)      /* of a word that is not 0 */
+#define count_bits(word) __builtin_popcountll(word)
+
 /* MurmurHash3's multipliers, and the lanes' own numbers as 32-bit words, in the low half of a 64-bit lane. */
 #define MURMUR_FIRST 0x85ebca6bu
 #define MURMUR_SECOND 0xc2b2ae35u

@@ -38,6 +38,15 @@ cdef void gather_rows(
         out += stride
 
 
+cdef inline bint has_zeros(const Job* job, Index number) noexcept nogil:
+    """Whether a layer's inputs may have so many zeros that it pays to look for them."""
+    cdef const Layer* below
+    if number == 0:
+        return job.settings.skip_inputs
+    below = &job.layers[number - 1]
+    return below.activation == RELU or below.dropout > 0
+
+
 cdef void wide_forward(
     const Job* job, const real* x, Index x_stride, Index first, Index begin, Index end, bint backward,
 ) noexcept nogil:
@@ -60,7 +69,8 @@ cdef void wide_forward(
             h, layer.stride, x, x_stride, job.parameters + layer.weights,
             job.parameters + layer.bias if layer.bias >= 0 else NULL,
             &finish, job.own + job.settings.packed_at,
-            end - begin, layer.inputs, layer.outputs, True, &claims if job.settings.threads > 1 else NULL)
+            end - begin, layer.inputs, layer.outputs, True, &claims if job.settings.threads > 1 else NULL,
+            has_zeros(job, number))
         x = h
         x_stride = layer.stride
 
@@ -130,7 +140,8 @@ cdef void wide_backward(const Job* job, Index begin, Index end) noexcept nogil:
             job.workspace + below.deltas + begin * below.stride, below.stride,
             job.workspace + layer.deltas + begin * layer.stride, layer.stride, job.parameters + layer.weights,
             slopes.at, below.stride, slopes.activation, job.own + job.settings.packed_at,
-            end - begin, layer.inputs, layer.outputs, True)
+            end - begin, layer.inputs, layer.outputs, True,
+            number < job.n_layers - 1 and has_zeros(job, number + 1))
 
 
 cdef Index units_of(const Job* job, Index rows) noexcept nogil:
@@ -229,7 +240,7 @@ cdef void wide_group_gradients(
                 gradient + layer.weights, gradient + layer.bias if layer.bias >= 0 else NULL, h, h_stride,
                 job.workspace + layer.deltas + begin * layer.stride, layer.stride, count, layer.inputs, layer.outputs,
                 False, job.own + settings.packed_at if layer.inputs > PACKED_FROM else NULL,
-                &claims if settings.threads > 1 else NULL)
+                &claims if settings.threads > 1 else NULL, has_zeros(job, number))
     add_groups(job, groups, 0, settings.parameters, True)
 
 
@@ -280,4 +291,5 @@ cdef void wide_slab_gradient(
     if layer.bias >= 0 and slab.first_row + slab.rows == layer.inputs:
         db = job.gradient + layer.bias
     product_backward_weights(job.gradient + slab.begin, db, x, x_stride, job.workspace + layer.deltas, layer.stride,
-                             rows, slab.rows, layer.outputs, accumulate, packed, &claims if last else NULL)
+                             rows, slab.rows, layer.outputs, accumulate, packed, &claims if last else NULL,
+                             has_zeros(job, slab.layer))

@@ -20,6 +20,7 @@ from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real, with_callback
 
 # fastmlp's losses of labels, and the name that scikit-learn has for theirs
 _OF_LABELS = ("log_loss", "hinge")
+_LABELLED = ("cross_entropy", "binary_cross_entropy", "hinge")
 _OF_NUMBERS = tuple(name for name, loss in LOSSES.items() if "real" in loss.targets)
 
 
@@ -219,6 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
         loss: Any = self.loss
+        if isinstance(loss, Loss) and loss.name not in _LABELLED:
+            raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_LABELLED)} is accepted")
         if isinstance(loss, str) and loss == "log_loss":
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
         classes = None if self._multilabel else np.arange(max(2, outputs))
