@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
-from fastmlp.losses import LOSSES, quantile
+from fastmlp.losses import quantile
 from fastmlp.sklearn import MLPClassifier, MLPRegressor
 
 skl2onnx = pytest.importorskip("skl2onnx")
@@ -153,9 +153,8 @@ def test_several_labels_a_row(labels, X):
     assert_close(probabilities, model.predict_proba(X))
 
 
-@pytest.mark.parametrize("loss", ["hinge", LOSSES["squared_error"]], ids=["hinge", "squared_error"])
-def test_losses_without_probabilities_have_scores(loss, X):
-    model = classifier(X, labels_of(X, ["a", "b", "c"]), loss=loss)
+def test_a_loss_without_probabilities_has_scores(X):
+    model = classifier(X, labels_of(X, ["a", "b", "c"]), loss="hinge")
     labels, scores = answers(model, X, {"zipmap": False})
     np.testing.assert_array_equal(labels, model.predict(X))
     assert_close(scores, model.network_.forward(X)[-1])

@@ -465,6 +465,7 @@ class Network:
             self._state = training.OptimizerState(np.repeat(np.array(starts, self.dtype), len(self.params)))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
+                self._state.remembered = before.remembered
         else:
             # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
             for name in ("diverged", "batch", "loss_sum", "hits"):
@@ -496,11 +497,16 @@ class Network:
             divergence.announce(divergence.report(diverged, why), on_divergence, self)
         return self
 
+    def _go_on_from(self, other: Network) -> None:
+        """Take over where another network of the same sizes stands: optimizer, its state, history."""
+        self._optimizer, self._state = other._optimizer, other._state
+        self._histories, self._last_history = other._histories, other._last_history
+
     def reset_optimizer(self) -> None:
         """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.
 
-        What a schedule that looks at the epochs remembers of them stays, but for its rate. Another optimizer begins
-        with a new state by itself.
+        What a schedule that looks at the epochs remembers of them stays, for one of its class, but for the rate.
+        Another optimizer begins with a new state by itself.
 
         Examples
         --------
@@ -510,11 +516,10 @@ class Network:
         if state is None or self._optimizer is None:
             return
         rate = 0.0 if state.schedule is None else state.schedule.rate
-        state.slots[:] = np.repeat(np.array(self._optimizer.starts(rate), self.dtype), len(self.params))
-        for name in ("step", "beta1_power", "beta2_power"):
-            state.position[name] = training.start_position()[name]
-        if state.memory is not None:
-            state.memory.rate = rate
+        self._state = training.OptimizerState(
+            np.repeat(np.array(self._optimizer.starts(rate), self.dtype), len(self.params)), remembered=state.memory
+        )
+        self._state.position["epoch"] = state.position["epoch"]
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output layer's activations, shape (rows, outputs)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,7 @@ class OptimizerState:
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
+    remembered: Memory | None = None  # by a schedule before, for the next one of its kind
     lost: bool = False  # after a divergence that it did not come back from
 
 
@@ -354,9 +355,13 @@ def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarra
     """List the learning rates, one an epoch or one a step; an equal schedule goes on from where it stood."""
     epoch = state.position["epoch"].item()
     if schedule.learning_rate != state.schedule:
+        if type(schedule.learning_rate) is type(state.schedule):
+            state.remembered = state.memory
         state.schedule, state.schedule_begun, state.memory = schedule.learning_rate, epoch, None
         if isinstance(schedule.learning_rate, FeedbackSchedule):
-            state.memory = Memory(schedule.learning_rate.rate)
+            rate = schedule.learning_rate.rate
+            state.memory = replace(state.remembered, rate=rate) if state.remembered is not None else Memory(rate)
+        state.remembered = None
     rates = schedule.learning_rate.rates(epoch - state.schedule_begun, schedule.epochs, batches)
     if state.memory is not None:
         state.memory.ended = False

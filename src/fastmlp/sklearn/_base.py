@@ -22,6 +22,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -113,7 +114,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Check rows and targets as scikit-learn does; the targets come back as `Network.train` takes them."""
 
     @abstractmethod
-    def _code(self, y: Any) -> np.ndarray:
+    def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Turn targets whose kind is known into what `Network.train` takes."""
 
     @abstractmethod
@@ -132,7 +133,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         """Give what a split for early stopping is to keep the shares of, if anything."""
 
-    def _weighted(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """Multiply the rows' weights with those of their classes, if there are any."""
         return sample_weight
 
@@ -145,12 +146,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: tuple = (None, None, None)
     ) -> BaseMLP:
         """Fit, or take one pass over the rows."""
-        self._validate_params()
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
         hidden = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         raw_y = y
         X, y = self._check_rows(X, y, first, incremental)
-        weights = self._weighted(raw_y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
+        weights = self._weighted(y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = self._outputs_of(y)
         if first:
@@ -187,17 +189,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _begin(self, X: Any, hidden: list[int]) -> None:
         """Make the network and all that is counted from the first fit on."""
         sizes = (X.shape[1], *hidden, self.n_outputs_)
-        activations = _translation.activation_names(self.activation, len(hidden))
+        activations = _translation.activation_names(self.activation, max(1, len(hidden)))
         drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
         self._link(self._make_network(sizes, drawn, X.dtype))
         self.n_layers_ = len(sizes)
         self.n_iter_ = self.t_ = 0
+        self.validation_loss_curve_: list[float] | None = None
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self.best_loss_ = None if self.early_stopping else np.inf
             self.validation_scores_ = [] if self.early_stopping else None
             self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.validation_loss_curve_: list[float] | None = None
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
         """Make a network of this estimator's settings with these parameters."""
@@ -209,9 +211,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         )  # fmt: skip
         if network.loss_name == "squared_error":
             network._loss_share = 1 / sizes[-1]
+        self._made_with = self._made_of()
         names = {"sigmoid": "logistic", "exponential": "exp"}
         self.out_activation_ = names.get(network.activations[-1], network.activations[-1])
         return network
+
+    def _made_of(self) -> tuple:
+        """List the parameters that a network is made of; they may be set to others between two fits."""
+        names = ("activation", "l1", "alpha", "dropout", "loss", "label_smoothing", "missing_targets")
+        return tuple(getattr(self, name, None) for name in names)
 
     def _parts(self, X: Any, y: np.ndarray, weights: np.ndarray | None, validation: tuple) -> tuple[tuple, tuple]:
         """Divide the rows into those that are trained on and those that are validated on, which may be none."""
@@ -222,7 +230,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             X_val = validate_data(self, X_val, accept_sparse=_SPARSE, dtype=_FLOATS, reset=False)
             if weights_val is not None:
                 weights_val = _check_sample_weight(weights_val, X_val)
-            return (X, y, weights), (X_val, self._code(y_val), weights_val)
+            return (X, y, weights), (X_val, self._code(y_val, "y_val"), weights_val)
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
         if not self.early_stopping or self.solver == "lbfgs":
@@ -267,7 +275,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             "sample_weight": weights, "clip_norm": self.clip_norm, "clip_value": self.clip_value,
             "max_norm": self.max_norm, "n_threads": self._threads(), "on_divergence": "raise",
             "metrics": metrics if held_out else (), "validation": self._dense_part(held_out, network) or None,
-            "progress": self.verbose == "bar",
+            "progress": self._shows_bar(),
         }  # fmt: skip
         before = network.params.copy() if stops else None
         if not searches:
@@ -281,11 +289,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             orders.draw_up_to(len(network.last_history))
         self._take_down(network, count, before, rows, diverged)
 
+    def _shows_bar(self) -> bool:
+        return isinstance(self.verbose, str)
+
     def _run(self, network: Network, X: Any, y: np.ndarray, options: dict[str, Any]) -> DivergenceError | None:
         """Train; an interruption leaves what was learned, and a divergence is told to the caller."""
+        self._interrupted = False
         try:
             network.train(X, y, **options)
         except KeyboardInterrupt:
+            self._interrupted = True
             _warn("Training interrupted by user.", UserWarning)
         except DivergenceError as error:
             return error
@@ -293,7 +306,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _optimizer_for(self, incremental: bool) -> Optimizer | str:
         """Translate the solver; partial_fit stays with the one that it began with."""
-        if not incremental or not hasattr(self, "_chosen_optimizer"):
+        if not incremental or getattr(getattr(self, "_chosen_optimizer", None), "searches_step", True) is True:
             self._chosen_optimizer = _translation.optimizer_of(self)
         return self._chosen_optimizer
 
@@ -341,8 +354,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         found: list[Callable] = []
         if self.solver not in ("adam", "lbfgs") and self.learning_rate == "invscaling":
             found.append(_translation.InverseScaling(self, self.t_, rows))
-        if self.verbose and self.verbose != "bar":
-            found.append(_Lines(name, self.learning_rate == "adaptive"))
+        if self.verbose and not self._shows_bar():
+            found.append(_Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
         found.extend(self.callbacks or ())
         context = getattr(self, "_callback_fit_ctx", None)
         if context is not None and getattr(context, "_callbacks", ()):
@@ -382,14 +395,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if before is None:
             known = math.inf if self.best_loss_ is None else self.best_loss_
             self.best_loss_ = min((known, *(loss for loss in losses if not math.isnan(loss))))
-        if history.val_loss is not None:
-            self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history.val_loss.tolist()
-            self._take_down_scores(network, history, before)
+        self._take_down_scores(network, history, before)
         memory = network._state.memory
         stopped = memory is not None and memory.ended
         self._no_improvement_count = 0 if memory is None else memory.waited
-        if self.verbose and self.verbose != "bar" and history.stopped:
-            print(f"{self._why_it_ended()} Stopping." if stopped else f"{history.stopped}. Stopping.")
+        if self.verbose and not self._shows_bar() and history.stopped:
+            small = "Learning rate too small. " if memory is not None and memory.rate <= 1e-6 else ""
+            print(f"{self._why_it_ended()} {small}Stopping." if stopped else f"{history.stopped}. Stopping.")
         if not stopped and not history.stopped and len(history) == self.max_iter and self.max_iter > 0:
             _warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
@@ -398,15 +410,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _take_down_scores(self, network: Network, history: History, before: np.ndarray | None) -> None:
         """Set what validation leaves; the best weights of an earlier fit stay where this one found none better."""
+        if history.val_loss is None:
+            return
+        self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history.val_loss.tolist()
         name, metrics, sign = self._metric()
         if metrics:
             measured = history.metrics[name]
         else:
             measured = history.val_accuracy if name == "val_accuracy" else history.val_loss
         scores = (sign * np.where(np.isfinite(history.val_loss), measured, np.nan)).tolist()
-        self.validation_scores_ = (self.validation_scores_ or []) + scores
+        self.validation_scores_ = (getattr(self, "validation_scores_", None) or []) + scores
         best = max((score for score in scores if not math.isnan(score)), default=-math.inf)
-        known = -math.inf if self.best_validation_score_ is None else self.best_validation_score_
+        known = getattr(self, "best_validation_score_", None)
+        known = -math.inf if known is None else known
         if before is not None and best <= known:
             network.params = before
         self.best_validation_score_ = max(known, best)
@@ -418,10 +434,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.loss_ = network.loss(X, y, weights)
         self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
-        if history.val_loss is not None:
-            self.validation_loss_curve_ = history.val_loss.tolist()
+        self._take_down_scores(network, history, None)
         ended = history.stopped.removeprefix("L-BFGS ended: ")
-        if ended.startswith("convergence") or (history.stopped and not history.stopped.startswith("L-BFGS")):
+        stopped_by_others = history.stopped and not history.stopped.startswith("L-BFGS")
+        if self._interrupted or stopped_by_others or ended.startswith("convergence"):
             return
         advice = "" if ended else (
             f"\nIncrease the number of iterations to improve the convergence (max_iter={self.max_iter})."
@@ -450,9 +466,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     # ---- the network and the coefficients --------------------------------------------------------------------------
 
     def _link(self, network: Network) -> None:
-        """Let `coefs_` and `intercepts_` be views of a network's parameters."""
+        """Let `coefs_` and `intercepts_` be views of a network's parameters; lists that somebody holds stay theirs."""
         self.network_ = network
-        self.coefs_, self.intercepts_ = list(network.weights), list(network.biases)
+        for name, own in (("coefs_", network.weights), ("intercepts_", network.biases)):
+            if isinstance(vars(self).get(name), list):
+                vars(self)[name][:] = own
+            else:
+                setattr(self, name, list(own))
 
     def _is_linked(self) -> bool:
         """Tell whether they still are, none of them replaced."""
@@ -463,18 +483,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         )
 
     def _current_network(self) -> Network:
-        """Give the network; coefficients that were replaced are taken over into a new one."""
-        if self._is_linked():
+        """Give the network; coefficients that were replaced, and other parameters, are taken over into a new one."""
+        if self._is_linked() and self._made_with == self._made_of():
             return self.network_
         parameters = np.concatenate(
             [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
         )
         sizes = (*(len(weights) for weights in self.coefs_), np.shape(self.coefs_[-1])[1])
-        network = copy.deepcopy(vars(self).get("network_"))
-        if network is not None and network.sizes == sizes:
+        before = vars(self).get("network_")
+        if before is None or before.sizes != sizes:
+            network = self._make_network(sizes, parameters, np.result_type(*self.coefs_))
+        elif self._made_with == self._made_of():
+            network = copy.deepcopy(before)
             network.params = parameters
         else:
-            network = self._make_network(sizes, parameters, np.result_type(*self.coefs_))
+            network = self._make_network(sizes, parameters, before.dtype)
+            network._go_on_from(copy.deepcopy(before))
         self._link(network)
         return network
 
@@ -528,13 +552,13 @@ def _warn(message: str, category: type[Warning]) -> None:
 class _Lines:
     """A callback: prints a line an epoch, as scikit-learn does."""
 
-    def __init__(self, score: str | None, drops: bool) -> None:
-        self._score, self._drops, self._rate = score, drops, -np.inf
+    def __init__(self, score: str | None, why: str | None) -> None:
+        self._score, self._why, self._rate = score, why, -np.inf
 
     def __call__(self, state: Any) -> None:
-        """Print the epoch's loss, and its score where that is looked at."""
-        if self._drops and state.learning_rate < self._rate:
-            print(f"Setting learning rate to {state.learning_rate:f}")
+        """Print the epoch's loss, and its score where that is looked at; before them that the rate has dropped."""
+        if self._why is not None and state.learning_rate < self._rate:
+            print(f"{self._why} Setting learning rate to {state.learning_rate:f}")
         self._rate = state.learning_rate
         print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
         if self._score is not None:

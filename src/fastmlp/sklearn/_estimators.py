@@ -10,12 +10,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp.losses import LOSSES, Loss
+from fastmlp.metrics import Metric
 from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real, with_callbacks
 
 # fastmlp's losses of labels, and the name that scikit-learn has for theirs
@@ -195,19 +196,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _code(self, y: Any) -> np.ndarray:
+    def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Give labels their numbers, their places in `classes_`; rows of several labels stay 0 and 1."""
         y = self._labels(y if issparse(y) else np.asarray(y))
         if self._multilabel:
             if y.ndim != 2:
-                raise ValueError(f"y: got shape {y.shape} after rows of {len(self.classes_)} labels; such are accepted")
+                raise ValueError(
+                    f"{argument}: got shape {y.shape} after rows of {len(self.classes_)} labels; such are accepted"
+                )
             return y.astype(np.int64)
         if y.ndim != 1:
             raise ValueError("The object was not fitted with multilabel input.")
         places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
         unknown = self.classes_[places] != y
         if np.any(unknown):
-            raise ValueError(f"y: got label {y[unknown][0]!r}, which fit has not seen; {self.classes_} are accepted")
+            raise ValueError(
+                f"{argument}: got label {y[unknown][0]!r}, which fit has not seen; {self.classes_} are accepted"
+            )
         return places
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
@@ -231,17 +236,36 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Keep the shares of two classes, as scikit-learn does."""
         return None if self._multilabel or self.n_outputs_ > 1 else y.reshape(-1, 1).astype(bool)
 
-    def _weighted(self, y: Any, sample_weight: np.ndarray | None) -> np.ndarray | None:
+    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """Multiply the rows' weights with those of their classes."""
         if self.class_weight is None:
             return sample_weight
-        labels = self._labels(y if issparse(y) else np.asarray(y))
-        if self._multilabel or not isinstance(self.class_weight, str):
-            weights = compute_sample_weight(self.class_weight, labels)
-        else:  # shares of the weights, where rows have some: a row of weight 2 is two rows
-            present, codes = np.unique(labels, return_inverse=True)
-            weights = compute_class_weight("balanced", classes=present, y=labels, sample_weight=sample_weight)[codes]
+        if self._multilabel:
+            weights = compute_sample_weight(self.class_weight, y)
+        elif isinstance(self.class_weight, str):
+            # Shares of the weights, where rows have some: a row of weight 2 is two rows, and one of weight 0 is none.
+            shares = np.bincount(y, sample_weight)
+            weights = (shares.sum() / np.count_nonzero(shares) / np.where(shares > 0, shares, np.inf))[y]
+        else:
+            weights = self._weights_of_classes()[y]
         return weights if sample_weight is None else weights * sample_weight
+
+    def _weights_of_classes(self) -> np.ndarray:
+        """List the classes' weights, 1 for those that are not named."""
+        if not isinstance(self.class_weight, dict):
+            raise ValueError(f"class_weight: got {self.class_weight!r} for one label a row; a dict is accepted")
+        known = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in known]:
+            raise ValueError(f"The classes, {unknown}, are not in class_weight: y has {known}")
+        return np.array([float(self.class_weight.get(label, 1.0)) for label in known])
+
+    def _metric(self) -> tuple[str, tuple, int]:
+        """Of a single class every prediction is right, whatever the network's output is."""
+        chosen = super()._metric()
+        if chosen[0] == "val_accuracy" and len(self.classes_) == 1 and not self._multilabel:
+            one_class = Metric("one_class", lambda y, predicted, sample_weight=None: 1.0, training=False)
+            return "val_one_class", (one_class,), 1
+        return chosen
 
     # ---- what users call -------------------------------------------------------------------------------------------
 
@@ -288,6 +312,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         MLPClassifier
             The estimator itself.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight: got {self.class_weight!r} for partial_fit, whose rows have not the classes' shares of "
+                "all; a dict of label to weight is accepted"
+            )
         if _check_partial_fit_first_call(self, classes):
             self._multilabel = type_of_target(y).startswith("multilabel")
         return self._fit_rows(X, y, sample_weight, incremental=True)
@@ -440,7 +469,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         )
         return X, self._code(y)
 
-    def _code(self, y: Any) -> np.ndarray:
+    def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Give numbers as floats; of a column a row."""
         y = np.asarray(y.toarray() if issparse(y) else y)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
