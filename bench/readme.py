@@ -1,27 +1,30 @@
-"""Write README's benchmark tables from the newest record of the cases.
+"""Write README's benchmark tables from the newest records of the cases and of the estimators.
 
     python bench/readme.py [--check]
 
-They stand, with the figure of plot.py, between `<!-- bench:begin -->` and `<!-- bench:end -->`. Every case and
-rival of the record is there, those against which fastmlp loses in bold; if builds of the kernels were forced, they
-have a table of their own. `--check` changes nothing, and exits with 1 if README.md
-isn't what the newest record gives. Imported by the tests only.
+They stand between `<!-- bench:begin -->` and `<!-- bench:end -->`, with the figure of plot.py, and between
+`<!-- estimators:begin -->` and `<!-- estimators:end -->`. Every case and rival of the records is there, those against
+which fastmlp loses in bold; if builds of the kernels were forced, they have a table of their own. `--check` changes
+nothing, and exits with 1 if README.md isn't what the newest records give. Imported by the tests only.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import estimators
 from cases import CASES
 from records import RECORD, Record, Row, newest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIGURE = Path("bench/figures/ratios.png")  # as seen from README.md
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+SECTIONS = ("bench", "estimators")
 TITLES = {
     "fastmlp": "fastmlp µs/step",
     "numpy": "NumPy",
@@ -245,13 +248,54 @@ def figure() -> str:
     return f"![Times faster than each of the others, case by case]({FIGURE.as_posix()})"
 
 
-def rewritten(text: str, section: str) -> str:
+def estimators_table(record: Record) -> str:
+    """Write the table of scikit-learn's estimators against fastmlp's.
+
+    Parameters
+    ----------
+    record : Record
+        As estimators.py writes it.
+
+    Returns
+    -------
+    str
+        Markdown: the command, where and when it ran, the table.
+    """
+    about, (theirs, ours) = record.about, estimators.RIVALS
+    lines = [
+        "| data | shape | scikit-learn, s | fastmlp, s | times faster | epochs | its score | fastmlp's |",
+        "| --- | --- |" + " ---: |" * 6,
+    ]
+    for name in dict.fromkeys(row["dataset"] for row in record.rows):
+        of = functools.partial(estimators.column, record.rows, name)
+        faster = estimators.times_faster(record.rows, name)
+        factor = digits(faster) if faster >= 1 else f"**{digits(faster)}**"
+        shape = next(row["shape"] for row in record.rows if row["dataset"] == name)
+        epochs = sorted({int(count) for rival in (theirs, ours) for count in of(rival, "epochs")})
+        between = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+        seconds = [f"{statistics.median(of(rival, 'seconds')):.3g}" for rival in (theirs, ours)]
+        scores = [f"{statistics.fmean(of(rival, 'score')):.4f}" for rival in (theirs, ours)]
+        lines.append(f"| {name} | {shape} | {' | '.join([*seconds, factor, between, *scores])} |")
+    return "\n".join(
+        [
+            f"```\n{about['command']}\n```\n",
+            f"{about['machine']}; {about['versions']}; {about['date']}. Both with default parameters "
+            f"({about['timing']}); medians of seconds and of their ratios, means of the scores (accuracy, R²) on a "
+            "fifth of the rows that was held out.\n",
+            *lines,
+        ]
+    )
+
+
+def rewritten(text: str, name: str, section: str) -> str:
     """Put a section between README's marks.
 
     Parameters
     ----------
     text : str
         README's text.
+    name : str
+        One of SECTIONS.
     section : str
         As from `table`.
 
@@ -264,9 +308,10 @@ def rewritten(text: str, section: str) -> str:
     ValueError
         If the marks aren't there, once each and in order.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"README.md needs one {BEGIN} and, below it, one {END}")
-    return f"{text[: text.index(BEGIN)]}{BEGIN}\n{section}\n{text[text.index(END) :]}"
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"README.md needs one {begin} and, below it, one {end}")
+    return f"{text[: text.index(begin)]}{begin}\n{section}\n{text[text.index(end) :]}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -287,7 +332,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     text = README.read_text(encoding="utf-8")
     record = newest("cases", RECORD)
-    wanted = rewritten(text, "\n\n".join(filter(None, [table(record), builds_table(record), figure()])))
+    sections = ("\n\n".join(filter(None, [table(record), builds_table(record), figure()])),
+                estimators_table(newest("estimators", RECORD)))
+    wanted = text
+    for name, section in zip(SECTIONS, sections, strict=True):
+        wanted = rewritten(wanted, name, section)
     if not options.check:
         README.write_text(wanted, encoding="utf-8")
         return 0

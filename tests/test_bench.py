@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -29,11 +31,22 @@ def fixture_of(name: str):
     return script
 
 
+FITS = """dataset,shape,rival,seed,seconds,epochs,score
+iris,150×4,fastmlp,0,0.02,100,0.9
+iris,150×4,scikit-learn,0,0.3,100,0.9
+iris,150×4,scikit-learn,1,0.2,100,1.0
+iris,150×4,fastmlp,1,0.025,100,1.0
+iris,150×4,scikit-learn,2,0.4,100,0.95
+iris,150×4,fastmlp,2,0.02,100,0.95
+large,9000×9,scikit-learn,0,1,90,0.5
+large,9000×9,fastmlp,0,2,100,0.6
+"""
+
 cases, options, readme, records, rivals, run, timing = map(
     fixture_of, ("cases", "options", "readme", "records", "rivals", "run", "timing")
 )
-choices, growth, overheads, plot, products, sweep = map(
-    fixture_of, ("choices", "growth", "overheads", "plot", "products", "sweep")
+choices, estimators, growth, overheads, plot, products, sweep = map(
+    fixture_of, ("choices", "estimators", "growth", "overheads", "plot", "products", "sweep")
 )
 
 
@@ -234,7 +247,11 @@ def place(readme, tmp_path, monkeypatch) -> Path:
         ("sweep-c.csv", "2031-01-03 10:00", "not of the cases"),
     ):
         (tmp_path / "record" / name).write_text(HEADER.format(date=date) + rows, encoding="utf-8")
-    text = f"before\n{readme.BEGIN}\n{readme.END}\nafter\n"
+    (tmp_path / "record" / "estimators-d.csv").write_text(
+        HEADER.format(date="2031-01-02 11:00").partition("case,")[0] + FITS, encoding="utf-8"
+    )
+    marks = "\n".join(f"<!-- {name}:{edge} -->" for name in readme.SECTIONS for edge in ("begin", "end"))
+    text = f"before\n{marks}\nafter\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(readme, "RECORD", tmp_path / "record")
@@ -247,6 +264,11 @@ def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert all(word in text for word in ("python bench/run.py", "Abacus, 2 cores", "2031-01-02 10:00"))
+    fits = [line for line in text.splitlines() if line.startswith(("| iris", "| large"))]
+    assert fits == [
+        "| iris | 150×4 | 0.3 | 0.02 | 15.0 | 100 | 0.9500 | 0.9500 |",
+        "| large | 9000×9 | 1 | 2 | **0.50** | 90 to 100 | 0.5000 | 0.6000 |",
+    ]
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide"))]
     xor, wide = lines[:2]
     # The best of both numbers of threads, of the newest record; ratios are to fastmlp's best.
@@ -287,6 +309,59 @@ def test_the_figure_is_included_where_it_has_been_drawn(readme, place):
     assert readme.main(["--check"]) == 1
     readme.main([])
     assert "(bench/figures/ratios.png)\n<!-- bench:end -->" in (place / "README.md").read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ estimators
+
+
+def test_estimators_are_fitted_in_turns_and_their_record_is_read(estimators, readme, records, tmp_path, capsys):
+    path = tmp_path / "fits.csv"
+    assert estimators.main(["--datasets", "iris,wine", "--seeds", "2", "--out", str(path)]) == 0
+    record = records.read(path)
+    assert [row["rival"] for row in record.rows[:4]] == ["fastmlp", "scikit-learn", "scikit-learn", "fastmlp"]
+    assert {(row["dataset"], row["seed"]) for row in record.rows} == {
+        (name, seed) for name in ("iris", "wine") for seed in "01"
+    }
+    assert all(float(row["seconds"]) > 0 and 0 < int(row["epochs"]) <= 200 for row in record.rows)
+    assert "times faster" in capsys.readouterr().out
+    assert "| wine | 178×13 |" in readme.estimators_table(record)
+
+
+def test_scores_that_differ_by_more_than_noise_are_told(estimators):
+    def rows(ours):
+        return [
+            {"dataset": "a", "rival": rival, "seed": str(seed), "score": str(score)}
+            for rival, scores in (("scikit-learn", (0.9, 0.8, 0.85)), ("fastmlp", ours))
+            for seed, score in enumerate(scores)
+        ]
+
+    assert not estimators.scores_differ(rows((0.9, 0.8, 0.85)), "a")
+    assert not estimators.scores_differ(rows((0.8, 0.9, 0.85)), "a")
+    assert estimators.scores_differ(rows((0.89, 0.79, 0.84)), "a")
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "diabetes", "breast cancer", "digits", "images"])
+def test_data_sets_are_what_they_are_called(estimators, name):
+    (X, y), (tested, targets) = estimators.parts(name)
+    assert len(X) == len(y)
+    assert len(tested) == len(targets) == round(estimators.TESTED * (len(X) + len(tested)))
+    assert np.isfinite(X).all()
+    if name == "images":
+        assert X.shape == (4000, 784)
+        assert 0.5 < np.mean(X == 0) < 0.8
+
+
+def test_the_script_makes_way_for_scikit_learn():
+    code = "import sys; sys.path.insert(0, 'bench'); from sklearn import neural_network; print(neural_network.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "sklearn.neural_network\n"
+    done = subprocess.run(
+        [sys.executable, "bench/sklearn.py", "--help"], cwd=Path(__file__).parents[1], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert "--seeds" in done.stdout
 
 
 def test_a_record_that_is_written_is_read_again(records, tmp_path, monkeypatch):

@@ -269,6 +269,59 @@ def test_stopping_looks_at_a_metric():
     assert errors.history.best_epoch == 1 + int(np.argmin(errors.history.metrics["val_mae"])), "less is better"
 
 
+def share(y, predicted, sample_weight=None):
+    """A measure of one's own, which is the accuracy."""
+    return np.average(y == predicted, weights=sample_weight)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_metric_of_validation_rows_alone(backend, optimizer, monkeypatch):
+    given, passes = fastmlp.Network._outputs, []
+    monkeypatch.setattr(fastmlp.Network, "_outputs", lambda net, X: (passes.append(len(X)), given(net, X))[1])
+    options = {"optimizer": optimizer, "batch_size": 84 if optimizer == "lbfgs" else 32, "learning_rate": None}
+    net = fit(backend, metrics=[Metric("share", share, training=False)], epochs=5, **options)
+    assert net.history.metrics.keys() == {"val_share"}
+    assert passes == [36] * 5, "training rows cost nothing"
+    # the kernels count the same rows
+    np.testing.assert_allclose(net.history.metrics["val_share"], net.history.val_accuracy, rtol=1e-14)
+    both = fit(backend, metrics=["f1", Metric("share", share, training=False)], epochs=5, **options)
+    assert list(both.history.metrics) == ["f1", "val_f1", "val_share"]
+    np.testing.assert_array_equal(both.history.metrics["val_share"], net.history.metrics["val_share"])
+    plain = fit(backend, metrics=[Metric("share", share)], epochs=5, **options)
+    np.testing.assert_array_equal(plain.history.metrics["val_share"], net.history.metrics["val_share"])
+    np.testing.assert_array_equal(plain.params, net.params)
+
+
+def test_a_metric_of_validation_rows_alone_is_looked_at(tmp_path):
+    chosen, seen = Metric("share", share, training=False), []
+    net = fit(
+        epochs=200, metrics=[chosen], early_stopping=EarlyStopping("val_share", patience=4),
+        callbacks=[
+            callbacks.CSVLog(tmp_path / "log.csv"), callbacks.Checkpoint(tmp_path / "best", best="val_share"),
+            lambda state: seen.append(state.metrics),
+        ],
+    )  # fmt: skip
+    values = net.history.metrics["val_share"]
+    assert net.history.best_epoch == 1 + int(np.argmax(values)), "more is better"
+    assert len(net.history) == net.history.best_epoch + 4
+    assert net.history.stopped == "val_share has not improved for 4 epochs"
+    assert seen == [{"val_share": value} for value in values]
+    assert (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()[0].endswith(",gradient_norm,val_share")
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "best").params, net.params)
+    assert fit(metrics=[chosen], validation=None, epochs=2).history.metrics == {}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"learning_rate": Adaptive(0.1, monitor="share")}, {"callbacks": [callbacks.Checkpoint("x", best="share")]},
+     {"early_stopping": EarlyStopping("share")}],
+    ids=["learning_rate", "callbacks", "early_stopping"],
+)  # fmt: skip
+def test_of_training_rows_it_has_no_number(options):
+    with pytest.raises(ValueError, match="got (monitor )?'share'"):
+        fit(metrics=[Metric("share", share, training=False)], epochs=5, **options)
+
+
 def test_metrics_of_every_kind_of_targets(backend, normal):
     X = normal(60, 4)
     for y, loss, names in (
@@ -374,6 +427,151 @@ def test_adaptive_ends_the_training():
     assert net.history.stopped == "the learning rate has fallen to 3.2e-07"
     assert len(net.history) == 2 * 6 + 1
     np.testing.assert_allclose(sorted(set(net.history.learning_rate))[::-1], 1e-3 / 5.0 ** np.arange(6), rtol=1e-12)
+
+
+# An Adaptive without a divisor: scikit-learn's rule of when to end, at a rate that stays.
+
+SIGNS = {"loss": 1, "val_loss": 1, "accuracy": -1, "val_accuracy": -1, "r2": -1, "val_r2": -1, "val_mae": 1}
+
+
+def ends(values, tolerance, patience, best=np.inf, count=0):
+    """Behind how many epochs scikit-learn ends, as of numbers that are to fall; with what it goes on to remember."""
+    for epoch, value in enumerate(values, 1):
+        count = count + 1 if value > best - tolerance else 0
+        best = min(best, value)
+        if count > patience:
+            return epoch, best, count
+    return len(values), best, count
+
+
+def noisy(backend, monitor, **options):
+    """A training of labels, or of numbers, whose losses on rows of its own come to rise."""
+    X, y = moons()
+    if monitor.endswith(("r2", "mae")):
+        y = X[:, 0] * X[:, 1] + np.random.default_rng(0).normal(0, 0.5, len(X))
+    return fit(backend, X, y, **{"hidden": 24, "epochs": 60, "learning_rate": 0.03} | options)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("monitor", SIGNS)
+def test_a_plateau_ends_the_training_where_scikit_learn_does(backend, monitor, watched):
+    metrics = [monitor.removeprefix("val_")] if monitor.endswith(("r2", "mae")) else []
+    options = {"metrics": metrics, "callbacks": [lambda state: None] if watched else ()}
+    whole = noisy(backend, monitor, **options)
+    values = whole.history.metrics[monitor] if metrics else getattr(whole.history, monitor)
+    lengths = set()
+    for threshold, patience in ((0.0, 0), (0.0, 2), (1e-4, 4), (0.02, 3), (0.02, 7), (0.5, 10), (0.0, 59)):
+        rule = Adaptive(0.03, divisor=None, patience=patience, threshold=threshold, monitor=monitor)
+        net = noisy(backend, monitor, learning_rate=rule, **options)
+        length, _, count = ends(SIGNS[monitor] * values, threshold, patience)
+        assert len(net.history) == length, (threshold, patience)
+        reason = f"{monitor} has not improved for {patience} epochs" if count > patience and length < 60 else ""
+        assert net.history.stopped == reason
+        assert net._state.memory.ended == (count > patience)
+        np.testing.assert_array_equal(net.history.learning_rate, 0.03)
+        np.testing.assert_array_equal(net.history.loss, whole.history.loss[:length])
+        lengths.add(length)
+    assert len(lengths) > 3, "the rules differ"
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_best_weights_of_a_plateau_may_come_back(backend, watched):
+    seen = []
+    net = noisy(
+        backend, "val_loss", learning_rate=Adaptive(0.03, divisor=None, patience=6, monitor="val_loss"),
+        early_stopping=EarlyStopping("val_loss", patience=10**9),
+        callbacks=[lambda state: seen.append(state.params.copy())] if watched else (),
+    )  # fmt: skip
+    best = int(np.argmin(net.history.val_loss))
+    assert best + 1 == net.history.best_epoch < len(net.history) < 60
+    assert net.history.stopped == "val_loss has not improved for 6 epochs"
+    expected = seen[best] if watched else noisy(backend, "val_loss", epochs=best + 1).params
+    np.testing.assert_array_equal(net.params, expected)
+
+
+def test_a_plateau_is_remembered_from_training_to_training(backend):
+    X, y = moons()
+    rule = Adaptive(0.3, divisor=None, patience=3, threshold=2e-3)
+    options = {"learning_rate": rule, "optimizer": "sgd", "batch_size": "full"}
+    whole, parts = (fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0, backend=backend) for _ in range(2))
+    whole.train(X, y, epochs=200, **options)
+    assert 10 < len(whole.history) < 150
+    while len(parts.history) < len(whole.history):
+        left = len(whole.history) - len(parts.history)
+        parts.train(X, y, epochs=7, **options)
+        assert len(parts.last_history) == min(7, left)
+    np.testing.assert_array_equal(parts.params, whole.params)
+    # Ended, it goes on counting where it stood: another epoch without an improvement ends it again.
+    _, best, count = ends(whole.history.loss, 2e-3, 3)
+    for _ in range(3):
+        whole.train(X, y, epochs=9, **options)
+        length, best, count = ends(whole.last_history.loss, 2e-3, 3, best, count)
+        assert len(whole.last_history) == length == 1
+    # With other settings too.
+    whole.train(X, y, epochs=50, **options | {"learning_rate": Adaptive(0.2, divisor=None, patience=20, threshold=9.0)})
+    length, *_ = ends(whole.last_history.loss, 9.0, 20, best, count)
+    assert len(whole.last_history) == length == 20 - count + 1
+    np.testing.assert_array_equal(whole.last_history.learning_rate, 0.2)
+
+
+PLATEAU = OnPlateau(0.3, factor=0.5, patience=4, threshold=0.02)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reset"),
+    [(PLATEAU, False),
+     (PLATEAU, True),
+     (Adaptive(0.3, divisor=None, patience=4), False)],
+    ids=["kind", "kind and state", "number"],
+)  # fmt: skip
+def test_a_rule_of_another_kind_or_number_begins_anew(rule, reset):
+    X, y = moons()
+    options = {"optimizer": "sgd", "batch_size": "full", "validation": (X[:30], y[:30]), "epochs": 30}
+    net, twin = (fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0) for _ in range(2))
+    net.train(X, y, learning_rate=Adaptive(0.3, divisor=None, patience=3, monitor="val_accuracy"), **options)
+    assert net._state.memory.ended
+    if reset:
+        net.reset_optimizer()
+    twin.params = net.params
+    for each in (net, twin):
+        each.train(X, y, learning_rate=rule, **options)
+    np.testing.assert_array_equal(net.last_history.learning_rate, twin.history.learning_rate)
+
+
+def test_ends_by_hand():
+    def looked(rule, losses):
+        memory = Memory(rule.rate)
+        for epoch, loss in enumerate(losses, 1):
+            rule.look(memory, loss)
+            if memory.ended:
+                return epoch, memory.rate
+        return None, memory.rate
+
+    rule = Adaptive(0.5, divisor=None, patience=1, threshold=0.25)
+    assert looked(rule, [1.0, 0.75, 0.5, 0.25]) == (None, 0.5), "a fall by the threshold itself is one"
+    assert looked(rule, [1.0, 0.8, 0.6]) == (3, 0.5), "small ones move the best"
+    assert looked(rule, [1.0, 0.8, 0.55, 0.5, 0.45]) == (5, 0.5), "the second is one, though not on the first"
+    assert looked(rule, [1.0, 2.0, 0.75, 2.0, 0.5, 2.0, 2.0]) == (7, 0.5)
+    nan = float("nan")
+    assert looked(rule, [1.0, nan, nan]) == (3, 0.5), "NaN is no improvement"
+    assert looked(rule, [nan, 1.0, nan, 0.75]) == (None, 0.5), "nor is it the best"
+
+
+@pytest.mark.parametrize(
+    ("monitor", "options", "words"),
+    [
+        ("val_f2", {}, "got monitor 'val_f2'; of loss, accuracy, val_loss, val_accuracy, gradient_norm one is acc"),
+        ("val_f1", {}, "got monitor 'val_f1'; of loss"), ("val_r2", {"metrics": ["f1"]}, "got monitor 'val_r2'; of"),
+        ("seconds", {}, "got monitor 'seconds'; of loss"),
+        ("val_accuracy", {"validation": None}, "got monitor 'val_accuracy' without validation rows; pass validation="),
+        ("val_f1", {"metrics": ["f1"], "validation": None}, "got monitor 'val_f1' without validation rows"),
+        ("accuracy", {"X": np.ones((9, 1)), "y": np.arange(9.0)}, "got monitor 'accuracy'; of loss, val_loss, grad"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_monitor_that_is_not_measured_is_refused(monitor, options, words):
+    with pytest.raises(ValueError, match=f"^learning_rate: {words}"):
+        fit(learning_rate=Adaptive(0.1, divisor=None, monitor=monitor), **options)
 
 
 def test_plateaus_by_hand():

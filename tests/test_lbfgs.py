@@ -98,6 +98,55 @@ def test_it_is_far_ahead_of_adam_on_a_small_problem():
     assert losses[1] < losses[0] / 10
 
 
+@pytest.fixture
+def looks(backend, monkeypatch):
+    """A list with an entry for each look at the objective."""
+    kernels, seen = fastmlp._backend.kernels(np.dtype(np.float64), backend), []
+    given = kernels.train
+    monkeypatch.setattr(kernels, "train", lambda *arguments: (seen.append(1), given(*arguments)))
+    return seen
+
+
+def test_all_looks_together_are_bounded(backend, looks, normal):
+    X, y = data(normal)
+    y = 8 * y  # so far from the start that some line searches look more than once
+    options, counts, seen = {"epochs": 40, "n_threads": 1}, [], []
+    whole = network(backend)
+    whole.train(
+        X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0), **options,
+        callbacks=[lambda state: (counts.append(len(looks)), seen.append(state.params.copy()))],
+    )  # fmt: skip
+    assert len(counts) == 40
+    assert max(np.diff(counts)) > 1
+    for most in (1, 2, 7, 20, 30):
+        looks.clear()
+        net = network(backend)
+        net.train(X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0, most_looks=most), **options)
+        # SciPy ends behind the first iteration that went past the bound: the line search before it is not cut short.
+        ended = int(np.argmax(np.array(counts) > most))
+        assert len(net.history) == ended + 1 < 40
+        assert most < len(looks) == counts[ended] <= most + LBFGS().trials
+        np.testing.assert_array_equal(net.params, seen[ended])
+        assert net.history.stopped.startswith("L-BFGS ended: stop: total no. of f")
+        assert "evaluations exceeds limit" in net.history.stopped
+    # A bound that is not reached changes nothing, and one that the last iteration goes past has not ended it.
+    for most in (10**6, counts[-1] - 1):
+        net = network(backend)
+        net.train(X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0, most_looks=most), **options)
+        np.testing.assert_array_equal(net.params, whole.params)
+        assert net.history.stopped == ""
+
+
+def test_each_training_may_look_as_often(backend, looks, normal):
+    X, y = data(normal)
+    net = network(backend)
+    for _ in range(3):
+        before = len(looks), len(net.history)
+        net.train(X, y, optimizer=LBFGS(most_looks=5), epochs=40, n_threads=1)
+        assert 5 < len(looks) - before[0] <= 5 + LBFGS().trials
+        assert len(net.history) > before[1]
+
+
 def test_early_stopping_and_the_best_weights(backend, normal):
     X, y = data(normal, rows=60)
     y = y + normal(60, seed=3)
@@ -214,6 +263,7 @@ def test_what_contradicts_it_is_refused(normal, options, words):
         ({"memory": 0}, ValueError, "^memory: got 0"), ({"memory": 2.5}, TypeError, "^memory: got 2.5"),
         ({"gradient_tolerance": -1}, ValueError, "^gradient_tolerance: got -1.0"),
         ({"loss_tolerance": np.nan}, ValueError, "^loss_tolerance: got nan"), ({"trials": 0}, ValueError, "^trials"),
+        ({"most_looks": 0}, ValueError, "^most_looks: got 0"), ({"most_looks": 1.5}, TypeError, "^most_looks: got 1.5"),
     ],
 )  # fmt: skip
 def test_settings_check_themselves(settings, kind, words):

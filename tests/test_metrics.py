@@ -413,6 +413,8 @@ def test_a_measure_of_ones_own():
     plain = metric(largest)
     assert plain == Metric("largest", largest)
     assert (plain.given, plain.rises, plain.targets) == ("predictions", True, ("real", "labels", "multilabel"))
+    assert plain.training is True
+    assert Metric("largest", largest, training=np.bool_(False)).training is False
     made = Metric("worst", largest, given="scores", rises=np.bool_(False), targets=["real"])
     assert metric(made) is made
     assert made.rises is False
@@ -432,6 +434,7 @@ def test_a_measure_of_ones_own():
         ({"given": "score"}, ValueError, "^given: got 'score', .*did you mean 'scores'"),
         ({"given": None}, TypeError, "^given: got None"),
         ({"rises": 1}, TypeError, "^rises: got 1"),
+        ({"training": "no"}, TypeError, "^training: got 'no'"),
         ({"targets": "real"}, TypeError, "^targets: got 'real'; a tuple of some of 'real', 'labels', 'multilabel'"),
         ({"targets": ()}, TypeError, r"^targets: got \(\)"),
         ({"targets": ("label",)}, ValueError, "^targets: got 'label', .*did you mean 'labels'"),

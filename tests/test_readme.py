@@ -25,15 +25,22 @@ def run(code: str) -> dict:
 
 def test_python_runs_and_reaches_the_promised_accuracy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names = run(blocks("python")[0])
+    names = run(blocks("python")[1])
     assert names["net"].score(names["X_test"], names["y_test"]) >= 0.97
     assert "test accuracy 0.9" in capsys.readouterr().out
     assert (tmp_path / "digits.safetensors").is_file()
 
 
+def test_an_import_is_changed(capsys):
+    names = run(blocks("python")[0])
+    assert names["search"].best_score_ > 0.94
+    assert type(names["search"].best_estimator_[-1]).__module__ == "fastmlp.sklearn"
+    assert "mlpclassifier__alpha" in capsys.readouterr().out
+
+
 def test_quantiles_classes_stops_and_gaps(capsys):
     # One after the other, as a reader would: later examples use what earlier ones have imported.
-    texts, names = blocks("python")[1:], {}
+    texts, names = blocks("python")[2:], {}
     printed = []
     for text in texts:
         exec(compile(text, str(README), "exec"), names)
@@ -54,7 +61,7 @@ def test_quantiles_classes_stops_and_gaps(capsys):
 
 
 def test_ten_lines_are_ten():
-    code = blocks("python")[0]
+    code = blocks("python")[1]
     assert len([line for line in code.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import EarlyStopping, _validate
+from fastmlp import EarlyStopping, _orders, _validate, divergence
 
 
 def moons(rows=300, noise=0.3):
@@ -319,10 +319,60 @@ def test_the_kernels_do_not_stop_to_be_looked_at(monkeypatch):
     fit(None, **options, early_stopping=EarlyStopping("loss", patience=4000))
     # 16 epochs, 128, 1024 and the rest, whose last one is the best
     assert len(calls) == 4
-    # of a large network's epochs none are run twice
+    # nor where the orders of the rows are given some epochs ahead of their time
+    options |= {"batch_size": 70, "epochs": 2000, "early_stopping": EarlyStopping("loss", patience=4000)}
+    for ahead in (False, True):
+        calls.clear()
+        fit(None, **options, shuffle=Orders(210, ahead))  # the rows that are left to train on
+        assert len(calls) < 40 if ahead else len(calls) >= 2000
+    # of a large network, which could not be gone back to, none are run twice
     calls.clear()
-    fit(None, **options | {"hidden": 3000, "epochs": 20}, early_stopping=EarlyStopping("loss", patience=4000))
+    monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 100)
+    fit(None, **options | {"hidden": 300, "epochs": 20})
     assert len(calls) == 20
+
+
+class Orders:
+    """Gives a new order of so many rows every epoch, also ahead of its time."""
+
+    def __init__(self, rows, ahead):
+        self._rows, self.ahead = rows, ahead
+
+    def __call__(self, epoch):
+        return np.random.default_rng(epoch).permutation(self._rows)
+
+
+def bits(net):
+    return net.params.tobytes(), net.history.loss.tobytes(), net.history.stopped, net.history.best_epoch
+
+
+@pytest.mark.parametrize("block", [1, 3, 50])
+@pytest.mark.parametrize(
+    "rule", [
+        None, EarlyStopping("val_loss", patience=5), EarlyStopping("loss", patience=3, min_delta=0.01),
+        EarlyStopping("val_accuracy", patience=8, restore_best=False),
+    ],
+)  # fmt: skip
+def test_orders_that_are_asked_for_ahead_change_no_bit(backend, monkeypatch, rule, block):
+    options = {"hidden": 32, "epochs": 60, "early_stopping": rule}
+    expected = bits(fit(backend, **options, shuffle=Orders(210, False)))
+    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", 210 * block)
+    assert bits(fit(backend, **options, shuffle=Orders(210, True))) == expected
+    assert bits(fit(backend, **options, shuffle=Orders(210, True), n_threads=2)) == expected
+
+
+@pytest.mark.parametrize("block", [1, 2, 20])
+def test_a_divergence_finds_the_orders_that_it_goes_back_to(backend, monkeypatch, block):
+    options = {"hidden": 32, "learning_rate": 30.0, "optimizer": "sgd", "loss": "squared_error", "epochs": 40}
+
+    def diverged(ahead):
+        with pytest.warns(fastmlp.DivergenceWarning) as caught:
+            net = fit(backend, **options, shuffle=Orders(210, ahead))
+        return bits(net), str(caught[0].message)
+
+    expected = diverged(False)
+    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", 210 * block)
+    assert diverged(True) == expected
 
 
 # ---- callbacks -----------------------------------------------------------------------------------------------

@@ -369,6 +369,98 @@ def test_the_loss_of_an_epoch_is_the_one_before_its_update(backend):
     assert net.history.accuracy[0] == score
 
 
+def test_the_last_history_is_that_of_the_last_training(backend):
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3, backend=backend)
+    assert len(net.last_history) == 0
+    options = {"batch_size": 20, "validation": (X[:30], y[:30])}
+    net.train(X, y, epochs=4, **options)
+    assert_part(net, 0, 4)
+    net.train(X, y, epochs=3, **options, metrics=["f1"], callbacks=[lambda state: state.epoch == 2])
+    assert_part(net, 4, 2)
+    assert net.last_history.stopped == "<lambda> returned True"
+    assert list(net.last_history.metrics) == ["f1", "val_f1"]
+    net.partial_train(X, y)
+    assert_part(net, 6, 1)
+    assert (net.last_history.stopped, net.last_history.val_loss, net.last_history.metrics) == ("", None, {})
+    net.train(X, y, epochs=9, early_stopping=fastmlp.EarlyStopping("loss", patience=1, min_delta=9.0))
+    assert (len(net.last_history), net.last_history.best_epoch, net.history.best_epoch) == (2, 1, 8)
+    with pytest.raises(ValueError, match="^average"):
+        net.train(X, y, average="sum")
+    assert_part(net, 7, 2)
+
+
+def assert_part(net, first, epochs):
+    """The last history is the last part of all of it."""
+    assert len(net.last_history) == epochs
+    assert len(net.history) == first + epochs
+    for name in ("loss", "accuracy", "val_loss", "learning_rate", "gradient_norm", "seconds", "layer_epochs"):
+        part, whole = getattr(net.last_history, name), getattr(net.history, name)
+        if part is not None:
+            np.testing.assert_array_equal(part, whole[first:], name)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_last_history_of_an_interrupted_training(backend, optimizer, error):
+    pytest.importorskip("scipy.optimize")
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3, backend=backend)
+    net.train(X, y, epochs=4, batch_size=20)
+
+    def interrupt(state):
+        if state.epoch == 3:
+            raise error("enough")
+
+    with pytest.raises(error, match="enough"):
+        net.train(X, y, epochs=9, optimizer=optimizer, callbacks=[interrupt])
+    assert_part(net, 4, 3)
+    with pytest.raises(error, match="enough"):
+        net.train(X, y, epochs=9, shuffle=lambda epoch: interrupt(SimpleNamespace(epoch=3)), batch_size=20)
+    assert_part(net, 7, 0)
+    net.train(X, y, epochs=2, batch_size=20)
+    assert_part(net, 7, 2)
+
+
+@pytest.mark.parametrize("how", ["warn", "raise"])
+def test_the_last_history_of_a_training_that_diverged(backend, how):
+    X, _ = points()
+    net = fastmlp.Network((3, 6, 1), activation="identity", seed=3, backend=backend)
+    net.train(X, X[:, 0], epochs=3, optimizer="sgd")
+    told = pytest.warns(fastmlp.DivergenceWarning) if how == "warn" else pytest.raises(fastmlp.DivergenceError)
+    with told:
+        net.train(X, X[:, 0], epochs=50, optimizer="sgd", learning_rate=1e6, batch_size=20, on_divergence=how)
+    assert_part(net, 3, len(net.history) - 3)
+    assert 0 < len(net.last_history) < 50
+    assert not np.isfinite(net.last_history.loss[-1])
+    assert net.last_history.stopped == "the loss stopped being finite"
+
+
+def test_the_history_may_be_looked_at_within_a_training():
+    X, y = points()
+    net, seen = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3), []
+    net.train(X, y, epochs=4)
+    net.train(X, y, epochs=3, callbacks=[lambda state: seen.append(len(state.network.history))])
+    assert seen == [4, 4, 4], "it ends before this training"
+    assert len(net.history) == 7
+    assert len(net.last_history) == 3
+
+
+def test_a_training_that_could_not_begin_is_not_the_last(monkeypatch):
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
+    net.train(X, y, epochs=4).train(X, y, epochs=3)
+    assert len(net.history) == 7
+
+    def fail(*arguments, **options):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(_layout, "plan", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        net.train(X, y, epochs=2)
+    assert_part(net, 4, 3)
+
+
 # ---- learning --------------------------------------------------------------------------------------------
 
 

@@ -535,6 +535,9 @@ def test_number_keeps_open_bounds():
         _validate.number(0, "epsilon", above=0)
     with pytest.raises(ValueError, match="got 1.0, expected a finite number of at least 0 and below 1$"):
         _validate.number(1, "momentum", below=1)
+    assert _validate.number(1, "momentum", maximum=1) == 1
+    with pytest.raises(ValueError, match="got 1.5, expected a finite number of at least 0, at most 1$"):
+        _validate.number(1.5, "momentum", maximum=1)
 
 
 def test_flag():
@@ -647,6 +650,18 @@ def test_seed():
             _validate.seed(value)
 
 
+def test_order():
+    def mine(epoch):
+        return range(5)
+
+    assert _validate.order(True) == (True, None)
+    assert _validate.order(np.False_) == (False, None)
+    assert _validate.order(mine) == (True, mine)
+    for value in (int, 1, "yes", None):
+        with pytest.raises(TypeError, match="^shuffle: got .*expected True or False$"):
+            _validate.order(value)
+
+
 # ---- optimizers ------------------------------------------------------------------------------------------
 
 
@@ -693,6 +708,14 @@ def test_optimizers_say_what_the_kernels_need():
     fields = set(_layout.SETTINGS.names)
     for optimizer in OPTIMIZERS.values():
         assert optimizer.settings().keys() <= fields, "the kernels know every setting"
+    # Settings by their place stay where they were: what came later stands behind, or has no place.
+    assert SGD(0.9, True, True) == SGD(momentum=0.9, nesterov=True, rate_in_velocity=True)
+    assert Adam(0.8, 0.9, 1e-6, True) == Adam(beta1=0.8, beta2=0.9, epsilon=1e-6, amsgrad=True)
+    assert AdamW(0.8, 0.9, 1e-6, True, 0.3) == AdamW(0.8, 0.9, 1e-6, amsgrad=True, weight_decay=0.3)
+    assert AdamW(0.8, 0.9, 1e-6, True, 0.3).weight_decay == 0.3
+    for make, settings in ((Adam, (0.9, 0.999, 1e-8, False, True)), (AdamW, (0.9, 0.999, 1e-8, False, 0.1, True))):
+        with pytest.raises(TypeError, match="positional arguments"):
+            make(*settings)
     assert repr(SGD(np.float64(0.5), np.True_)) == "SGD(momentum=0.5, nesterov=True, rate_in_velocity=False)"
 
 
@@ -712,7 +735,11 @@ def test_optimizers_say_what_the_kernels_need():
         (Adam, {"epsilon": 0.0}, ValueError, "^epsilon: got 0.0, expected a finite number above 0"),
         (Adam, {"epsilon": np.inf}, ValueError, "^epsilon: got inf"),
         (Adam, {"epsilon": None}, TypeError, "^epsilon: got None"),
+        (SGD, {"rate_in_velocity": 0}, TypeError, r"^rate_in_velocity: got 0 \(int\), expected True or False"),
         (Adam, {"amsgrad": 1}, TypeError, r"^amsgrad: got 1 \(int\), expected True or False"),
+        (Adam, {"epsilon_hat": 1}, TypeError, r"^epsilon_hat: got 1 \(int\), expected True or False"),
+        (AdamW, {"epsilon_hat": "yes"}, TypeError, "^epsilon_hat: got 'yes'"),
+        (NAdam, {"epsilon_hat": True}, TypeError, "unexpected keyword argument 'epsilon_hat'"),
         (AdamW, {"weight_decay": -0.1}, ValueError, "^weight_decay: got -0.1"),
         (NAdam, {"momentum_decay": np.nan}, ValueError, "^momentum_decay: got nan"),
         (RMSprop, {"centered": "yes"}, TypeError, "^centered: got 'yes'"),

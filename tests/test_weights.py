@@ -1,4 +1,7 @@
-"""Weights of rows and of classes: a weight of 0 is a row that is not there, a weight of 2 a row that is there twice."""
+"""Weights of rows and of classes: a weight of 0 is a row that is not there, a weight of 2 a row that is there twice.
+
+And what a batch's loss and the penalties are divided by.
+"""
 
 import numpy as np
 import pytest
@@ -135,3 +138,184 @@ def test_what_cannot_be_used_is_refused(normal, options, kind, words):
     given = {"y": np.array([0, 1, 0, 1, 0, 1]), "epochs": 1} | options
     with pytest.raises(kind, match=words):
         fastmlp.train(normal(6, 2), **given)
+
+
+# ---- what a batch is divided by ------------------------------------------------------------------------------
+
+WEIGHTINGS = ("none", "some", "a batch without")
+
+
+def weights_of(kind, rows):
+    """Weights whose sum differs from batch to batch; with "a batch without" those of rows 16 to 31 are 0."""
+    if kind == "none":
+        return None
+    weights = np.random.default_rng(2).uniform(0.2, 3, rows) * np.linspace(0.5, 2, rows)
+    return weights * ((np.arange(rows) < 16) | (np.arange(rows) >= 32)) if kind == "a batch without" else weights
+
+
+def steps_by_hand(net, X, y, weights, validation, *, batch, epochs, rate):
+    """Plain steps of a network of one tanh layer and squared error, each over its batch's own weight, in double.
+
+    Returns the parameters, the epochs' losses and those of the validation rows.
+    """
+    X, y = X.astype(np.float64), y.astype(np.float64)
+    given = np.ones(len(X)) if weights is None else weights
+    params, (W, V) = net.params.astype(np.float64), (w.shape for w in net.weights)
+    cuts = np.cumsum([W[0] * W[1], W[1], V[0] * V[1]])
+    losses, val_losses = [], []
+
+    def outputs(x):
+        w, b, v, c = np.split(params, cuts)
+        h = np.tanh(x @ w.reshape(W) + b)
+        return w, v, h, h @ v.reshape(V) + c
+
+    def penalty(*parts):
+        flat = np.concatenate(parts)
+        return net.l2 / 2 * (flat @ flat) + net.l1 * np.abs(flat).sum()
+
+    for _ in range(epochs):
+        total = 0.0
+        for first in range(0, len(X), batch):
+            x, target, own = (part[first : first + batch] for part in (X, y, given))
+            w, v, h, out = outputs(x)
+            if own.sum() > 0:
+                squares = 0.5 * np.square(out - target).sum(axis=1)
+                total += len(x) * (own @ squares + penalty(w, v)) / own.sum()
+                dz = own[:, None] * (out - target)
+                dh = (dz @ v.reshape(V).T) * (1 - h * h)
+                slopes = [(part @ d).ravel() for part, d in ((x.T, dh), (np.ones(len(x)), dh), (h.T, dz))]
+                slopes[0] += net.l2 * w + net.l1 * np.sign(w)
+                slopes[2] += net.l2 * v + net.l1 * np.sign(v)
+                params -= rate / own.sum() * np.concatenate((*slopes, dz.sum(axis=0)))
+        losses.append(total / len(X))
+        x, target, own = validation
+        w, v, _, out = outputs(x.astype(np.float64))
+        squares = 0.5 * np.square(out - target).sum(axis=1)
+        val_losses.append(np.average(squares, weights=own) + penalty(w, v) / given.sum())
+    return params, losses, val_losses
+
+
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_steps_over_a_batchs_own_weight(backend, layout, dtype, kind, normal, tolerance):
+    # Batches of 16, 16 and 8 rows.
+    X, y = normal(40, 5, dtype=dtype), normal(40, 3, dtype=dtype, seed=1)
+    weights, validation = weights_of(kind, 40), (normal(11, 5, dtype=dtype), normal(11, 3, dtype=dtype, seed=1))
+    validation = (*validation, np.ones(11) if weights is None else np.arange(11.0))
+    given = {
+        "hidden": 9, "activation": "tanh", "l1": 0.2, "l2": 0.7, "seed": 0, "batch_size": 16, "epochs": 4,
+        "shuffle": False, "optimizer": "sgd", "learning_rate": 0.1, "sample_weight": weights, "average": "batch",
+        "validation": validation if weights is not None else validation[:2], "backend": backend,
+    }  # fmt: skip
+    start = fastmlp.Network((5, 9, 3), activation="tanh", l1=0.2, l2=0.7, seed=0, dtype=dtype)
+    params, losses, val_losses = steps_by_hand(start, X, y, weights, validation, batch=16, epochs=4, rate=0.1)
+    net = fastmlp.train(X, y, **given)
+    limit = tolerance("training", dtype)
+    assert np.abs(net.params - params).max() <= limit * np.abs(params).max()
+    np.testing.assert_allclose(net.history.loss, losses, rtol=limit)
+    np.testing.assert_allclose(net.history.val_loss, val_losses, rtol=limit)
+    for n_threads in (2, 3):
+        again = fastmlp.train(X, y, **given, n_threads=n_threads)
+        np.testing.assert_array_equal(again.params, net.params)
+        for name in ("loss", "val_loss", "gradient_norm"):
+            np.testing.assert_array_equal(getattr(again.history, name), getattr(net.history, name), name)
+    # The penalties weigh more over a batch than over all rows: what is compared with is not what "rows" gives.
+    rows = fastmlp.train(X, y, **given | {"average": "rows"})
+    assert np.abs(rows.params - params).max() > 100 * limit * np.abs(params).max()
+
+
+@pytest.mark.parametrize("weights", [np.repeat([1.0, 0.0], 16), np.repeat([0.0, 1.0], 16)], ids=["last", "first"])
+def test_a_batch_without_weight_leaves_no_gradient(backend, layout, dtype, weights, normal):
+    X, y = normal(32, 4, dtype=dtype), normal(32, 2, dtype=dtype, seed=1)
+    options = {"batch_size": 16, "shuffle": False, "epochs": 1, "average": "batch", "optimizer": "sgd"}
+    both, one = (
+        fastmlp.Network((4, 7, 2), l1=0.3, l2=2.0, seed=0, dtype=dtype, backend=backend) for _ in range(2)
+    )
+    both.train(X, y, sample_weight=weights, **options)
+    one.train(X[weights > 0], y[weights > 0], **options)
+    # Weights of mean 1 are 2 and 0, which scales by powers of two and rounds nothing.
+    np.testing.assert_array_equal(both.params, one.params)
+    np.testing.assert_array_equal(both.history.loss, one.history.loss / 2)
+    if weights[0]:
+        assert both.history.gradient_norm[0] == 0, "of the last step, penalties and all"
+
+
+@pytest.mark.parametrize(
+    "further",
+    [{}, {"clip_norm": 0.4}, {"clip_value": 0.02}, {"max_norm": 0.8}, {"dropout": 0.3}, {"shuffle": False},
+     {"optimizer": "sgd", "learning_rate": 0.05}, {"optimizer": "nadam"}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("classes", [2, 4])
+def test_batches_of_one_size_are_a_matter_of_the_penalty_alone(backend, dtype, classes, further, normal, tolerance):
+    # Over the batch's 15 rows instead of over all 60 a penalty weighs four times as much, and nothing else differs.
+    X, y = normal(60, 5, dtype=dtype), np.random.default_rng(1).integers(0, classes, 60)
+    options = {
+        "hidden": (12, 7), "activation": "tanh", "batch_size": 15, "epochs": 3, "seed": 0, "backend": backend,
+        "optimizer": fastmlp.Adam(epsilon=1e-3), "validation": (X[:20], y[:20]),
+    } | further  # fmt: skip
+    net = fastmlp.train(X, y, l1=0.1, l2=0.5, average="batch", **options)
+    twin = fastmlp.train(X, y, l1=0.4, l2=2.0, **options)
+    limit = tolerance("training", dtype)
+    assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
+    np.testing.assert_allclose(net.history.loss, twin.history.loss, rtol=limit)
+    np.testing.assert_allclose(net.history.gradient_norm, twin.history.gradient_norm, rtol=10 * limit)
+    np.testing.assert_array_equal(net.history.accuracy, twin.history.accuracy)
+    # Validation has the penalty over all rows, which here weighs a quarter of the twin's.
+    weights = np.concatenate([w.ravel() for w in net.weights]).astype(np.float64)
+    penalty = (0.25 * weights @ weights + 0.1 * np.abs(weights).sum()) / 60
+    np.testing.assert_allclose(net.history.val_loss[-1], twin.history.val_loss[-1] - 3 * penalty, rtol=limit)
+
+
+@pytest.mark.parametrize("kind", WEIGHTINGS[:2])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rprop", "lbfgs"])
+def test_all_rows_in_one_batch_are_the_rows(backend, dtype, optimizer, kind, normal, tolerance):
+    X, y, weights = normal(30, 4, dtype=dtype), normal(30, dtype=dtype, seed=1), weights_of(kind, 30)
+    # Adam and Rprop do not divide by what is all rounding here. L-BFGS decides by comparisons, which come out alike.
+    options = {
+        "hidden": 6, "activation": "tanh", "l1": 0.0 if optimizer == "lbfgs" else 0.2, "l2": 0.6, "epochs": 8,
+        "batch_size": "full", "seed": 0, "optimizer": optimizer, "sample_weight": weights, "backend": backend,
+        "validation": (X[:9], y[:9]),
+    }  # fmt: skip
+    net, twin = (fastmlp.train(X, y, average=average, **options) for average in ("batch", "rows"))
+    limit = tolerance("training", dtype)
+    assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
+    for name in ("loss", "val_loss", "gradient_norm"):
+        np.testing.assert_allclose(getattr(net.history, name), getattr(twin.history, name), rtol=10 * limit)
+
+
+def test_accuracy_does_not_depend_on_what_a_batch_is_divided_by(backend, normal):
+    X, y, weights = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40), weights_of("a batch without", 40)
+    options = {"hidden": 4, "sample_weight": weights, "learning_rate": 0.0, "epochs": 1, "batch_size": 16, "seed": 0}
+    accuracies = [
+        fastmlp.train(X, y, average=average, shuffle=False, backend=backend, **options).history.accuracy
+        for average in ("rows", "batch")
+    ]
+    np.testing.assert_array_equal(*accuracies)
+
+
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_what_is_divided_by_goes_on_with_a_training(backend, kind, normal):
+    X, y, weights = normal(40, 3), normal(40, seed=1), weights_of(kind, 40)
+    options = {"sample_weight": weights, "batch_size": 16, "average": "batch"}
+    whole, parts = (fastmlp.Network((3, 5, 1), l2=0.5, l1=0.1, seed=0, backend=backend) for _ in range(2))
+    whole.train(X, y, epochs=5, **options)
+    parts.train(X, y, epochs=3, **options).partial_train(X, y, **options).train(X, y, epochs=1, **options)
+    np.testing.assert_array_equal(parts.params, whole.params)
+    np.testing.assert_array_equal(parts.history.loss, whole.history.loss)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "words"),
+    [("row", ValueError, "^average: got 'row', expected one of 'rows', 'batch'; did you mean 'rows'"),
+     (None, TypeError, "^average: got None"), (True, TypeError, "^average: got True")],
+)  # fmt: skip
+def test_another_average_is_refused(normal, value, kind, words):
+    X, y = normal(6, 2), normal(6)
+    with pytest.raises(kind, match=words):
+        fastmlp.train(X, y, average=value, epochs=1)
+    net = fastmlp.Network((2, 1), seed=0)
+    before = net.params.copy()
+    with pytest.raises(kind, match=words):
+        net.train(X, y, average=value, epochs=1)
+    np.testing.assert_array_equal(net.params, before)
+    assert len(net.history) == 0

@@ -24,7 +24,7 @@ def _record(integers: str, floats: str = "") -> np.dtype:
 LAYER = _record("inputs outputs activation weights bias activations deltas stride slopes dropout")
 SLAB = _record("layer first_row rows begin end penalized cost")
 SETTINGS = _record(
-    "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle given_order seed first_epoch "
+    "loss metric narrow rows validation_rows inputs outputs parameters batch shuffle given_orders seed first_epoch "
     "epochs rates_per_epoch optimizer slots nesterov amsgrad centered rate_in_velocity epsilon_hat skip_inputs "
     "dropping note_first note_every notes published_ridge own_average threads chunk groups private_at private_size "
     "inputs_at inputs_stride slab_inputs_at targets_at losses_at labels_at weights_at packed_at outputs_at "

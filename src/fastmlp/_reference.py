@@ -667,12 +667,15 @@ def train(
     settings, now = _fields(settings), _fields(position)
     network, slopes = _layers_of(parameters, layers), _layers_of(gradient, layers)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-        if now.batch == 0 and settings.shuffle and not settings.given_order:
+        if now.batch == 0 and settings.shuffle and not settings.given_orders:
             shuffle(order, settings.seed, now.epoch, settings.rows)
         epoch = record[:, now.epoch - settings.first_epoch]
         first = now.batch * settings.batch
         end = min(first + settings.batch, settings.rows)
-        chosen = slice(first, end) if order is None else order[first:end]
+        chosen = slice(first, end)
+        if order is not None:
+            place = (now.epoch - settings.first_epoch) % max(1, settings.given_orders)
+            chosen = order.reshape(-1, settings.rows)[place, first:end]
         loss, hits, sizes = _batch_gradient(
             slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen), now.epoch, first
         )

@@ -670,7 +670,8 @@ def early_stopping(
         raise ValueError(
             f"early_stopping: got monitor {rule.monitor!r} for regression; 'val_loss' or 'loss' is accepted"
         )
-    name, names = rule.monitor.removeprefix("val_"), ("loss", "accuracy", *(metric.name for metric in metrics))
+    name, of_validation = rule.monitor.removeprefix("val_"), rule.monitor.startswith("val_")
+    names = ("loss", "accuracy", *(metric.name for metric in metrics if metric.training or of_validation))
     if name not in names and name in measures.METRICS:
         raise ValueError(
             f"early_stopping: got monitor {rule.monitor!r}, which is not measured; pass metrics=[{name!r}]"

@@ -25,7 +25,6 @@ BEST = -1  # in the place of a number of steps: the best weights came back
 
 _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
 _COPY_BYTES_A_SECOND = 2e9  # slower than memory is: what is kept of a large network is to cost a hundredth of the time
-_CHEAP_BYTES = 1 << 17  # that are copied in some 10 microseconds
 _KEPT_SECONDS = 0.04  # a little less than the time between two calls of the kernels
 _BLOCK = 4096  # rows that are looked at together
 _LARGE = 1e4  # of features and targets: nobody has chosen such units on purpose
@@ -133,10 +132,10 @@ class Keeper:
 
     Attributes
     ----------
-    cheap : bool
-        Whether any earlier moment can be gone back to at once, and keeping one costs next to nothing.
     replays : bool
-        Whether state and position come back with the parameters.
+        Whether state and position come back with the parameters, so that any earlier moment can be gone back to.
+    copy_seconds : float
+        About how long keeping a moment takes.
     """
 
     def __init__(self, parameters: np.ndarray, slots: np.ndarray, position: np.ndarray) -> None:
@@ -145,7 +144,7 @@ class Keeper:
         # The oldest first; both begin with the first moment, and nothing is allocated later.
         self._kept = [self.now(), self.now()]
         self._first_step = int(position["step"][0])
-        self.cheap = parameters.nbytes + slots.nbytes <= _CHEAP_BYTES
+        self.copy_seconds = (parameters.nbytes + slots.nbytes) / _COPY_BYTES_A_SECOND
         self._wait = max(_KEPT_SECONDS, 100 * parameters.nbytes / _COPY_BYTES_A_SECOND)
         self._next = perf_counter() + self._wait
 

@@ -231,7 +231,7 @@ class Network:
     def history(self) -> History:
         """What happened in all trainings so far."""
         if len(self._histories) > 1:  # joined when somebody looks: a stream leaves thousands
-            self._histories = [self._histories[0].extended(*self._histories[1:])]
+            self._histories[:] = [self._histories[0].extended(*self._histories[1:])]
         return self._histories[0]
 
     @history.setter
@@ -459,13 +459,14 @@ class Network:
         schedule: training.Schedule, on_divergence: str = "warn", **settings: float,
     ) -> Network:
         """Train on checked arrays; `settings` override fields of SETTINGS."""
-        if self._state is None or optimizer != self._optimizer or self._state.lost:
+        if self._state is None or optimizer != self._optimizer or self._state.lost or self._state.reset:
             before, self._optimizer = self._state, optimizer
             starts = optimizer.starts(schedule.learning_rate.rate)
             self._state = training.OptimizerState(np.repeat(np.array(starts, self.dtype), len(self.params)))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
-                self._state.remembered = before.remembered
+                if before.reset:
+                    self._state.remembered = (before.schedule, before.memory)
         else:
             # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
             for name in ("diverged", "batch", "loss_sum", "hits"):
@@ -481,13 +482,15 @@ class Network:
             self._kernels, self.params, self._layers, self._state, samples, validation, schedule, fields,
             self._task.loss_parameters,
         )
+        last = self._histories[-1]
         try:
             if isinstance(optimizer, LBFGS):
                 diverged = lbfgs.train(*arguments, histories=self._histories, optimizer=optimizer)
             else:
                 diverged = training.train(*arguments, histories=self._histories)
         finally:
-            self._last_history = self._histories[-1]
+            if self._histories[-1] is not last:  # it has begun
+                self._last_history = self._histories[-1]
         rows = max(1, min(len(samples), _SAMPLED_ROWS, _SAMPLED_NUMBERS // self.sizes[0]))
         self._sample = samples.x[:: len(samples) // rows][:rows].copy()
         if diverged is not None:
@@ -505,21 +508,15 @@ class Network:
     def reset_optimizer(self) -> None:
         """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.
 
-        What a schedule that looks at the epochs remembers of them stays, for one of its class, but for the rate.
-        Another optimizer begins with a new state by itself.
+        What a schedule that looks at the epochs remembers of them stays, but for the rate, if the next one is of its
+        class and looks at the same number. Another optimizer begins with a new state by itself.
 
         Examples
         --------
         >>> Network((2, 3, 1)).reset_optimizer()
         """
-        state = self._state
-        if state is None or self._optimizer is None:
-            return
-        rate = 0.0 if state.schedule is None else state.schedule.rate
-        self._state = training.OptimizerState(
-            np.repeat(np.array(self._optimizer.starts(rate), self.dtype), len(self.params)), remembered=state.memory
-        )
-        self._state.position["epoch"] = state.position["epoch"]
+        if self._state is not None:
+            self._state.reset = True
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output layer's activations, shape (rows, outputs)."""

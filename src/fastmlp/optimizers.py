@@ -315,7 +315,7 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     beta2 : float, default 0.99
-        The share of the means that each step keeps, in [0, 1); PyTorch's alpha.
+        The share of the means that each step keeps, in [0, 1]; PyTorch's alpha.
     epsilon : float, default 1e-8
         Keeps the division finite; above 0.
     momentum : float, default 0.0
@@ -543,7 +543,7 @@ class LBFGS(Optimizer):
     trials : int, default 20
         How often a line search may look at the objective.
     most_looks : int, default 1000000000
-        How often all iterations together may: training ends there.
+        How often all iterations together may: training ends behind the iteration that has come to it.
 
     Raises
     ------

@@ -445,7 +445,8 @@ class Memory:
 class FeedbackSchedule(RateSchedule):
     """What schedules that look at every epoch's loss have; not one by itself.
 
-    What it remembers lasts from one training to the next, also where the next one's has other settings.
+    What it remembers lasts from one training to the next, also where the next one's schedule, of the same class and
+    looking at the same number, has other settings.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _layout
+from fastmlp._orders import GivenOrders
 from fastmlp._watch import SLICE_SECONDS, EpochState, Progress, Watch, close_all
 from fastmlp._windows import SparseRows, Window
 from fastmlp.divergence import BEST, Divergence, Keeper, all_finite
@@ -31,8 +32,10 @@ from fastmlp.stopping import EarlyStopping
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-# Of a call whose epochs are looked at behind it, which may have to be run again; a look takes some 15 microseconds.
+# Of a call whose epochs are looked at behind it, at least; a look takes some 15 microseconds.
 _BACK_SECONDS = 0.0005
+_BACK_SHARE = 0.04  # of the time so far, that may have to be run again because a call went too far
+_COPIES = 50  # times as long as keeping a moment to go back to
 _FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
 _MOST_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
@@ -91,8 +94,9 @@ class OptimizerState:
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
-    remembered: Memory | None = None  # by a schedule before, for the next one of its kind
+    remembered: tuple[RateSchedule | None, Memory | None] = (None, None)  # a schedule before, and what it remembers
     lost: bool = False  # after a divergence that it did not come back from
+    reset: bool = False  # the next training is to begin with a new one
 
 
 @dataclass
@@ -176,7 +180,8 @@ class Prepared:
             Window(samples.x, samples.y, samples.weights, schedule.batch) if isinstance(samples.x, SparseRows) else None
         )
         read = samples if self._window is None else self._window
-        given = shuffled and schedule.orders is not None
+        self.given = GivenOrders(schedule.orders, rows, schedule.epochs) if shuffled and schedule.orders else None
+        held = 1 if self._window is not None else 0 if self.given is None else self.given.held
         self.rates = _rates(state, schedule, self.batches)
         every, self.noted = _layout.noted_epochs(first, schedule.epochs, self.batches, schedule.note_all)
         self.threads = threads_for(layers, kernels.sizes(), rows, schedule)
@@ -185,7 +190,7 @@ class Prepared:
             threads=self.threads, settled=self._window is None and schedule.batch >= rows,
             shuffle=shuffled or self._window is not None, seed=schedule.seed,
             first_epoch=first, epochs=first + schedule.epochs, rates_per_epoch=len(self.rates) // schedule.epochs,
-            dropping=1, skip_inputs=_many_zeros(samples.x), given_order=given or self._window is not None,
+            dropping=1, skip_inputs=_many_zeros(samples.x), given_orders=held,
             note_first=_layout.FIRST_NOTED, note_every=every, notes=len(self.noted), **settings,
         )
         self.record = np.empty((len(_layout.EPOCH.names), schedule.epochs))
@@ -193,15 +198,15 @@ class Prepared:
         self.layer_record = np.empty((2 * len(layers), len(self.noted)))
         self.gradient = np.zeros(len(parameters), parameters.dtype)
         self.parameters, self.state, self._kernels = parameters, state, kernels
-        self.order = np.empty(rows, np.int32) if shuffled else None
-        self.orders = schedule.orders if given else None
-        self._given: dict[int, np.ndarray] = {}  # orders of the last two epochs, which may have to be gone back to
+        # The kernels' own, made of the seed when an epoch begins.
+        self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
         self._seed, self._first = schedule.seed, first
+        order = self._shuffled if self.given is None else self.given.array
         self._control = np.zeros(_layout.CONTROL_WORDS, np.int64)
         self._arguments = (
             parameters, state.slots, self.gradient, np.zeros(self.plan.tallies),
             aligned_zeros(self.plan.workspace, parameters.dtype), self.record, self.layer_record, self.rates,
-            state.position, self._control, self.order if self._window is None else self._window.order,
+            state.position, self._control, order if self._window is None else self._window.order,
             self.plan.layers, self.plan.slabs, self.plan.settings, loss_parameters, read.x, read.y, read.weights,
             validation.x, validation.y, validation.weights,
         )
@@ -218,53 +223,43 @@ class Prepared:
         self._pool.__exit__(*error)
 
     def run(self, steps: int) -> None:
-        """Make one call of the kernels on all threads: at most so many steps from where the position stands."""
-        if self.orders is not None:
-            self._take_order(int(self.state.position["epoch"][0]))
-        if self._window is None:
-            _call(self._kernels, self._arguments, steps, self._workers, self.threads - 1, self._control)
-        else:
-            self._run_windows(steps)
+        """Run so many steps, at most, from where the position stands, on all threads.
 
-    def _run_windows(self, steps: int) -> None:
-        """Make as many calls as it takes windows to hold the rows of these steps."""
+        That is one call of the kernels, but where orders are given or rows are looked at through a window: then a call
+        ends where these do.
+        """
         now = self.state.position[0]
         while steps > 0 and not now["diverged"] and now["epoch"] < self.plan.settings["epochs"][0]:
-            if self.order is not None and self.orders is None:
-                self._kernels.shuffle(self.order, self._seed, int(now["epoch"]), len(self.order))
-            held = min(steps, self._window.fill(int(now["batch"]), self.order))
-            _call(self._kernels, self._arguments, held, self._workers, self.threads - 1, self._control)
-            steps -= held
+            part = steps
+            if self.given is not None:
+                end = self.given.take(int(now["epoch"]) - self._first)
+                part = min(part, (end + self._first - int(now["epoch"])) * self.batches - int(now["batch"]))
+            if self._window is not None:
+                part = min(part, self._window.fill(int(now["batch"]), self._order(int(now["epoch"]))))
+            _call(self._kernels, self._arguments, part, self._workers, self.threads - 1, self._control)
+            steps -= part
 
     def run_again(self, steps: int) -> None:
         """Train on from a position that was gone back to: within an epoch its order has to be there again."""
         epoch, batch = self.state.position[["epoch", "batch"]][0]
-        if self.order is not None and self.orders is None and batch > 0:
-            self._kernels.shuffle(self.order, self._seed, int(epoch), len(self.order))
+        if self._shuffled is not None and batch > 0:
+            self._order(int(epoch))
         self.run(steps)
 
-    def _take_order(self, epoch: int) -> None:
-        """Put an epoch's order where the kernels read it; one that is known is not asked for again."""
-        if epoch not in self._given:
-            rows = len(self.order)
-            given = np.asarray(self.orders(epoch - self._first))
-            if given.dtype.kind not in "iu" or given.shape != (rows,):
-                raise ValueError(
-                    f"shuffle: got {given.dtype} of shape {given.shape} from the callable; ({rows},) numbers of rows "
-                    "are accepted"
-                )
-            if given.min() < 0 or given.max() >= rows:
-                raise ValueError(
-                    f"shuffle: got row {given.min() if given.min() < 0 else given.max()} from the callable; "
-                    f"0 to {rows - 1} are accepted"
-                )
-            self._given = dict([*self._given.items()][-1:]) | {epoch: given.astype(np.int32)}
-        self.order[:] = self._given[epoch]
+    def _order(self, epoch: int) -> np.ndarray | None:
+        """Give the order of an epoch; None: the rows as they come."""
+        if self.given is not None:
+            return self.given.of(epoch - self._first)
+        if self._shuffled is not None:
+            self._kernels.shuffle(self._shuffled, self._seed, epoch, len(self._shuffled))
+        return self._shuffled
 
-    def batch_rows(self, batch: int, size: int) -> np.ndarray | slice:
-        """Name the rows of a batch of the epoch that was shuffled last, counted from 0."""
-        part = slice(batch * size, (batch + 1) * size)
-        return part if self.order is None else self.order[part].copy()
+    def batch_rows(self, epoch: int, batch: int, size: int) -> np.ndarray | slice:
+        """Name the rows of a batch of the epoch that was run last, both counted from 0 in this training."""
+        part, order = slice(batch * size, (batch + 1) * size), self._shuffled
+        if self.given is not None:
+            order = self.given.of(epoch)
+        return part if order is None else order[part].copy()
 
     def history(self, epochs: int, seconds: np.ndarray, watch: Watch, **further: Any) -> History:
         """Make a history of what the kernels wrote down: its rows themselves, which are long where epochs are short."""
@@ -340,7 +335,7 @@ def _divergence(
     updates = int(position["step"][0]) - clock.first_step
     # The batch whose loss was not finite; where the last step overflowed, the one that would have come next.
     epoch, batch = divmod(updates, prepared.batches)
-    rows = prepared.batch_rows(batch, schedule.batch)
+    rows = prepared.batch_rows(epoch, batch, schedule.batch)
     last = prepared.parameters.copy()
     each = len(prepared.rates) // schedule.epochs
     before = max(updates - 1, 0)
@@ -354,15 +349,14 @@ def _divergence(
 def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarray:
     """List the learning rates, one an epoch or one a step; an equal schedule goes on from where it stood."""
     epoch = state.position["epoch"].item()
-    if schedule.learning_rate != state.schedule:
-        if type(schedule.learning_rate) is type(state.schedule):
-            state.remembered = state.memory
-        state.schedule, state.schedule_begun, state.memory = schedule.learning_rate, epoch, None
-        if isinstance(schedule.learning_rate, FeedbackSchedule):
-            rate = schedule.learning_rate.rate
-            state.memory = replace(state.remembered, rate=rate) if state.remembered is not None else Memory(rate)
-        state.remembered = None
-    rates = schedule.learning_rate.rates(epoch - state.schedule_begun, schedule.epochs, batches)
+    chosen = schedule.learning_rate
+    if chosen != state.schedule:
+        before, memory = state.remembered if state.schedule is None else (state.schedule, state.memory)
+        state.schedule, state.schedule_begun, state.memory = chosen, epoch, None
+        if isinstance(chosen, FeedbackSchedule):
+            goes_on = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
+            state.memory = replace(memory, rate=chosen.rate) if goes_on else Memory(chosen.rate)
+    rates = chosen.rates(epoch - state.schedule_begun, schedule.epochs, batches)
     if state.memory is not None:
         state.memory.ended = False
         rates[:] = state.memory.rate
@@ -412,14 +406,16 @@ def _run(
     best = None
     if 0 in schedule.frames:
         frames.append((0, prepared.parameters.copy()))
-    clock.stops_every_epoch = prepared.orders is not None
-    back = watch.looks_back and keeper.cheap and prepared.orders is None
-    if back:
-        clock.slice_seconds = _BACK_SECONDS
+    given = prepared.given
+    clock.block = 0 if given is None else given.held
+    back = watch.looks_back and keeper.replays and (given is None or given.ahead)
     look = None if back else watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
-        if not keeper.keep(at_once=back or bool(schedule.callbacks) or prepared.orders is not None):
+        if not keeper.keep(at_once=back or bool(schedule.callbacks) or given is not None):
             break
+        if back:
+            least = max(_BACK_SECONDS, _COPIES * keeper.copy_seconds)
+            clock.slice_seconds = min(SLICE_SECONDS, max(least, _BACK_SHARE * watch.seconds))
         begun = clock.epoch
         steps = clock.next_steps(look)
         started = perf_counter()
@@ -434,6 +430,8 @@ def _run(
                 best = None
             elif watch.wants_best and (watch.best_epoch or 0) > begun:
                 best = keeper.latest(best)
+                if given is not None:
+                    given.pin()
         elif clock.epoch == look and clock.batch == 0 and not clock.diverged:
             watch.look(clock.epoch)
             look = watch.next_look(clock.epoch)
@@ -515,7 +513,7 @@ class _Clock:
         self.seconds = np.zeros(schedule.epochs)
         self.budget = _FIRST_STEPS
         self.slice_seconds = SLICE_SECONDS
-        self.stops_every_epoch = False  # where each needs an order that is not the kernels' own
+        self.block = 0  # epochs whose orders are known together, where these are given
         self.first_step = position["step"].item()
         self._position, self._first = position, position["epoch"].item()
         self.read()
@@ -544,8 +542,8 @@ class _Clock:
         stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
         if look is not None:
             stop = min(stop, look)
-        if self.stops_every_epoch:
-            stop = min(stop, self.epoch + 1)
+        if self.block:
+            stop = min(stop, (self.epoch // self.block + 1) * self.block)
         return max(1, min(self.budget, stop * self.batches - self.steps))
 
     def passed(self, seconds: float) -> None:

@@ -321,7 +321,8 @@ def train(
     Py_ssize_t steps, Py_ssize_t thread,
 ):
     # parameters, gradient (parameters,), state (slots * parameters,), record (6, epochs), layer_record (2 layers,
-    # notes) or None, rates (epochs,) or one a step, position (1,), order (rows,) int32 or None, loss_parameters
+    # notes) or None, rates (epochs,) or one a step, position (1,), order (given_orders, rows) int32, (rows,) or
+    # None, loss_parameters
     # (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights (rows,) or None,
     # the same of validation or None
     """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""

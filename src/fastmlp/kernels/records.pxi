@@ -34,7 +34,7 @@ ctypedef struct Settings:
     int64_t parameters
     int64_t batch
     int64_t shuffle             # 1: the rows of a batch lie anywhere
-    int64_t given_order         # 1: in an order that was given; 0: in one that the kernels make of the seed
+    int64_t given_orders        # of how many epochs orders were given together; 0: they are made of the seed
     int64_t seed
     int64_t first_epoch         # the epoch of record[0]
     int64_t epochs              # the epoch to stop before

@@ -432,16 +432,19 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
     cdef const Settings* settings = job.settings
     cdef Position now = job.position[0]
     cdef Step step = settled_step(settings)
+    cdef Samples ordered = samples[0]
     cdef bint laid_out = False, validation_laid_out = False
     if job.thread == 0:
         find_penalties(job, now.step, 0, job.n_slabs)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-        if now.batch == 0 and settings.shuffle and not settings.given_order:
+        if now.batch == 0 and settings.shuffle and settings.given_orders == 0:
             if job.thread == 0:
                 shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
             if not meet(job):
                 return
-        if not step_once(job, samples, &now, &step, laid_out):
+        if settings.given_orders > 1:
+            ordered.order = job.order + (now.epoch - settings.first_epoch) % settings.given_orders * samples.rows
+        if not step_once(job, &ordered, &now, &step, laid_out):
             return
         laid_out = True
         now.batch += 1

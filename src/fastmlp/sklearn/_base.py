@@ -285,8 +285,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights))
         X = self._dense_or_windows(X, network.dtype)
         diverged = self._run(network, X, y, options)
-        if isinstance(orders, _translation.Orders):
-            orders.draw_up_to(len(network.last_history))
+        if isinstance(orders, _translation.Orders) and not isinstance(self.random_state, Integral):
+            orders.leave_at(len(network.last_history))
         self._take_down(network, count, before, rows, diverged)
 
     def _shows_bar(self) -> bool:

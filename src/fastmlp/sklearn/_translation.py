@@ -121,8 +121,11 @@ class Orders:
         How many rows there are.
     """
 
+    ahead = True  # some epochs may be drawn together; `leave_at` takes back what was too many
+
     def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
         self._random_state = random_state
+        self._begin = random_state.get_state(legacy=False)
         self._order = np.arange(rows)
         self._drawn = 0
 
@@ -134,10 +137,13 @@ class Orders:
         self._order = self._order[places]
         return self._order
 
-    def draw_up_to(self, epochs: int) -> None:
-        """Draw what scikit-learn would have, where the order made no difference: the next draws are then its own."""
-        for epoch in range(self._drawn, epochs):
-            self(epoch)
+    def leave_at(self, epochs: int) -> None:
+        """Leave the random state as scikit-learn would after so many epochs, whichever were drawn here."""
+        if self._drawn > epochs:
+            self._random_state.set_state(self._begin)
+            self._drawn = 0
+        for _ in range(self._drawn, epochs):
+            self._random_state.shuffle(np.arange(len(self._order)))
 
 
 def optimizer_of(settings: Any) -> Optimizer | str:
