@@ -7,10 +7,10 @@ import fastmlp
 from fastmlp import _backend, training
 
 # (rows, inputs, outputs): on both sides of a word of 64 places, of a block of the depth and of 256 rows; outputs, and
-# inputs where these are columns, of 6 to 12 vectors of 2 to 16 numbers, of several panels, of a last vector half full.
+# inputs where these are columns, of 6 to 13 vectors of 2 to 16 numbers, of several panels, of a last vector half full.
 SIZES = [
     (1, 64, 100), (200, 64, 100), (63, 65, 96), (64, 63, 97), (65, 1, 48), (300, 130, 51), (257, 257, 30),
-    (256, 256, 200), (5, 520, 193), (70, 100, 24), (33, 784, 100), (129, 40, 13),
+    (256, 256, 200), (5, 520, 193), (70, 100, 24), (33, 784, 100), (129, 40, 13), (40, 65, 52), (40, 65, 103),
 ]  # fmt: skip
 SHARES = (0.0, 0.02, 0.3, 0.6, 1.0)
 

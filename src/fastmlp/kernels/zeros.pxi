@@ -9,7 +9,7 @@ cdef enum:
     WORD = 64               # numbers that a word tells of: a block of the depth
     MOST_WORDS = 8          # words of a row that are DEPTH_BLOCK deep, in float32
     FEWEST_VECTORS = 6      # of a row of c: fewer would wait for each other's sums
-    MOST_VECTORS = 12
+    MOST_VECTORS = 13       # and what else a sum takes: 15 of 16 registers
     WELL_FILLED = 9         # vectors from which on a term passed over is a term's time gained
 
 ctypedef struct Places:
@@ -29,6 +29,7 @@ ctypedef struct SumsOfRow:
     vec c9
     vec c10
     vec c11
+    vec c12
 
 
 cdef inline uint64_t places_of(const real* a, Index size) noexcept nogil:
@@ -131,7 +132,8 @@ cdef inline void load_sums(SumsOfRow* r, const real* p, Index last, const int ve
     if vectors > 8: r.c8 = load_lanes(p + 8 * LANES, last if vectors == 9 else LANES)
     if vectors > 9: r.c9 = load_lanes(p + 9 * LANES, last if vectors == 10 else LANES)
     if vectors > 10: r.c10 = load_lanes(p + 10 * LANES, last if vectors == 11 else LANES)
-    if vectors > 11: r.c11 = load_lanes(p + 11 * LANES, last)
+    if vectors > 11: r.c11 = load_lanes(p + 11 * LANES, last if vectors == 12 else LANES)
+    if vectors > 12: r.c12 = load_lanes(p + 12 * LANES, last)
 
 
 cdef inline void store_sums(real* p, const SumsOfRow* r, Index last, const int vectors) noexcept nogil:
@@ -146,7 +148,8 @@ cdef inline void store_sums(real* p, const SumsOfRow* r, Index last, const int v
     if vectors > 8: store_lanes(p + 8 * LANES, r.c8, last if vectors == 9 else LANES)
     if vectors > 9: store_lanes(p + 9 * LANES, r.c9, last if vectors == 10 else LANES)
     if vectors > 10: store_lanes(p + 10 * LANES, r.c10, last if vectors == 11 else LANES)
-    if vectors > 11: store_lanes(p + 11 * LANES, r.c11, last)
+    if vectors > 11: store_lanes(p + 11 * LANES, r.c11, last if vectors == 12 else LANES)
+    if vectors > 12: store_lanes(p + 12 * LANES, r.c12, last)
 
 
 cdef inline void skipping_row(
@@ -161,7 +164,7 @@ cdef inline void skipping_row(
     cdef vec factor
     cdef Index k
     if start == NULL:
-        r.c0 = r.c1 = r.c2 = r.c3 = r.c4 = r.c5 = r.c6 = r.c7 = r.c8 = r.c9 = r.c10 = r.c11 = ZERO
+        r.c0 = r.c1 = r.c2 = r.c3 = r.c4 = r.c5 = r.c6 = r.c7 = r.c8 = r.c9 = r.c10 = r.c11 = r.c12 = ZERO
     else:
         load_sums(&r, start, start_last, vectors)
     while places:
@@ -181,6 +184,7 @@ cdef inline void skipping_row(
         if vectors > 9: r.c9 += factor * load(row + 9 * LANES)
         if vectors > 10: r.c10 += factor * load(row + 10 * LANES)
         if vectors > 11: r.c11 += factor * load(row + 11 * LANES)
+        if vectors > 12: r.c12 += factor * load(row + 12 * LANES)
     store_sums(c, &r, last, vectors)
 
 
@@ -206,7 +210,8 @@ cdef void skipping_rows(
     # panel.c (rows, panel.vectors * LANES), a (rows, WORD) with any strides, b (WORD, panel.vectors * LANES)
     """c = start + a b over a block of the depth and the places that the words name; the vectors made a constant."""
     cdef int vectors = panel.vectors
-    if vectors == 12: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 12)
+    if vectors == 13: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 13)
+    elif vectors == 12: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 12)
     elif vectors == 11: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 11)
     elif vectors == 10: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 10)
     elif vectors == 9: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 9)
