@@ -165,7 +165,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             )
         if not incremental:
             network.reset_optimizer()
-        if incremental and self.early_stopping and self.solver != "lbfgs":
+        if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         rows, held_out = self._parts(X, y, weights, validation)
         if incremental or not hasattr(self, "_init_callback_context"):
@@ -195,7 +195,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self.n_layers_ = len(sizes)
         self.n_iter_ = self.t_ = 0
         self.validation_loss_curve_: list[float] | None = None
-        if self.solver != "lbfgs":
+        if not self._searches():
             self.loss_curve_: list[float] = []
             self.best_loss_ = None if self.early_stopping else np.inf
             self.validation_scores_ = [] if self.early_stopping else None
@@ -203,11 +203,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
         """Make a network of this estimator's settings with these parameters."""
-        hidden = len(sizes) - 2
+        hidden, random_state = len(sizes) - 2, getattr(self, "_random_state", None)
+        draws = random_state is not None and np.any(self.dropout)
         network = Network(
             sizes, activation=_translation.activation_names(self.activation, hidden), l1=self.l1, l2=self.alpha,
             dropout=self.dropout, init=parameters, dtype=dtype, **self._network_options(sizes[-1]),
-            seed=int(self._random_state.randint(2**31 - 1)) if np.any(self.dropout) else 0,
+            seed=int(random_state.randint(2**31 - 1)) if draws else 0,
         )  # fmt: skip
         if network.loss_name == "squared_error":
             network._loss_share = 1 / sizes[-1]
@@ -233,7 +234,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             return (X, y, weights), (X_val, self._code(y_val, "y_val"), weights_val)
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
-        if not self.early_stopping or self.solver == "lbfgs":
+        if not self.early_stopping or self._searches():
             return (X, y, weights), ()
         kept, held_out = train_test_split(
             np.arange(X.shape[0]), random_state=self._random_state, test_size=self.validation_fraction,
@@ -262,7 +263,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _train(self, network: Network, rows: tuple, held_out: tuple, incremental: bool) -> None:
         """Hand the training over to the network, and take down what scikit-learn would have."""
         X, y, weights = rows
-        searches = self.solver == "lbfgs"
+        searches = self._searches()
         count = X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
             _warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
@@ -287,7 +288,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         diverged = self._run(network, X, y, options)
         if isinstance(orders, _translation.Orders) and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))
-        self._take_down(network, count, before, rows, diverged)
+        self._take_down(network, before, rows, diverged, incremental)
+
+    def _searches(self) -> bool:
+        """Tell whether the solver finds the length of its steps itself, from all rows: lbfgs does."""
+        solver = OPTIMIZERS[self.solver] if isinstance(self.solver, str) else self.solver
+        return solver.searches_step
 
     def _shows_bar(self) -> bool:
         return isinstance(self.verbose, str)
@@ -352,7 +358,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _callbacks(self, rows: int, name: str | None, data: tuple) -> list[Callable]:
         """List who looks at the end of every epoch."""
         found: list[Callable] = []
-        if self.solver not in ("adam", "lbfgs") and self.learning_rate == "invscaling":
+        if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
             found.append(_translation.InverseScaling(self, self.t_, rows))
         if self.verbose and not self._shows_bar():
             found.append(_Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
@@ -366,15 +372,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     # ---- what a fit leaves -----------------------------------------------------------------------------------------
 
     def _take_down(
-        self, network: Network, rows: int, before: np.ndarray | None, data: tuple, diverged: DivergenceError | None
+        self, network: Network, before: np.ndarray | None, data: tuple, diverged: DivergenceError | None,
+        incremental: bool,
     ) -> None:
         """Set scikit-learn's attributes from what happened."""
         history = network.last_history
         self.n_iter_ = len(history)
-        if self.solver == "lbfgs":
+        if self._searches():
             self._take_down_search(network, data, history)
         else:
-            self._take_down_epochs(network, rows, history, before)
+            self._take_down_epochs(network, data[0].shape[0], history, before, incremental)
         self._link(network)
         if diverged is not None and (before is None or not math.isfinite(self.best_validation_score_)):
             raise ValueError(
@@ -385,7 +392,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             _warn(str(diverged), DivergenceWarning)
 
     def _take_down_epochs(
-        self, network: Network, rows: int, history: History, before: np.ndarray | None
+        self, network: Network, rows: int, history: History, before: np.ndarray | None, incremental: bool
     ) -> None:
         """Set what the epochs of sgd, adam and their like leave."""
         losses = history.loss.tolist()
@@ -402,7 +409,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if self.verbose and not self._shows_bar() and history.stopped:
             small = "Learning rate too small. " if memory is not None and memory.rate <= 1e-6 else ""
             print(f"{self._why_it_ended()} {small}Stopping." if stopped else f"{history.stopped}. Stopping.")
-        if not stopped and not history.stopped and len(history) == self.max_iter and self.max_iter > 0:
+        if not stopped and not history.stopped and len(history) == self.max_iter and not incremental:
             _warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.", ConvergenceWarning,
