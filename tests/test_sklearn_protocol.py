@@ -1317,3 +1317,26 @@ def test_an_old_scikit_learn_is_refused():
 def test_fastmlp_alone_does_not_import_scikit_learn():
     done = run("import sys, fastmlp; print({'sklearn', 'joblib', 'scipy', 'fastmlp.sklearn'} & set(sys.modules))")
     assert done.stdout.strip() == "set()", done.stderr
+
+
+# ---- what a later fit leaves alone -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_coefficients_that_were_kept_stay_those_of_their_fit(solver):
+    X, y = rows("classifier")
+    model, kept = ours.MLPClassifier(5, solver=solver, random_state=0, max_iter=5), []
+    for alpha in (0.0, 1.0):
+        model.set_params(alpha=alpha).fit(X, y)
+        kept.append((model.coefs_, [part.copy() for part in model.coefs_]))
+    for held, copied in kept:
+        assert all(np.array_equal(*pair) for pair in zip(held, copied, strict=True))
+    assert not np.array_equal(kept[0][0][0], kept[1][0][0])
+
+
+def test_a_schedule_that_looks_at_the_epochs_leaves_the_stop_to_tol():
+    X, y = rows("classifier")
+    rate = fastmlp.schedules.OnPlateau(0.01, patience=50)
+    model = ours.MLPClassifier(5, learning_rate=rate, tol=0.5, n_iter_no_change=3, random_state=0).fit(X, y)
+    assert model.n_iter_ < 30
+    assert model.history_.stopped == "loss has not improved for 3 epochs"

@@ -38,7 +38,7 @@ from fastmlp.initialization import INITIALIZATIONS
 from fastmlp.metrics import METRICS, Metric
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
-from fastmlp.schedules import FeedbackSchedule, RateSchedule
+from fastmlp.schedules import RateSchedule
 from fastmlp.sklearn import _translation
 from fastmlp.stopping import EarlyStopping
 
@@ -56,12 +56,15 @@ except ImportError:
 
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
-_DENSE_SHARE = 4  # a sparse X is made dense where that takes no more than a fourth of the memory that is free
+_DENSE_SHARE = 4  # a sparse X is made dense where that takes no more than a fourth of the memory that is free,
+_DENSE_BYTES = 1 << 30  # or no more than this where the system does not tell
 
 
 def dense_bytes() -> int:
     """Say up to how many bytes a sparse X is made dense at once."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _DENSE_SHARE
+    if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _DENSE_SHARE
+    return _DENSE_BYTES
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
@@ -191,6 +194,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         activations = _translation.activation_names(self.activation, max(1, len(hidden)))
         drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
+        self.coefs_, self.intercepts_ = [], []  # lists of their own: somebody may have kept those of the last fit
         self._link(self._make_network(sizes, drawn, X.dtype))
         self.n_layers_ = len(sizes)
         self.n_iter_ = self.t_ = 0
@@ -285,6 +289,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             options["early_stopping"] = self._early_stopping(name, stops, rate)
         options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights))
         X = self._dense_or_windows(X, network.dtype)
+        rows = (X, y, weights)
         diverged = self._run(network, X, y, options)
         if isinstance(orders, _translation.Orders) and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))
@@ -321,12 +326,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         scikit-learn's rule sits in the rate's schedule; what is left is to come back to the best weights.
         """
-        patience = _translation.patience_of(self) if not isinstance(rate, FeedbackSchedule) else 10**9
-        if stops:
-            return EarlyStopping(name, patience=patience, min_delta=0.0 if patience == 10**9 else self.tol)
-        if isinstance(rate, FeedbackSchedule):
-            return None
-        return EarlyStopping("loss", patience=patience, min_delta=self.tol, restore_best=False)
+        if rate is not self.learning_rate:
+            return EarlyStopping(name, patience=_translation.NEVER) if stops else None
+        rule = {"patience": _translation.patience_of(self), "min_delta": self.tol}
+        return EarlyStopping(name, **rule) if stops else EarlyStopping("loss", **rule, restore_best=False)
 
     def _threads(self) -> int | None:
         """Say on how many threads to train; None: as many as there is work for.
@@ -382,7 +385,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             self._take_down_search(network, data, history)
         else:
             self._take_down_epochs(network, data[0].shape[0], history, before, incremental)
-        self._link(network)
         if diverged is not None and (before is None or not math.isfinite(self.best_validation_score_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
@@ -437,8 +439,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _take_down_search(self, network: Network, data: tuple, history: History) -> None:
         """Set what L-BFGS leaves."""
         X, y, weights = data
-        X = X.toarray() if issparse(X) else X
-        self.loss_ = network.loss(X, y, weights)
+        self.loss_ = network.loss(X[:], y, weights)
         self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self._take_down_scores(network, history, None)

@@ -30,7 +30,7 @@ from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 
 SOLVERS = ("lbfgs", "sgd", "adam")  # that scikit-learn has
-_NEVER = 10**9  # epochs without an improvement, where n_iter_no_change is infinite
+NEVER = 10**9  # epochs without an improvement, where n_iter_no_change is infinite
 _LIMITS = {"sigmoid": 2.0}  # of the weights' variance, times a third of the layer's inputs and outputs; else 6
 
 
@@ -173,7 +173,7 @@ def optimizer_of(settings: Any) -> Optimizer | str:
 
 def patience_of(settings: Any) -> int:
     """Count the epochs that may pass without an improvement."""
-    return _NEVER if math.isinf(settings.n_iter_no_change) else int(settings.n_iter_no_change)
+    return NEVER if math.isinf(settings.n_iter_no_change) else int(settings.n_iter_no_change)
 
 
 def rate_of(settings: Any, monitor: str) -> RateSchedule:
