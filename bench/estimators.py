@@ -26,7 +26,7 @@ from fastmlp import _backend
 
 RIVALS = {"scikit-learn": "sklearn.neural_network", "fastmlp": "fastmlp.sklearn"}
 TESTED = 0.2  # the share of the rows that is scored
-# Scores are compared over the seeds: further apart than this, or than three standard errors, they are not the same.
+# Scores are compared over the seeds: further apart than this, and than three standard errors, they are not the same.
 SAME_SCORE = 0.002
 
 Rows = tuple[np.ndarray, np.ndarray]

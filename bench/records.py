@@ -152,6 +152,6 @@ def newest(kind: str, folder: Path) -> Record:
     """
     records = [read(path) for path in sorted(folder.glob(f"{kind}-*.csv"))]
     if not records:
-        script = "run" if kind == "cases" else kind
+        script = {"cases": "run", "estimators": "sklearn"}.get(kind, kind)
         raise FileNotFoundError(f"no record {kind}-*.csv in {folder}: run python bench/{script}.py first")
     return max(records, key=lambda record: record.about["date"])

@@ -507,11 +507,14 @@ def test_a_plateau_is_remembered_from_training_to_training(backend):
         whole.train(X, y, epochs=9, **options)
         length, best, count = ends(whole.last_history.loss, 2e-3, 3, best, count)
         assert len(whole.last_history) == length == 1
-    # With other settings too.
+    # With other settings too, where that is asked for: the estimators of scikit-learn do.
+    whole._remember_schedule()
     whole.train(X, y, epochs=50, **options | {"learning_rate": Adaptive(0.2, divisor=None, patience=20, threshold=9.0)})
     length, *_ = ends(whole.last_history.loss, 9.0, 20, best, count)
     assert len(whole.last_history) == length == 20 - count + 1
     np.testing.assert_array_equal(whole.last_history.learning_rate, 0.2)
+    whole.train(X, y, epochs=30, **options | {"learning_rate": Adaptive(0.2, divisor=None, patience=20, threshold=8.0)})
+    assert len(whole.last_history) == 22, "by itself another rule begins anew: the first epoch is the best, 21 follow"
 
 
 PLATEAU = OnPlateau(0.3, factor=0.5, patience=4, threshold=0.02)

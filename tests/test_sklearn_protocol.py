@@ -1339,4 +1339,4 @@ def test_a_schedule_that_looks_at_the_epochs_leaves_the_stop_to_tol():
     rate = fastmlp.schedules.OnPlateau(0.01, patience=50)
     model = ours.MLPClassifier(5, learning_rate=rate, tol=0.5, n_iter_no_change=3, random_state=0).fit(X, y)
     assert model.n_iter_ < 30
-    assert model.history_.stopped == "loss has not improved for 3 epochs"
+    assert model.history_.stopped == "loss has not improved for 4 epochs"

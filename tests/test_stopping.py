@@ -332,6 +332,35 @@ def test_the_kernels_do_not_stop_to_be_looked_at(monkeypatch):
     assert len(calls) == 20
 
 
+@pytest.mark.parametrize("slice_seconds", [1e-9, 1.0])
+@pytest.mark.parametrize("calls", [1, 2, 4, 9, 40])
+def test_an_interruption_brings_the_best_weights_back(backend, monkeypatch, calls, slice_seconds):
+    X, y = moons()
+    options = {"learning_rate": 0.05, "batch_size": 32, "n_threads": 1, "validation": (X[:100], y[:100])}
+    net, twin = (fastmlp.Network((2, 64, 1), loss="binary_cross_entropy", seed=0, backend=backend) for _ in range(2))
+    given, made = fastmlp.training._call, []
+
+    def interrupted(*arguments):
+        given(*arguments)
+        made.append(1)
+        if len(made) == calls:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.training, "_call", interrupted)
+    monkeypatch.setattr(fastmlp.training, "_BACK_SECONDS", slice_seconds)  # an epoch a call, or many
+    rule = EarlyStopping("val_loss", patience=200)
+    try:
+        net.train(X[100:], y[100:], epochs=150, early_stopping=rule, **options)
+        assert len(made) < calls
+    except KeyboardInterrupt:
+        assert len(made) >= calls
+    monkeypatch.undo()
+    best = int(np.argmin(net.history.val_loss)) + 1
+    assert net.history.best_epoch == best
+    twin.train(X[100:], y[100:], epochs=best, **options)
+    np.testing.assert_array_equal(net.params, twin.params)
+
+
 class Orders:
     """Gives a new order of so many rows every epoch, also ahead of its time."""
 

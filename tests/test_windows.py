@@ -56,8 +56,8 @@ def fills(monkeypatch):
     """A list: how many rows a window has room for, the batch it was filled from, and how many it then holds."""
     seen, fill = [], Window.fill
 
-    def noted(window, batch, order):
-        held = fill(window, batch, order)
+    def noted(window, epoch, batch, order_of):
+        held = fill(window, epoch, batch, order_of)
         seen.append((len(window.x), batch, held))
         return held
 
@@ -120,14 +120,21 @@ def test_a_window_holds_batches_and_an_order_that_leads_to_them(holding, batches
     window = Window(sparse_rows(x), y, weights, BATCH)
     batch, place = 0, np.arange(ROWS) if order is None else order
     while batch < 6:
-        held = window.fill(batch, order)
+        held = window.fill(0, batch, lambda epoch: order)
         assert held == min(batches, 6 - batch)
         rows = slice(batch * BATCH, (batch + held) * BATCH)
         for part, source in ((window.x, x), (window.y, y), (window.weights, weights)):
             np.testing.assert_array_equal(part[window.order[rows]], source[place[rows]])
         batch += held
     # From within what it holds, as where a training goes back.
-    assert window.fill(4, order) == min(batches, 2)
+    assert window.fill(0, 4, lambda epoch: order) == min(batches, 2)
+    np.testing.assert_array_equal(window.x[window.order[64:80]], x[place[64:80]])
+    # What it holds is not made dense again; the same batches of another epoch are others.
+    window.x[:] = 7
+    if batches > 1:
+        assert window.fill(0, 5, lambda epoch: pytest.fail("it is held")) == 1
+        assert (window.x == 7).all()
+    window.fill(1, 4, lambda epoch: order)
     np.testing.assert_array_equal(window.x[window.order[64:80]], x[place[64:80]])
     assert window.order.dtype == np.int32
 
@@ -143,7 +150,7 @@ def test_a_window_is_no_larger_than_it_may_be_or_than_a_batch(monkeypatch, dtype
     assert len(window.x) == min(ROWS, max(1, size // of_a_batch) * batch), "and no smaller than need be"
     assert window.weights is None
     assert (window.x.dtype, window.y.dtype, window.y.shape[1:]) == (dtype, coded.dtype, coded.shape[1:])
-    window.fill(0, None)
+    window.fill(0, 0, lambda epoch: None)
     np.testing.assert_array_equal(window.y[: len(window.x)], coded[: len(window.x)])
 
 
@@ -261,7 +268,7 @@ def test_however_the_steps_are_cut_into_calls(monkeypatch, backend, holding, fil
         counts.append([(batch, held) for _, batch, held in fills])
     assert_same(nets[0], nets[1])
     assert_same(nets[0], nets[2])
-    assert counts[0] == [(batch, min(4, 6 - batch)) for batch in range(6)] * 3
+    assert counts[0] == [(0, 4), (1, 3), (2, 2), (3, 1), (4, 2), (5, 1)] * 3, "what is left of those it holds"
     assert counts[1][:3] == [(0, 4), (4, 2), (5, 1)], "four steps and one, and then single ones"
     assert counts[2] == [(0, 4), (4, 2)] * 3, "as few as there can be"
 

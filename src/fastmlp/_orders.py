@@ -71,6 +71,10 @@ class GivenOrders:
         """Give the order of an epoch of the block that was taken last."""
         return self.array[epoch % self.held]
 
+    def has(self, epoch: int) -> bool:
+        """Tell whether an epoch is of the block that was taken last."""
+        return self._taken <= epoch < self._taken + self.held
+
     def pin(self) -> None:
         """Keep the block that was taken last until another one is pinned: its epochs may be run again."""
         self._pinned = {first: block for first, block in self._blocks.items() if first == self._taken} or self._pinned

@@ -181,6 +181,11 @@ class Watch:
         What a schedule that looks at the epochs remembers.
     schedule : Schedule
         What to do (`training.Schedule`).
+
+    Attributes
+    ----------
+    decided : int
+        The last epoch that early stopping has looked at.
     """
 
     def __init__(
@@ -197,6 +202,7 @@ class Watch:
         rule = schedule.early_stopping
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
         self._best_parameters: np.ndarray | None = None
+        self.decided = 0
         self._always = rule is not None or memory is not None or schedule.measure is not None
         self.looks_back = self._always and not (
             schedule.callbacks or schedule.measure is not None or schedule.frames
@@ -293,8 +299,14 @@ class Watch:
             )  # fmt: skip
         return self._memory.rate != before
 
+    def catch_up(self, epoch: int) -> None:
+        """Decide on an epoch that is over and whose look was interrupted, once its metrics were measured."""
+        if self._patience is not None and epoch > self.decided:
+            self._decide(EpochState(self, epoch, {name: values[epoch - 1] for name, values in self.metrics.items()}))
+
     def _decide(self, state: EpochState) -> None:
         """Look at what is monitored, keep the weights if it is the best, and stop where the rule says so."""
+        self.decided = state.epoch
         monitor = self._patience.rule.monitor
         given = monitor(state) if callable(monitor) else state.metrics.get(monitor, getattr(state, monitor, math.nan))
         if self._patience.look(state.epoch, given) and self._patience.rule.restore_best:
@@ -329,6 +341,7 @@ class Watch:
         monitored = nothing if self._patience is None else rows[self._patience.rule.monitor]
         followed = nothing if self._memory is None else rows[self._schedule.learning_rate.monitor]
         for epoch, value, loss in zip(range(first, last + 1), monitored, followed, strict=True):
+            self.decided = epoch
             changed = self._memory is not None and self._follow(epoch, loss)
             if self._patience is not None:
                 self._patience.look(epoch, value)

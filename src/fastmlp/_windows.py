@@ -5,7 +5,7 @@ Imports nothing of fastmlp; the training loop and the estimators import it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -80,22 +80,22 @@ class Window:
         rows, columns = x.shape
         self._batch, self._rows = batch, rows
         self._source = (x, y, weights)
-        self._held = max(1, WINDOW_BYTES // (batch * columns * x.dtype.itemsize))
-        count = min(rows, self._held * batch)
+        count = min(rows, batch * max(1, WINDOW_BYTES // (batch * columns * x.dtype.itemsize)))
         self.x = np.empty((count, columns), x.dtype)
         self.y = np.empty((count, *y.shape[1:]), y.dtype)
         self.weights = None if weights is None else np.empty(count, weights.dtype)
         self.order = np.zeros(rows, np.int32)
+        self._holds = (-1, 0, 0)
 
-    def fill(self, batch: int, order: np.ndarray | None) -> int:
-        """Hold the batches from one on.
+    def fill(self, epoch: int, batch: int, order_of: Callable[[int], np.ndarray | None]) -> int:
+        """Hold the batches from one on; what is held already is not made dense again.
 
         Parameters
         ----------
-        batch : int
-            The first, counted from 0 within the epoch.
-        order : ndarray of int, shape (rows,), or None
-            The epoch's order of the rows; None: as they come.
+        epoch, batch : int
+            The epoch, and the first batch, counted from 0 within it.
+        order_of : callable
+            Takes the epoch and gives its order of the rows, an ndarray of int of shape (rows,); or None: as they come.
 
         Returns
         -------
@@ -103,10 +103,15 @@ class Window:
             How many batches are held, of the epoch's that are left.
         """
         first = batch * self._batch
+        held_epoch, begin, end = self._holds
+        if held_epoch == epoch and begin <= first < end:
+            return -(-(end - first) // self._batch)
         end = min(self._rows, first + len(self.x))
+        order = order_of(epoch)
         rows = slice(first, end) if order is None else order[first:end]
         for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
             if held is not None:
                 held[: end - first] = source[rows]
         self.order[first:end] = np.arange(end - first)
+        self._holds = (epoch, first, end)
         return -(-(end - first) // self._batch)

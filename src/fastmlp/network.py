@@ -26,6 +26,7 @@ from fastmlp.stopping import EarlyStopping
 _NO_METRIC, _LARGEST, _THRESHOLD, _SIGN = range(4)  # as the kernels number them
 _FORWARD_ROWS = 256  # rows that go through the layers together where there is no batch
 _SAMPLED_ROWS, _SAMPLED_NUMBERS = 256, 1 << 16  # of the training rows, that diagnostics look at the layers with
+_UNJOINED = 1024  # histories of a stream's chunks that are kept apart
 _FEW_ROWS = 8  # up to which a prediction has a plan of its own, whose workspace is small enough to be kept
 
 
@@ -125,7 +126,6 @@ class Network:
     def _set_up(
         self, inputs: int, hidden: Any, task: _validate.Task, *, activation: Any, bias: Any, l1: Any, l2: Any,
         dropout: Any, seed: Any, dtype: Any, backend: Any, init: Any = "glorot_uniform", bias_init: Any = None,
-        loss_share: float = 1.0,  # what of the loss is written down: 1 / outputs where others take their mean
     ) -> None:
         if backend is not None:
             _backend.resolve(backend)
@@ -143,7 +143,7 @@ class Network:
         self._histories: list[History] = [History()]
         self._last_history = History()
         self._sample: np.ndarray | None = None
-        self._loss_share = loss_share
+        self._loss_share = 1.0  # of the loss that is written down: 1 / outputs where scikit-learn takes their mean
         self.metadata: dict[str, str] = {}
         self._optimizer: Optimizer | None = None
         self._state: training.OptimizerState | None = None
@@ -230,13 +230,16 @@ class Network:
     @property
     def history(self) -> History:
         """What happened in all trainings so far."""
-        if len(self._histories) > 1:  # joined when somebody looks: a stream leaves thousands
-            self._histories[:] = [self._histories[0].extended(*self._histories[1:])]
+        self._join_histories()  # when somebody looks: a stream leaves thousands
         return self._histories[0]
 
     @history.setter
     def history(self, history: History) -> None:
         self._histories = [history]
+
+    def _join_histories(self) -> None:
+        if len(self._histories) > 1:
+            self._histories[:] = [self._histories[0].extended(*self._histories[1:])]
 
     @property
     def last_history(self) -> History:
@@ -465,8 +468,7 @@ class Network:
             self._state = training.OptimizerState(np.repeat(np.array(starts, self.dtype), len(self.params)))
             if before is not None:
                 self._state.position["epoch"] = before.position["epoch"]
-                if before.reset:
-                    self._state.remembered = (before.schedule, before.memory)
+                self._state.remembered = before.remembered
         else:
             # A loss that was not finite ended the last training at that epoch's start; the next one begins there.
             for name in ("diverged", "batch", "loss_sum", "hits"):
@@ -491,6 +493,8 @@ class Network:
         finally:
             if self._histories[-1] is not last:  # it has begun
                 self._last_history = self._histories[-1]
+        if len(self._histories) > _UNJOINED:
+            self._join_histories()
         rows = max(1, min(len(samples), _SAMPLED_ROWS, _SAMPLED_NUMBERS // self.sizes[0]))
         self._sample = samples.x[:: len(samples) // rows][:rows].copy()
         if diverged is not None:
@@ -505,11 +509,15 @@ class Network:
         self._optimizer, self._state = other._optimizer, other._state
         self._histories, self._last_history = other._histories, other._last_history
 
+    def _remember_schedule(self) -> None:
+        """Let the next training's schedule go on with what this one's remembers of the epochs, but for the rate."""
+        if self._state is not None:
+            self._state.remembered = (self._state.schedule, self._state.memory)
+
     def reset_optimizer(self) -> None:
         """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.
 
-        What a schedule that looks at the epochs remembers of them stays, but for the rate, if the next one is of its
-        class and looks at the same number. Another optimizer begins with a new state by itself.
+        The history and the number of epochs go on. Another optimizer begins with a new state by itself.
 
         Examples
         --------

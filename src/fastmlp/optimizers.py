@@ -315,11 +315,11 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     beta2 : float, default 0.99
-        The share of the means that each step keeps, in [0, 1]; PyTorch's alpha.
+        The share of the means that each step keeps, in [0, 1); PyTorch's alpha.
     epsilon : float, default 1e-8
         Keeps the division finite; above 0.
     momentum : float, default 0.0
-        The share of the buffer that each step keeps, in [0, 1).
+        The share of the buffer that each step keeps, in [0, 1].
     centered : bool, default False
         Divide by the gradient's standard deviation instead of its root mean square.
 

@@ -445,9 +445,6 @@ class Memory:
 class FeedbackSchedule(RateSchedule):
     """What schedules that look at every epoch's loss have; not one by itself.
 
-    What it remembers lasts from one training to the next, also where the next one's schedule, of the same class and
-    looking at the same number, has other settings.
-
     Parameters
     ----------
     rate : float

@@ -42,7 +42,7 @@ _MOST_GROWTH = 8  # from one call to the next: a short first call may have been 
 # core makes some 20 to 50 of these a nanosecond.
 _WORK_PER_THREAD = 500_000
 _LOOKED_AT = 64  # rows whose zeros are counted before a training
-_WELL_FILLED = 0.75  # the share of other numbers from which on passing over zeros gains nothing
+_WELL_FILLED = 0.7  # the share of other numbers from which on passing over zeros gains nothing
 _LEAST_WORK = 50_000_000  # multiply-adds of a whole training that are worth starting threads for
 
 
@@ -94,7 +94,8 @@ class OptimizerState:
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
-    remembered: tuple[RateSchedule | None, Memory | None] = (None, None)  # a schedule before, and what it remembers
+    # A schedule before and what it remembers, for one of its class that looks at the same number.
+    remembered: tuple[RateSchedule | None, Memory | None] = (None, None)
     lost: bool = False  # after a divergence that it did not come back from
     reset: bool = False  # the next training is to begin with a new one
 
@@ -166,6 +167,10 @@ class Prepared:
         The layers' norms: of the gradient, then root mean squares of activations.
     gradient : ndarray, shape (parameters,)
         The last gradient of an epoch.
+    back : bool
+        Whether the epochs are looked at behind the kernels.
+    before_best : tuple of ndarray, or None
+        Then a moment not long before the best epoch.
     """
 
     def __init__(
@@ -203,6 +208,8 @@ class Prepared:
         self._seed, self._first = schedule.seed, first
         order = self._shuffled if self.given is None else self.given.array
         self._control = np.zeros(_layout.CONTROL_WORDS, np.int64)
+        self.back = False
+        self.before_best: tuple[np.ndarray, ...] | None = None
         self._arguments = (
             parameters, state.slots, self.gradient, np.zeros(self.plan.tallies),
             aligned_zeros(self.plan.workspace, parameters.dtype), self.record, self.layer_record, self.rates,
@@ -222,6 +229,11 @@ class Prepared:
         """End them."""
         self._pool.__exit__(*error)
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether a call has ended on some of its threads only: none can follow it."""
+        return bool(self._control[_layout.ABANDONED])
+
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
 
@@ -235,7 +247,7 @@ class Prepared:
                 end = self.given.take(int(now["epoch"]) - self._first)
                 part = min(part, (end + self._first - int(now["epoch"])) * self.batches - int(now["batch"]))
             if self._window is not None:
-                part = min(part, self._window.fill(int(now["batch"]), self._order(int(now["epoch"]))))
+                part = min(part, self._window.fill(int(now["epoch"]), int(now["batch"]), self._order))
             _call(self._kernels, self._arguments, part, self._workers, self.threads - 1, self._control)
             steps -= part
 
@@ -258,6 +270,8 @@ class Prepared:
         """Name the rows of a batch of the epoch that was run last, both counted from 0 in this training."""
         part, order = slice(batch * size, (batch + 1) * size), self._shuffled
         if self.given is not None:
+            if not self.given.has(epoch):  # the last step of a block has overflowed, and nobody asked for the next one
+                return slice(None)
             order = self.given.of(epoch)
         return part if order is None else order[part].copy()
 
@@ -308,10 +322,13 @@ def train(
     keeper, frames = Keeper(parameters, state.slots, state.position), []
     try:
         with prepared:
-            best = _run(prepared, clock, schedule, watch, keeper, frames)
-            divergence = _divergence(prepared, clock, schedule, keeper)
-            if best is not None:
-                _find_best(prepared, clock, keeper, best, watch)
+            try:
+                _run(prepared, clock, schedule, watch, keeper, frames)
+                divergence = _divergence(prepared, clock, schedule, keeper)
+                _find_best(prepared, clock, keeper, watch)
+            except KeyboardInterrupt:
+                _after_interruption(prepared, clock, keeper, watch)
+                raise
         if divergence is not None:
             watch.stopped = "the loss stopped being finite"
         elif clock.epoch >= schedule.epochs:
@@ -351,11 +368,12 @@ def _rates(state: OptimizerState, schedule: Schedule, batches: int) -> np.ndarra
     epoch = state.position["epoch"].item()
     chosen = schedule.learning_rate
     if chosen != state.schedule:
-        before, memory = state.remembered if state.schedule is None else (state.schedule, state.memory)
+        before, memory = state.remembered
         state.schedule, state.schedule_begun, state.memory = chosen, epoch, None
         if isinstance(chosen, FeedbackSchedule):
             goes_on = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
             state.memory = replace(memory, rate=chosen.rate) if goes_on else Memory(chosen.rate)
+    state.remembered = (None, None)
     rates = chosen.rates(epoch - state.schedule_begun, schedule.epochs, batches)
     if state.memory is not None:
         state.memory.ended = False
@@ -398,17 +416,13 @@ def _aligned(array: np.ndarray, size: int) -> np.ndarray:
 def _run(
     prepared: Prepared, clock: _Clock, schedule: Schedule, watch: Watch, keeper: Keeper,
     frames: list[tuple[int, np.ndarray]],
-) -> tuple[np.ndarray, ...] | None:
-    """Call the kernels until the last epoch; the frames that were asked for are appended.
-
-    Returns, where the epochs were looked at behind the kernels, a moment not long before the best one.
-    """
-    best = None
+) -> None:
+    """Call the kernels until the last epoch; the frames that were asked for are appended."""
     if 0 in schedule.frames:
         frames.append((0, prepared.parameters.copy()))
     given = prepared.given
     clock.block = 0 if given is None else given.held
-    back = watch.looks_back and keeper.replays and (given is None or given.ahead)
+    back = prepared.back = watch.looks_back and keeper.replays and (given is None or given.ahead)
     look = None if back else watch.next_look(clock.epoch)
     while not clock.done and not watch.stopped:
         if not keeper.keep(at_once=back or bool(schedule.callbacks) or given is not None):
@@ -424,20 +438,24 @@ def _run(
         if clock.batch == 0 and clock.epoch in clock.stops and clock.epoch > 0:
             frames.append((clock.epoch, prepared.parameters.copy()))
         if back:
-            _look_back(prepared, clock, watch, keeper, begun)
-            if watch.wants_best and watch.best_epoch == clock.epoch and clock.batch == 0:
-                watch.keep_best()
-                best = None
-            elif watch.wants_best and (watch.best_epoch or 0) > begun:
-                best = keeper.latest(best)
-                if given is not None:
-                    given.pin()
+            _look_at_call(prepared, clock, watch, keeper, begun)
         elif clock.epoch == look and clock.batch == 0 and not clock.diverged:
             watch.look(clock.epoch)
             look = watch.next_look(clock.epoch)
         if schedule.progress is not None and (watch.is_due(back or look is not None) or clock.done or watch.stopped):
             watch.report(clock.epoch)
-    return best
+
+
+def _look_at_call(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, begun: int) -> None:
+    """Look at the epochs of the last call, and keep the best weights, or what it takes to find them again."""
+    _look_back(prepared, clock, watch, keeper, begun)
+    if watch.wants_best and watch.best_epoch == clock.epoch and clock.batch == 0:
+        watch.keep_best()
+        prepared.before_best = None
+    elif watch.wants_best and (watch.best_epoch or 0) > begun:
+        prepared.before_best = keeper.latest(prepared.before_best)
+        if prepared.given is not None:
+            prepared.given.pin()
 
 
 def _look_back(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, begun: int) -> None:
@@ -451,14 +469,28 @@ def _look_back(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, 
     clock.went_back()
 
 
-def _find_best(
-    prepared: Prepared, clock: _Clock, keeper: Keeper, moment: tuple[np.ndarray, ...], watch: Watch
-) -> None:
-    """Run again from a moment to the best epoch, keep its weights, and come back; what is written down is the same."""
+def _after_interruption(prepared: Prepared, clock: _Clock, keeper: Keeper, watch: Watch) -> None:
+    """Look at the epochs that came to their end, and go back to the best, where early stopping is to do so."""
+    clock.read()
+    if prepared.abandoned:
+        return
+    if prepared.back:
+        _look_at_call(prepared, clock, watch, keeper, watch.decided)
+    elif clock.batch == 0:
+        watch.catch_up(clock.epoch)
+    _find_best(prepared, clock, keeper, watch)
+    watch.restore_best()
+
+
+def _find_best(prepared: Prepared, clock: _Clock, keeper: Keeper, watch: Watch) -> None:
+    """Run again from before the best epoch to its end, keep its weights, and come back, if they are not kept yet."""
+    if prepared.before_best is None:
+        return
     last = keeper.now()
-    keeper.go_to(moment)
+    keeper.go_to(prepared.before_best)
     prepared.run_again(watch.best_epoch * prepared.batches - clock.steps_at(prepared.state.position))
     watch.keep_best()
+    prepared.before_best = None
     keeper.go_to(last)
 
 

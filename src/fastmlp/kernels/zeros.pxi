@@ -1,9 +1,10 @@
 # ---- products that pass over zeros ----------------------------------------------------------------------------
 # What ReLU and dropout leave of a layer is half zeros, and so is much of what users give: the black of an image, a
-# table's one-hot columns. A term 0 b changes no sum, so that a product may pass over it and give the same bits. Words
-# of 64 bits say where the numbers of `a` are that are not zero; a row of c stays in registers, up to MOST_VECTORS of
-# them, while the rows of b at those places run by. A tile (products.pxi) loads less for each multiply-add, and is as
-# fast or faster where three of four numbers are not zero, or where rows of c are short.
+# table's one-hot columns. A term 0 b changes no sum of finite numbers, so that a product may pass over it and give the
+# same bits, but for the sign of a zero; where b is not finite, 0 b would be NaN, and is passed over too. Words of 64
+# bits say where the numbers of `a` are that are not zero; a row of c stays in registers, up to MOST_VECTORS of them,
+# while the rows of b at those places run by. A tile (products.pxi) loads less for each multiply-add, and is as fast or
+# faster where most numbers are not zero, or where rows of c are short.
 
 cdef enum:
     WORD = 64               # numbers that a word tells of: a block of the depth

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,9 +62,10 @@ _DENSE_BYTES = 1 << 30  # or no more than this where the system does not tell
 
 def dense_bytes() -> int:
     """Say up to how many bytes a sparse X is made dense at once."""
-    if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _DENSE_SHARE
-    return _DENSE_BYTES
+    system = Path("/proc/meminfo")
+    lines = system.read_text().splitlines() if system.exists() else []
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return free[0] // _DENSE_SHARE if free else _DENSE_BYTES
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
@@ -136,8 +137,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         """Give what a split for early stopping is to keep the shares of, if anything."""
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
-        """Multiply the rows' weights with those of their classes, if there are any."""
+    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
+        """Multiply the rows' weights with those of their classes, if there are any; `learn` these from the rows."""
         return sample_weight
 
     _score_metric: ClassVar[str]  # what early stopping looks at unless told otherwise
@@ -155,7 +156,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         raw_y = y
         X, y = self._check_rows(X, y, first, incremental)
-        weights = self._weighted(y, None if sample_weight is None else _check_sample_weight(sample_weight, X))
+        given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        weights = self._weighted(y, given, learn=True)
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = self._outputs_of(y)
         if first:
@@ -166,18 +168,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 f"hidden_layer_sizes: got {tuple(hidden)}, and what was fitted has {network.sizes[1:-1]}; with "
                 "warm_start or partial_fit they stay"
             )
+        network._remember_schedule()
         if not incremental:
             network.reset_optimizer()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         rows, held_out = self._parts(X, y, weights, validation)
         if incremental or not hasattr(self, "_init_callback_context"):
-            self._train(network, rows, held_out, incremental)
+            self._train(network, rows, held_out, given, incremental)
             return self
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        data = {"X": X, "y": raw_y, "metadata": None if weights is None else {"sample_weight": weights}}
+        data = {"X": X, "y": raw_y, "metadata": None if given is None else {"sample_weight": given}}
         context.call_on_fit_task_begin(estimator=self, **data)
-        self._train(network, rows, held_out, incremental)
+        self._train(network, rows, held_out, given, incremental)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
         return self
 
@@ -235,7 +238,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             X_val = validate_data(self, X_val, accept_sparse=_SPARSE, dtype=_FLOATS, reset=False)
             if weights_val is not None:
                 weights_val = _check_sample_weight(weights_val, X_val)
-            return (X, y, weights), (X_val, self._code(y_val, "y_val"), weights_val)
+            y_val = self._code(y_val, "y_val")
+            return (X, y, weights), (X_val, y_val, self._weighted(y_val, weights_val))
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
         if not self.early_stopping or self._searches():
@@ -264,7 +268,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         chosen = replace(chosen, training=False)
         return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
 
-    def _train(self, network: Network, rows: tuple, held_out: tuple, incremental: bool) -> None:
+    def _train(
+        self, network: Network, rows: tuple, held_out: tuple, given: np.ndarray | None, incremental: bool
+    ) -> None:
         """Hand the training over to the network, and take down what scikit-learn would have."""
         X, y, weights = rows
         searches = self._searches()
@@ -282,18 +288,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             "metrics": metrics if held_out else (), "validation": self._dense_part(held_out, network) or None,
             "progress": self._shows_bar(),
         }  # fmt: skip
-        before = network.params.copy() if stops else None
+        before, last_history = network.params.copy() if stops else None, network.last_history
         if not searches:
-            rate = _translation.rate_of(self, name if stops else "loss")
+            rate = _translation.rate_of(self, self._chosen_rate, name if stops else "loss")
             options["learning_rate"] = rate
             options["early_stopping"] = self._early_stopping(name, stops, rate)
-        options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights))
+        options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights), given)
         X = self._dense_or_windows(X, network.dtype)
         rows = (X, y, weights)
         diverged = self._run(network, X, y, options)
-        if isinstance(orders, _translation.Orders) and not isinstance(self.random_state, Integral):
-            orders.leave_at(len(network.last_history))
-        self._take_down(network, before, rows, diverged, incremental)
+        if orders and not isinstance(self.random_state, Integral):
+            orders.leave_at(len(network.last_history) if network.last_history is not last_history else 0)
+        if network.last_history is not last_history:  # an interruption may have come before the first epoch
+            self._take_down(network, before, rows, diverged, incremental)
 
     def _searches(self) -> bool:
         """Tell whether the solver finds the length of its steps itself, from all rows: lbfgs does."""
@@ -316,9 +323,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return None
 
     def _optimizer_for(self, incremental: bool) -> Optimizer | str:
-        """Translate the solver; partial_fit stays with the one that it began with."""
+        """Translate the solver; partial_fit stays with the one that it began with, and with its rate."""
         if not incremental or getattr(getattr(self, "_chosen_optimizer", None), "searches_step", True) is True:
             self._chosen_optimizer = _translation.optimizer_of(self)
+            self._chosen_rate = self.learning_rate_init
         return self._chosen_optimizer
 
     def _early_stopping(self, name: str, stops: bool, rate: RateSchedule) -> EarlyStopping | None:
@@ -328,7 +336,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """
         if rate is not self.learning_rate:
             return EarlyStopping(name, patience=_translation.NEVER) if stops else None
-        rule = {"patience": _translation.patience_of(self), "min_delta": self.tol}
+        rule = {"patience": _translation.patience_of(self) + 1, "min_delta": self.tol}
         return EarlyStopping(name, **rule) if stops else EarlyStopping("loss", **rule, restore_best=False)
 
     def _threads(self) -> int | None:
@@ -337,7 +345,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         Within a task of joblib one: the tasks already share the machine out.
         """
         if self.n_jobs is None:
-            return 1 if (get_active_backend()[0].nesting_level or 0) > 0 else None
+            return None if get_active_backend()[0].nesting_level == 0 else 1
         return None if self.n_jobs == -1 else effective_n_jobs(self.n_jobs)
 
     def _dense_or_windows(self, X: Any, dtype: np.dtype) -> Any:
@@ -358,7 +366,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         X = X.toarray(order="C").astype(network.dtype, copy=False) if issparse(X) else X
         return (X, y) if weights is None else (X, y, weights)
 
-    def _callbacks(self, rows: int, name: str | None, data: tuple) -> list[Callable]:
+    def _callbacks(self, rows: int, name: str | None, data: tuple, given: np.ndarray | None) -> list[Callable]:
         """List who looks at the end of every epoch."""
         found: list[Callable] = []
         if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
@@ -368,8 +376,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         found.extend(self.callbacks or ())
         context = getattr(self, "_callback_fit_ctx", None)
         if context is not None and getattr(context, "_callbacks", ()):
-            X, y, weights = data
-            found.append(_Task(self, context, X, self._decode(y), weights))
+            X, y, _ = data
+            found.append(_Task(self, context, X, self._decode(y), given))
         return found
 
     # ---- what a fit leaves -----------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPClassifier``, with the
     same meaning and defaults; with the same `random_state` it draws the same initial weights and takes the same batches
-    in the same order, so that a fit gives the same coefficients but for rounding. What follows behind is fastmlp's.
+    in the same order, so that a fit of sgd or adam gives the same coefficients but for rounding (lbfgs, whose line
+    search makes much of rounding, the same objective and rule). What follows behind is fastmlp's.
 
     Parameters
     ----------
@@ -60,7 +61,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         What initial weights, the split for early stopping, the orders of the rows and dropout are drawn with.
     tol : float, default 1e-4
         Training ends where the loss (with `early_stopping` the score) has not improved by this for more than
-        `n_iter_no_change` epochs in a row; the bound of the gradient's entries for lbfgs.
+        `n_iter_no_change` epochs in a row; the bound of the gradient's entries for lbfgs. With a schedule of your own
+        in `learning_rate` it is the rule of `fastmlp.EarlyStopping`, to which small improvements count once they add
+        up.
     verbose : bool, int or "bar", default False
         True prints a line an epoch; "bar" shows a progress bar.
     warm_start : bool, default False
@@ -91,7 +94,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dropout, clip_norm, clip_value, max_norm, init
         As in `fastmlp.train`.
     stopping_metric : str, callable, Metric or None, default None
-        What `early_stopping` looks at: None is the accuracy; "loss", or any of `fastmlp.metrics`.
+        What `early_stopping` looks at: None is the accuracy; "loss", or any of `fastmlp.metrics`. A callable is given
+        places in `classes_`, not labels.
     callbacks : list of callable or None, default None
         Called after every epoch with a `fastmlp.EpochState`; one that returns True ends the training. scikit-learn's
         own callbacks go into ``set_callbacks``, where it has them (1.9).
@@ -236,27 +240,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Keep the shares of two classes, as scikit-learn does."""
         return None if self._multilabel or self.n_outputs_ > 1 else y.reshape(-1, 1).astype(bool)
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
-        """Multiply the rows' weights with those of their classes."""
+    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
+        """Multiply the rows' weights with those of their classes, which `learn` takes from the training rows."""
         if self.class_weight is None:
             return sample_weight
         if self._multilabel:
             weights = compute_sample_weight(self.class_weight, y)
-        elif isinstance(self.class_weight, str):
-            # Shares of the weights, where rows have some: a row of weight 2 is two rows, and one of weight 0 is none.
-            shares = np.bincount(y, sample_weight)
-            weights = (shares.sum() / np.count_nonzero(shares) / np.where(shares > 0, shares, np.inf))[y]
         else:
-            weights = self._weights_of_classes()[y]
+            if learn:
+                self._weights_of_classes = self._class_weights(y, sample_weight)
+            weights = self._weights_of_classes[y]
         return weights if sample_weight is None else weights * sample_weight
 
-    def _weights_of_classes(self) -> np.ndarray:
+    def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
         """List the classes' weights, 1 for those that are not named."""
+        if isinstance(self.class_weight, str):
+            # Shares of the weights, where rows have some: a row of weight 2 is two rows, and one of weight 0 is none.
+            shares = np.bincount(y, sample_weight, minlength=len(self.classes_))
+            return shares.sum() / np.count_nonzero(shares) / np.where(shares > 0, shares, np.inf)
         if not isinstance(self.class_weight, dict):
             raise ValueError(f"class_weight: got {self.class_weight!r} for one label a row; a dict is accepted")
         known = self.classes_.tolist()
-        if unknown := [label for label in self.class_weight if label not in known]:
-            raise ValueError(f"The classes, {unknown}, are not in class_weight: y has {known}")
+        missing = [label for label in known if label not in self.class_weight]
+        if missing and len(known) - len(missing) != len(self.class_weight):  # scikit-learn's rule: a name is misspelt
+            raise ValueError(f"The classes, {missing}, are not in class_weight.")
         return np.array([float(self.class_weight.get(label, 1.0)) for label in known])
 
     def _metric(self) -> tuple[str, tuple, int]:
@@ -280,7 +287,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ----------
         X : array-like or sparse matrix, shape (rows, features)
             The features, finite numbers; float32 stays float32, all else becomes float64. A sparse matrix is made
-            dense, a part at a time where it would take more than a fourth of the free memory.
+            dense, where it would take more than a fourth of the free memory a part at a time; rows to validate on, and
+            for solvers that take all rows at once (lbfgs, rprop) all rows, are made dense whole.
         y : array-like, shape (rows,) or (rows, labels)
             Labels of any kind; or rows of 0 and 1, one column a label.
         sample_weight : array-like, shape (rows,), or None, default None
@@ -387,8 +395,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on fastmlp's kernels.
 
     Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPRegressor``, with the
-    same meaning and defaults and, for the same `random_state`, the same coefficients but for rounding. What follows
-    behind is fastmlp's.
+    same meaning and defaults and, for the same `random_state`, the same coefficients, as there. What follows behind is
+    fastmlp's.
 
     Parameters
     ----------
@@ -410,8 +418,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Attributes
     ----------
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_loss_curve_, validation_scores_
-        As in `MLPClassifier`. The loss of several outputs is their mean where it is squared_error, else their sum; the
-        gradient is that of the sum.
+        As in `MLPClassifier`. The loss of several outputs is their mean where it is squared_error, as scikit-learn has
+        it (in `network_.loss` too), else their sum; the gradient is that of the sum.
     best_validation_score_, n_iter_, t_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in `MLPClassifier`.
     network_, history_

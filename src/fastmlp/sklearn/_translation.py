@@ -29,7 +29,6 @@ from fastmlp import initialization
 from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 
-SOLVERS = ("lbfgs", "sgd", "adam")  # that scikit-learn has
 NEVER = 10**9  # epochs without an improvement, where n_iter_no_change is infinite
 _LIMITS = {"sigmoid": 2.0}  # of the weights' variance, times a third of the layer's inputs and outputs; else 6
 
@@ -121,29 +120,25 @@ class Orders:
         How many rows there are.
     """
 
-    ahead = True  # some epochs may be drawn together; `leave_at` takes back what was too many
+    ahead = True  # some epochs may be drawn together: they are drawn from a copy of the random state
 
     def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
-        self._random_state = random_state
-        self._begin = random_state.get_state(legacy=False)
+        self._shared = random_state
+        self._own = np.random.RandomState()
+        self._own.set_state(random_state.get_state(legacy=False))
         self._order = np.arange(rows)
-        self._drawn = 0
 
     def __call__(self, epoch: int) -> np.ndarray:
         """Draw the next epoch's order."""
-        self._drawn += 1
         places = np.arange(len(self._order))
-        self._random_state.shuffle(places)
+        self._own.shuffle(places)
         self._order = self._order[places]
         return self._order
 
     def leave_at(self, epochs: int) -> None:
-        """Leave the random state as scikit-learn would after so many epochs, whichever were drawn here."""
-        if self._drawn > epochs:
-            self._random_state.set_state(self._begin)
-            self._drawn = 0
-        for _ in range(self._drawn, epochs):
-            self._random_state.shuffle(np.arange(len(self._order)))
+        """Leave the random state as scikit-learn does after so many epochs, however many were drawn here."""
+        for _ in range(epochs):
+            self._shared.shuffle(np.arange(len(self._order)))
 
 
 def optimizer_of(settings: Any) -> Optimizer | str:
@@ -176,13 +171,15 @@ def patience_of(settings: Any) -> int:
     return NEVER if math.isinf(settings.n_iter_no_change) else int(settings.n_iter_no_change)
 
 
-def rate_of(settings: Any, monitor: str) -> RateSchedule:
+def rate_of(settings: Any, first_rate: float, monitor: str) -> RateSchedule:
     """Translate a learning rate, and with it the rule by which training ends.
 
     Parameters
     ----------
     settings : estimator
         With scikit-learn's parameters as attributes.
+    first_rate : float
+        The rate that the optimizer began with.
     monitor : str
         What is to improve: a loss, an accuracy or a metric.
 
@@ -196,7 +193,7 @@ def rate_of(settings: Any, monitor: str) -> RateSchedule:
         return settings.learning_rate
     drops = settings.learning_rate == "adaptive" and settings.solver != "adam"
     return Adaptive(
-        settings.learning_rate_init, divisor=5.0 if drops else None, patience=patience_of(settings),
+        first_rate, divisor=5.0 if drops else None, patience=patience_of(settings),
         threshold=settings.tol, monitor=monitor,
     )  # fmt: skip
 
