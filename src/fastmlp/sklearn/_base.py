@@ -146,6 +146,34 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     # ---- fitting ---------------------------------------------------------------------------------------------------
 
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> BaseMLP:
+        """Fit to rows and their targets.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features, finite numbers; float32 stays float32, all else becomes float64. A sparse matrix is made
+            dense, where it would take more than a fourth of the free memory a part at a time; rows to validate on, and
+            for solvers that take all rows at once (lbfgs, rprop) all rows, are made dense whole.
+        y : array-like, shape (rows,) or (rows, outputs)
+            For a classifier labels of any kind, or rows of 0 and 1 with one column a label; for a regressor numbers.
+        sample_weight : array-like, shape (rows,), or None, default None
+            A weight a row.
+        X_val, y_val, sample_weight_val : array-like or None, default None
+            Rows to validate on after every epoch, which are not trained on. With `early_stopping` they take the place
+            of the part that would be held out.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            The estimator itself.
+        """
+        return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
+
     def _fit_rows(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: tuple = (None, None, None)
     ) -> BaseMLP:

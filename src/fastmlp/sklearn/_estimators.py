@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.metrics import Metric
-from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real, with_callbacks
+from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real
 
 # fastmlp's losses of labels, and the name that scikit-learn has for theirs
 _OF_LABELS = ("log_loss", "hinge")
@@ -276,34 +276,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- what users call -------------------------------------------------------------------------------------------
 
-    @with_callbacks
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPClassifier:
-        """Fit to rows and their labels.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, shape (rows, features)
-            The features, finite numbers; float32 stays float32, all else becomes float64. A sparse matrix is made
-            dense, where it would take more than a fourth of the free memory a part at a time; rows to validate on, and
-            for solvers that take all rows at once (lbfgs, rprop) all rows, are made dense whole.
-        y : array-like, shape (rows,) or (rows, labels)
-            Labels of any kind; or rows of 0 and 1, one column a label.
-        sample_weight : array-like, shape (rows,), or None, default None
-            A weight a row.
-        X_val, y_val, sample_weight_val : array-like or None, default None
-            Rows to validate on after every epoch, which are not trained on. With `early_stopping` they take the place
-            of the part that would be held out.
-
-        Returns
-        -------
-        MLPClassifier
-            The estimator itself.
-        """
-        return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
-
     @available_if(lambda estimator: estimator._takes_parts())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Take one pass over rows and their labels, and go on from what is there.
@@ -497,29 +469,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return None
 
     # ---- what users call -------------------------------------------------------------------------------------------
-
-    @with_callbacks
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPRegressor:
-        """Fit to rows and their numbers.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, shape (rows, features)
-            As in `MLPClassifier.fit`.
-        y : array-like, shape (rows,) or (rows, outputs)
-            Numbers.
-        sample_weight, X_val, y_val, sample_weight_val
-            As in `MLPClassifier.fit`.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-        """
-        return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(lambda estimator: estimator._takes_parts())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
