@@ -1340,3 +1340,48 @@ def test_a_schedule_that_looks_at_the_epochs_leaves_the_stop_to_tol():
     model = ours.MLPClassifier(5, learning_rate=rate, tol=0.5, n_iter_no_change=3, random_state=0).fit(X, y)
     assert model.n_iter_ < 30
     assert model.history_.stopped == "loss has not improved for 4 epochs"
+
+
+def test_class_weights_may_name_classes_that_are_not_there():
+    X, y = rows("classifier")
+    X, y = X[y < 2], y[y < 2]
+    named, plain = ({0: 1.0, 1: 5.0, 2: 10.0}, {0: 1.0, 1: 5.0})
+    models = [ours.MLPClassifier(5, class_weight=weights, max_iter=5, random_state=0).fit(X, y)
+              for weights in (named, plain)]  # fmt: skip
+    np.testing.assert_array_equal(parameters(models[0]), parameters(models[1]))
+    with pytest.raises(ValueError, match=r"The classes, \[1\], are not in class_weight"):
+        ours.MLPClassifier(5, class_weight={0: 1.0, "one": 5.0}).fit(X, y)
+
+
+def test_rows_to_validate_on_weigh_as_their_classes_do():
+    X, y = rows("classifier")
+    weights = np.array([1.0, 5.0, 0.5])
+    options = {"max_iter": 4, "random_state": 0}
+    model = ours.MLPClassifier(5, class_weight=dict(enumerate(weights)), **options)
+    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    twin = ours.MLPClassifier(5, **options).fit(
+        X[:60], y[:60], weights[y[:60]], X_val=X[60:], y_val=y[60:], sample_weight_val=weights[y[60:]]
+    )
+    assert model.validation_loss_curve_ == twin.validation_loss_curve_
+    assert model.validation_scores_ == twin.validation_scores_
+
+
+def test_partial_fit_stays_with_its_first_rate():
+    X, y = rows("regressor")
+    options = {"hidden_layer_sizes": 5, "learning_rate_init": 0.01, "random_state": 0}
+    models = [module.MLPRegressor(**options) for module in (ours, theirs)]
+    for model in models:
+        model.partial_fit(X, y).set_params(learning_rate_init=0.5).partial_fit(X, y)
+    # Two steps of Adam: rounding alone.
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)
+
+
+def test_a_stream_keeps_few_histories(monkeypatch):
+    monkeypatch.setattr(fastmlp.network, "_UNJOINED", 5)
+    X, y = rows("regressor")
+    model = ours.MLPRegressor(hidden_layer_sizes=5, random_state=0)
+    for _ in range(23):
+        model.partial_fit(X, y)
+        assert len(model.network_._histories) <= 5
+    assert len(model.loss_curve_) == len(model.history_) == 23
+    np.testing.assert_array_equal(model.history_.loss, model.loss_curve_)
