@@ -7,18 +7,16 @@ same rule. Data is scikit-learn's own or made here from fixed seeds. Imported by
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from options import command, names, positive
+from options import command, names, positive, record_parser
 from records import Row, header, write
 from timing import REST_SECONDS, process
 
@@ -239,10 +237,9 @@ def main(arguments: Sequence[str]) -> int:
     int
         0, or 1 if scores differ by more than noise.
     """
-    options = argparse.ArgumentParser(description="Fit scikit-learn's estimators and fastmlp's to the same data.")
+    options = record_parser("Fit scikit-learn's estimators and fastmlp's to the same data.")
     options.add_argument("--datasets", type=names(list(DATASETS)), default=list(DATASETS))
     options.add_argument("--seeds", type=positive(int), default=5, help="fits of each (default 5)")
-    options.add_argument("--out", type=Path, help="the record's file (default bench/record/estimators-DATE-….csv)")
     given = options.parse_args(arguments)
     rows = measured(given.datasets, given.seeds)
     sklearn = importlib.import_module("sklearn")

@@ -24,7 +24,7 @@ from unittest import mock
 
 import numpy as np
 from cases import CASES, Case, data, regression, start
-from options import command
+from options import command, record_parser
 from records import header, write
 from rivals import network, train
 from timing import process
@@ -459,9 +459,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     -------
     argparse.Namespace
     """
-    reader = argparse.ArgumentParser(description="Measure what training takes in memory.")
+    reader = record_parser("Measure what training takes in memory.")
     reader.add_argument("--small", action="store_true", help="only what is done in seconds")
-    reader.add_argument("--out", type=Path, help="the record's file (default bench/record/memory-DATE-….csv)")
     return reader.parse_args(arguments)
 
 

@@ -106,6 +106,23 @@ def positive(kind: type) -> Callable[[str], Any]:
     return read
 
 
+def record_parser(description: str) -> argparse.ArgumentParser:
+    """Make the parser of a script that writes a record, with the option where to.
+
+    Parameters
+    ----------
+    description : str
+        What the script does, in one line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--out", type=Path, help="the record's file (default bench/record/KIND-DATE-….csv)")
+    return made
+
+
 def parser(description: str, repeats: int, seconds: float) -> argparse.ArgumentParser:
     """Make the parser of a script that measures, with the options that all of them have.
 
@@ -122,14 +139,13 @@ def parser(description: str, repeats: int, seconds: float) -> argparse.ArgumentP
     -------
     argparse.ArgumentParser
     """
-    made = argparse.ArgumentParser(description=description)
+    made = record_parser(description)
     made.add_argument(
         "--repeats", type=positive(int), default=repeats, help=f"timings of each (default {repeats})"
     )
     made.add_argument(
         "--seconds", type=positive(float), default=seconds, help=f"about how long a timing takes (default {seconds})"
     )
-    made.add_argument("--out", type=Path, help="the record's file (default bench/record/KIND-DATE-….csv)")
     return made
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 (scikit-learn may be missing)
 import copy
+import importlib
 import inspect
 import numbers
 import pickle
@@ -1385,3 +1386,36 @@ def test_a_stream_keeps_few_histories(monkeypatch):
         assert len(model.network_._histories) <= 5
     assert len(model.loss_curve_) == len(model.history_) == 23
     np.testing.assert_array_equal(model.history_.loss, model.loss_curve_)
+
+
+@pytest.mark.skipif(not hasattr(ours.MLPClassifier, "set_callbacks"), reason="this scikit-learn has no callbacks")
+def test_a_task_of_an_epoch_has_the_weights_of_its_rows():
+    callback = importlib.import_module("sklearn.callback")
+    X, y = rows("classifier")
+    weights = np.linspace(0.5, 2, len(y))
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    model = ours.MLPClassifier(5, early_stopping=True, max_iter=3, random_state=0).set_callbacks(monitor)
+    model.fit(X, y, sample_weight=weights)
+    scores = [entry["accuracy"] for entry in monitor.get_logs().data if "accuracy" in entry]
+    assert len(scores) >= 3
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_every_solver_stays_with_the_rate_that_parts_began_with():
+    X, y = rows("regressor")
+    models = [ours.MLPRegressor(hidden_layer_sizes=5, solver="rmsprop", random_state=0) for _ in range(2)]
+    for model, rate in zip(models, (0.001, 0.5), strict=True):
+        model.partial_fit(X, y).set_params(learning_rate_init=rate).partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(models[0]), parameters(models[1]))
+
+
+def test_inverse_scaling_of_parts_is_scikit_learns():
+    X, y = rows("regressor")
+    options = {"hidden_layer_sizes": 5, "solver": "sgd", "learning_rate": "invscaling", "random_state": 0}
+    models = [module.MLPRegressor(learning_rate_init=0.1, **options) for module in (ours, theirs)]
+    for model in models:
+        model.partial_fit(X, y).set_params(learning_rate_init=0.7)
+        for _ in range(3):
+            model.partial_fit(X, y)
+    # Four steps with momentum: rounding alone.
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)

@@ -77,7 +77,8 @@ class GivenOrders:
 
     def pin(self) -> None:
         """Keep the block that was taken last until another one is pinned: its epochs may be run again."""
-        self._pinned = {first: block for first, block in self._blocks.items() if first == self._taken} or self._pinned
+        if self._taken in self._blocks:  # else it is the pinned one
+            self._pinned = {self._taken: self._blocks[self._taken]}
 
     def _order(self, epoch: int) -> np.ndarray:
         """Ask for an order, and check it."""

@@ -430,7 +430,7 @@ def _part(weights: np.ndarray | None, rows: slice | np.ndarray) -> np.ndarray | 
 
 def _evaluate(
     network: list[_Layer], settings: SimpleNamespace, loss_parameters: np.ndarray | None, x: np.ndarray,
-    y: np.ndarray, weights: np.ndarray | None,
+    y: np.ndarray, weights: np.ndarray | None, share: float = 1.0,
 ) -> tuple[float, float]:
     loss = hits = 0
     # In pieces, so that as many rows as one likes take no more memory than a batch.
@@ -439,7 +439,7 @@ def _evaluate(
         z = _outputs_of_layers(network, x[piece])[-1]
         _, part, right = _output_layer(z, y[piece], _part(weights, piece), network, settings, loss_parameters)
         loss, hits = loss + part, hits + right
-    return loss * settings.loss_share / len(x) + _penalty(network, settings), hits / len(x)
+    return loss * settings.loss_share / len(x) + _penalty(network, settings) * share, hits / len(x)
 
 
 def _layers_outputs_kept(
@@ -503,6 +503,11 @@ def _finish_gradient(
 def _inverse(weight: float) -> float:
     """1 / weight; of no weight 0, so that a batch without any leaves no gradient."""
     return 1 / weight if weight > 0 else 0.0
+
+
+def _penalty_share(settings: SimpleNamespace, weight: float) -> float:
+    """What penalties are multiplied with: 1, or 1 / weight where they are over that and not over N yet."""
+    return _inverse(weight) if settings.own_average else 1.0
 
 
 @_quietly
@@ -676,12 +681,12 @@ def train(
         if order is not None:
             place = (now.epoch - settings.first_epoch) % max(1, settings.given_orders)
             chosen = order.reshape(-1, settings.rows)[place, first:end]
-        loss, hits, sizes = _batch_gradient(
-            slopes, network, settings, loss_parameters, x[chosen], y[chosen], _part(weights, chosen), now.epoch, first
-        )
         rows, part = end - first, _part(weights, chosen)
+        loss, hits, sizes = _batch_gradient(
+            slopes, network, settings, loss_parameters, x[chosen], y[chosen], part, now.epoch, first
+        )
         weight = rows if part is None or not settings.own_average else float(part.sum(dtype=np.float64))
-        share = _inverse(weight) if settings.own_average else 1.0
+        share = _penalty_share(settings, weight)
         penalty = _penalty(network, settings) * share
         now.loss_sum += loss * settings.loss_share * rows * _inverse(weight) + penalty * rows
         now.hits += hits
@@ -721,9 +726,8 @@ def _end_epoch(
     epoch[_ACCURACY] = now.hits / settings.rows
     epoch[_GRADIENT_NORM] = math.nan if now.diverged else _norm(gradient)
     if settings.validation_rows:
-        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, *validation)
-        if settings.own_average:
-            epoch[_VAL_LOSS] += _penalty(network, settings) * (1 / settings.rows - 1)
+        share = _penalty_share(settings, settings.rows)
+        epoch[_VAL_LOSS], epoch[_VAL_ACCURACY] = _evaluate(network, settings, loss_parameters, *validation, share)
     now.epoch += 1
     now.batch = 0
     now.loss_sum = now.hits = 0

@@ -293,10 +293,7 @@ class Watch:
         if self._memory.rate != before:
             self.set_rate(epoch, self._memory.rate)
         if self._memory.ended and not self.stopped:
-            self.stopped = (
-                f"the learning rate has fallen to {before:g}" if getattr(schedule, "divisor", None) is not None
-                else f"{schedule.monitor} has not improved for {schedule.patience} epochs"
-            )  # fmt: skip
+            self.stopped = schedule.ending(self._memory)
         return self._memory.rate != before
 
     def catch_up(self, epoch: int) -> None:

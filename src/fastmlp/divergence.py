@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -378,9 +378,24 @@ def announce(message: str, how: str, network: Any) -> None:
     """
     if how == "raise":
         raise DivergenceError(message, network)
+    warn_caller(message, DivergenceWarning, ("fastmlp",))
+
+
+def warn_caller(message: str, category: type[Warning], inside: Collection[str]) -> None:
+    """Warn of the line, outside of some packages, that led here.
+
+    Parameters
+    ----------
+    message : str
+        What is said.
+    category : type of Warning
+        As what.
+    inside : collection of str
+        The packages.
+    """
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fastmlp":
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in inside:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, DivergenceWarning, stacklevel=level)  # the line outside that called train
+    warnings.warn(message, category, stacklevel=level)
 
 

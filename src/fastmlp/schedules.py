@@ -472,6 +472,24 @@ class FeedbackSchedule(RateSchedule):
     def _look(self, memory: Memory, value: float) -> None:
         raise NotImplementedError
 
+    def ending(self, memory: Memory) -> str:
+        """Say why training ends.
+
+        Parameters
+        ----------
+        memory : Memory
+            That of a rate that has come to its end.
+
+        Returns
+        -------
+        str
+            A few words, as `History.stopped` has them.
+        """
+        return self._ending(memory)
+
+    def _ending(self, memory: Memory) -> str:
+        return f"the learning rate has fallen to {memory.rate:g}"
+
 
 @dataclass(frozen=True)
 class OnPlateau(FeedbackSchedule):
@@ -598,6 +616,12 @@ class Adaptive(FeedbackSchedule):
                 memory.ended = True
             else:
                 memory.rate, memory.waited = memory.rate / self.divisor, 0
+
+    def _ending(self, memory: Memory) -> str:
+        """Say what has stood still where the rate stays as it is."""
+        if self.divisor is None:
+            return f"{self.monitor} has not improved for {self.patience} epochs"
+        return super()._ending(memory)
 
 
 def _share(final: float, rate: float) -> float:

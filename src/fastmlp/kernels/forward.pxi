@@ -51,7 +51,7 @@ cdef void few_rows_product(
     cdef Index n = 0, columns, width, depth
     cdef Panel panel
     while n < outputs:
-        columns = panel_columns(outputs - n)
+        columns = panel_columns(outputs - n, TILE_VECTORS)
         width = rounded_up(columns, LANES)
         # Whole vectors may be read until they would reach past the last weight; the rows of w from there on are
         # packed, fewer than LANES of them.

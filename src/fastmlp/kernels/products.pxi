@@ -335,9 +335,9 @@ cdef inline void set_claims(Panel* panel, const Claims* claims, Index place) noe
             panel.claims.at[claim] = claims.at[claim] + place
 
 
-cdef inline Index panel_columns(Index remaining) noexcept nogil:
-    """Columns of the next panel: whole vectors, at most TILE_VECTORS, evenly shared out."""
-    return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, TILE_VECTORS) * LANES)
+cdef inline Index panel_columns(Index remaining, Index most_vectors) noexcept nogil:
+    """Columns of the next panel: whole vectors, at most so many, evenly shared out."""
+    return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, most_vectors) * LANES)
 
 
 cdef void forward_panel(
@@ -386,7 +386,7 @@ cdef void product_forward(
                     &places, count, depth, outputs, k == 0, k + depth == inputs, padded, m * y_stride)
                 n = outputs
             while n < outputs:
-                columns = panel_columns(outputs - n)
+                columns = panel_columns(outputs - n, TILE_VECTORS)
                 forward_panel(
                     y + m * y_stride + n, y_stride, x + m * x_stride + k, x_stride, w + k * outputs + n,
                     b + n if b != NULL else NULL, finish, packed,
@@ -436,7 +436,7 @@ cdef void product_backward_inputs(
                     k == 0, k + depth == outputs, padded)
                 n = inputs
             while n < inputs:
-                columns = panel_columns(inputs - n)
+                columns = panel_columns(inputs - n, TILE_VECTORS)
                 backward_inputs_panel(
                     dx + m * dx_stride + n, dx_stride, dy + m * dy_stride + k, dy_stride, w + n * outputs + k,
                     x + m * x_stride + n, x_stride, activation, packed,
@@ -494,7 +494,7 @@ cdef void product_backward_weights(
                     dy_stride, packed, &places, count, depth, outputs, k == 0 and not accumulate)
                 n = outputs
             while n < outputs:
-                columns = panel_columns(outputs - n)
+                columns = panel_columns(outputs - n, TILE_VECTORS)
                 backward_weights_panel(
                     dw + m * outputs + n, db + n if db != NULL and m == 0 else NULL, x + k * x_stride + m, x_stride,
                     dy + k * dy_stride + n, dy_stride, packed, count, depth, columns, outputs,
@@ -568,7 +568,7 @@ cdef void lanes_product(
     cdef Index n = 0, columns
     cdef Panel panel
     while n < lanes:
-        columns = panel_columns(lanes - n)
+        columns = panel_columns(lanes - n, TILE_VECTORS)
         panel = panel_at(c + n, stride, columns, True)
         if bias != NULL:
             panel.start = FROM_ROW_BIAS

@@ -66,6 +66,11 @@ cdef inline double inverse(double weight) noexcept nogil:
     return 1.0 / weight if weight > 0 else 0.0
 
 
+cdef inline double penalty_share(const Settings* settings, double weight) noexcept nogil:
+    """What penalties are multiplied with: 1, or 1 / weight where they are over that and not over N yet."""
+    return inverse(weight) if settings.own_average else 1.0
+
+
 cdef inline bint penalized(const Job* job) noexcept nogil:
     return job.settings.l1 > 0 or job.settings.l2 > 0
 
@@ -151,8 +156,7 @@ cdef void set_step(
     """What belongs to the next step alone: a batch of so much weight, at a learning rate."""
     cdef double beta1, product, following
     step.scale = <real> inverse(weight)
-    if settings.own_average:
-        step.penalty_share = inverse(weight)
+    step.penalty_share = penalty_share(settings, weight)
     step.finished = False
     if settings.optimizer == ADAGRAD:
         rate = rate / (1.0 + now.step * settings.rate_decay)
@@ -361,7 +365,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     tally = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
-    penalty = total_penalty(job, now.step) * (inverse(weight) if settings.own_average else 1.0)
+    penalty = total_penalty(job, now.step) * penalty_share(settings, weight)
     now.loss_sum += tally.loss * settings.loss_share * (rows / weight if weight > 0 else 0.0) + penalty * rows
     now.hits += tally.hits
     if not isfinite(tally.loss + penalty):
@@ -417,7 +421,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
         if job.thread == 0:
             epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
                 tally.loss * settings.loss_share / validation.rows
-                + total_penalty(job, now.step) * (inverse(settings.rows) if settings.own_average else 1.0))
+                + total_penalty(job, now.step) * penalty_share(settings, settings.rows))
             epoch_number(job, EPOCH_VAL_ACCURACY, now.epoch)[0] = tally.hits / validation.rows
     if job.noting and not now.diverged:
         now.noted += 1

@@ -221,11 +221,6 @@ cdef void skipping_rows(
     else: skipping_rows_as(panel, a, a_row, a_depth, b, b_depth, words, rows, 6)
 
 
-cdef inline Index skipping_columns(Index remaining) noexcept nogil:
-    """Columns of the next panel: whole vectors, FEWEST_VECTORS to MOST_VECTORS of them, evenly shared out."""
-    return min(remaining, fair_share(rounded_up(remaining, LANES) // LANES, MOST_VECTORS) * LANES)
-
-
 cdef void skipping_forward(
     real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, const Finish* finish,
     real* packed, const Places* places, Index rows, Index depth, Index outputs, bint first, bint last, bint padded,
@@ -236,7 +231,7 @@ cdef void skipping_forward(
     cdef Index k, n = 0, columns, width, deep, step = word_depth(depth)
     cdef Panel panel
     while n < outputs:
-        columns = skipping_columns(outputs - n)
+        columns = panel_columns(outputs - n, MOST_VECTORS)
         width = rounded_up(columns, LANES)
         panel = panel_at(y + n, y_stride, columns, padded)
         k = 0
@@ -265,7 +260,7 @@ cdef void skipping_backward_inputs(
     cdef Index k, n = 0, columns, width, deep, step = word_depth(depth)
     cdef Panel panel
     while n < inputs:
-        columns = skipping_columns(inputs - n)
+        columns = panel_columns(inputs - n, MOST_VECTORS)
         width = rounded_up(columns, LANES)
         panel = panel_at(dx + n, dx_stride, columns, padded)
         k = 0
@@ -291,7 +286,7 @@ cdef void skipping_backward_weights(
     cdef uint64_t every
     cdef Panel panel
     while n < outputs:
-        columns = skipping_columns(outputs - n)
+        columns = panel_columns(outputs - n, MOST_VECTORS)
         panel = panel_at(dw + n, outputs, columns, False)
         k = 0
         while k < depth:

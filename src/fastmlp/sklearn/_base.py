@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,16 +24,16 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastmlp._windows import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
-from fastmlp.divergence import DivergenceError, DivergenceWarning
+from fastmlp.divergence import DivergenceError, DivergenceWarning, warn_caller
 from fastmlp.history import History
 from fastmlp.initialization import INITIALIZATIONS
-from fastmlp.metrics import METRICS, Metric
+from fastmlp.metrics import METRICS, Metric, metric
 from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import RateSchedule
@@ -112,6 +110,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             setattr(self, name, given[name])
 
     # ---- what the two estimators add -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _targets(y: Any) -> np.ndarray:
+        """Give targets as a dense array, a column as a row."""
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     @abstractmethod
     def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
@@ -201,14 +205,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             network.reset_optimizer()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        rows, held_out = self._parts(X, y, weights, validation)
+        rows, held_out = self._parts((X, y, weights, given), validation)
         if incremental or not hasattr(self, "_init_callback_context"):
-            self._train(network, rows, held_out, given, incremental)
+            self._train(network, rows, held_out, incremental)
             return self
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        data = {"X": X, "y": raw_y, "metadata": None if given is None else {"sample_weight": given}}
+        data = {"X": X, "y": raw_y, "metadata": _metadata(given)}
         context.call_on_fit_task_begin(estimator=self, **data)
-        self._train(network, rows, held_out, given, incremental)
+        self._train(network, rows, held_out, incremental)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
         return self
 
@@ -257,8 +261,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         names = ("activation", "l1", "alpha", "dropout", "loss", "label_smoothing", "missing_targets")
         return tuple(getattr(self, name, None) for name in names)
 
-    def _parts(self, X: Any, y: np.ndarray, weights: np.ndarray | None, validation: tuple) -> tuple[tuple, tuple]:
-        """Divide the rows into those that are trained on and those that are validated on, which may be none."""
+    def _parts(self, all_rows: tuple, validation: tuple) -> tuple[tuple, tuple]:
+        """Divide the rows into those that are trained on and those that are validated on, which may be none.
+
+        Rows are X, coded y, their weights times those of their classes, and their weights as they were given.
+        """
+        X, y, *_ = all_rows
         X_val, y_val, weights_val = validation
         if X_val is not None or y_val is not None:
             if X_val is None or y_val is None:
@@ -267,11 +275,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             if weights_val is not None:
                 weights_val = _check_sample_weight(weights_val, X_val)
             y_val = self._code(y_val, "y_val")
-            return (X, y, weights), (X_val, y_val, self._weighted(y_val, weights_val))
+            return all_rows, (X_val, y_val, self._weighted(y_val, weights_val), weights_val)
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
         if not self.early_stopping or self._searches():
-            return (X, y, weights), ()
+            return all_rows, ()
         kept, held_out = train_test_split(
             np.arange(X.shape[0]), random_state=self._random_state, test_size=self.validation_fraction,
             stratify=self._stratify(y),
@@ -280,7 +288,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        return tuple((X[rows], y[rows], None if weights is None else weights[rows]) for rows in (kept, held_out))
+        return tuple(
+            tuple(None if values is None else values[rows] for values in all_rows) for rows in (kept, held_out)
+        )
 
     def _metric(self) -> tuple[str, tuple, int]:
         """Say what early stopping looks at: its name, what has to be measured for it, and 1 where it is to rise."""
@@ -289,18 +299,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             if chosen == "accuracy" and not self._accuracies:
                 raise ValueError("stopping_metric: got 'accuracy' for regression; 'r2', 'mse', 'mae' are accepted")
             return f"val_{chosen}", (), -1 if chosen == "loss" else 1
-        if isinstance(chosen, str):
-            chosen = METRICS[chosen]
-        elif not isinstance(chosen, Metric):
-            chosen = Metric(getattr(chosen, "__name__", "metric"), chosen)
-        chosen = replace(chosen, training=False)
+        chosen = replace(metric(chosen, "stopping_metric"), training=False)
         return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
 
-    def _train(
-        self, network: Network, rows: tuple, held_out: tuple, given: np.ndarray | None, incremental: bool
-    ) -> None:
+    def _train(self, network: Network, rows: tuple, held_out: tuple, incremental: bool) -> None:
         """Hand the training over to the network, and take down what scikit-learn would have."""
-        X, y, weights = rows
+        X, y, weights, given = rows
         searches = self._searches()
         count = X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
@@ -321,19 +325,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             rate = _translation.rate_of(self, self._chosen_rate, name if stops else "loss")
             options["learning_rate"] = rate
             options["early_stopping"] = self._early_stopping(name, stops, rate)
-        options["callbacks"] = self._callbacks(count, name if stops else None, (X, y, weights), given)
+        options["callbacks"] = self._callbacks(name if stops else None, X, y, given)
         X = self._dense_or_windows(X, network.dtype)
-        rows = (X, y, weights)
         diverged = self._run(network, X, y, options)
+        if network.last_history is last_history:  # an interruption came before the first epoch
+            return
         if orders and not isinstance(self.random_state, Integral):
-            orders.leave_at(len(network.last_history) if network.last_history is not last_history else 0)
-        if network.last_history is not last_history:  # an interruption may have come before the first epoch
-            self._take_down(network, before, rows, diverged, incremental)
+            orders.leave_at(len(network.last_history))
+        self._take_down(network, before, (X, y, weights), diverged, incremental)
+
+    def _solver(self) -> Any:
+        """Give the optimizer that a solver's name stands for, with its own settings; what is no name as it is."""
+        return OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
 
     def _searches(self) -> bool:
         """Tell whether the solver finds the length of its steps itself, from all rows: lbfgs does."""
-        solver = OPTIMIZERS[self.solver] if isinstance(self.solver, str) else self.solver
-        return solver.searches_step
+        return self._solver().searches_step
 
     def _shows_bar(self) -> bool:
         return isinstance(self.verbose, str)
@@ -350,10 +357,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             return error
         return None
 
-    def _optimizer_for(self, incremental: bool) -> Optimizer | str:
+    def _optimizer_for(self, incremental: bool) -> Optimizer:
         """Translate the solver; partial_fit stays with the one that it began with, and with its rate."""
-        if not incremental or getattr(getattr(self, "_chosen_optimizer", None), "searches_step", True) is True:
-            self._chosen_optimizer = _translation.optimizer_of(self)
+        chosen = getattr(self, "_chosen_optimizer", None)
+        if not incremental or chosen is None or chosen.searches_step:
+            self._chosen_optimizer = _translation.optimizer_of(self, self._solver())
             self._chosen_rate = self.learning_rate_init
         return self._chosen_optimizer
 
@@ -380,31 +388,28 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Make a sparse X dense, or let the training loop do so with a part of it at a time."""
         if not issparse(X):
             return X
-        rows, columns = X.shape
-        if rows * columns * dtype.itemsize <= dense_bytes():
-            return X.toarray(order="C").astype(dtype, copy=False)
-        return SparseRows(X.tocsr(), dtype)
+        rows = SparseRows(X.tocsr(), dtype)
+        return rows[:] if math.prod(rows.shape) * dtype.itemsize <= dense_bytes() else rows
 
     @staticmethod
     def _dense_part(part: tuple, network: Network) -> tuple:
         """Give rows to validate on as the network takes them."""
         if not part:
             return ()
-        X, y, weights = part
-        X = X.toarray(order="C").astype(network.dtype, copy=False) if issparse(X) else X
+        X, y, weights, _ = part
+        X = SparseRows(X.tocsr(), network.dtype)[:] if issparse(X) else X
         return (X, y) if weights is None else (X, y, weights)
 
-    def _callbacks(self, rows: int, name: str | None, data: tuple, given: np.ndarray | None) -> list[Callable]:
+    def _callbacks(self, name: str | None, X: Any, y: np.ndarray, given: np.ndarray | None) -> list[Callable]:
         """List who looks at the end of every epoch."""
         found: list[Callable] = []
         if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
-            found.append(_translation.InverseScaling(self, self.t_, rows))
+            found.append(_translation.InverseScaling(self._chosen_rate, self.power_t, self.t_, X.shape[0]))
         if self.verbose and not self._shows_bar():
             found.append(_Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
         found.extend(self.callbacks or ())
         context = getattr(self, "_callback_fit_ctx", None)
         if context is not None and getattr(context, "_callbacks", ()):
-            X, y, _ = data
             found.append(_Task(self, context, X, self._decode(y), given))
         return found
 
@@ -570,7 +575,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _takes_parts(self) -> bool:
         """Tell whether partial_fit is there: not for solvers that need all rows in every step."""
-        solver = OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
+        solver = self._solver()
         if getattr(solver, "full_batch", False):
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
@@ -586,11 +591,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
 
 def _warn(message: str, category: type[Warning]) -> None:
-    """Warn of the line that called fit, outside of fastmlp and scikit-learn."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("fastmlp", "sklearn"):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    """Warn of the line that called fit."""
+    warn_caller(message, category, ("fastmlp", "sklearn"))
+
+
+def _metadata(weights: np.ndarray | None) -> dict[str, Any] | None:
+    """Give rows' weights as scikit-learn's callbacks take them."""
+    return None if weights is None else {"sample_weight": weights}
 
 
 class _Lines:
@@ -614,7 +621,7 @@ class _Task:
 
     def __init__(self, estimator: BaseMLP, context: Any, X: Any, y: np.ndarray, weights: np.ndarray | None) -> None:
         self._estimator, self._context = estimator, context
-        self._data = {"X": X, "y": y, "metadata": None if weights is None else {"sample_weight": weights}}
+        self._data = {"X": X, "y": y, "metadata": _metadata(weights)}
         self._begin()
 
     def _begin(self) -> None:

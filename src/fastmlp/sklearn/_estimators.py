@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -17,10 +16,9 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.metrics import Metric
-from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP, Real
+from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP
 
-# fastmlp's losses of labels, and the name that scikit-learn has for theirs
-_OF_LABELS = ("log_loss", "hinge")
+_OF_LABELS = ("log_loss", "hinge")  # the names of a classifier's losses, and what fastmlp calls those that may be given
 _LABELLED = ("cross_entropy", "binary_cross_entropy", "hinge")
 _OF_NUMBERS = tuple(name for name, loss in LOSSES.items() if "real" in loss.targets)
 
@@ -171,7 +169,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X, y = validate_data(
             self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_FLOATS, order="C", reset=reset
         )
-        y = self._labels(y)
+        y = self._targets(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             binarizer = LabelBinarizer().fit(y)  # which knows what labels are
             self.classes_ = binarizer.classes_
@@ -179,12 +177,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self._check_known(y)
         return X, self._code(y)
-
-    @staticmethod
-    def _labels(y: Any) -> np.ndarray:
-        """Give labels as a dense array, a column as a row."""
-        y = y.toarray() if issparse(y) else y
-        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _check_known(self, y: np.ndarray) -> None:
         """Check labels against those of an earlier fit."""
@@ -202,7 +194,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Give labels their numbers, their places in `classes_`; rows of several labels stay 0 and 1."""
-        y = self._labels(y if issparse(y) else np.asarray(y))
+        y = self._targets(y)
         if self._multilabel:
             if y.ndim != 2:
                 raise ValueError(
@@ -451,8 +443,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Give numbers as floats; of a column a row."""
-        y = np.asarray(y.toarray() if issparse(y) else y)
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        y = self._targets(y)
         return y if y.dtype.kind == "f" else y.astype(np.float64)
 
     def _decode(self, y: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 
 NEVER = 10**9  # epochs without an improvement, where n_iter_no_change is infinite
-_LIMITS = {"sigmoid": 2.0}  # of the weights' variance, times a third of the layer's inputs and outputs; else 6
+_LIMITS = {"sigmoid": 2.0}  # of the weights' squares, times the layer's inputs and outputs; else 6
 
 
 def activation_name(name: Any) -> Any:
@@ -141,18 +141,20 @@ class Orders:
             self._shared.shuffle(np.arange(len(self._order)))
 
 
-def optimizer_of(settings: Any) -> Optimizer | str:
+def optimizer_of(settings: Any, others: Optimizer) -> Optimizer:
     """Translate a solver.
 
     Parameters
     ----------
     settings : estimator
         With scikit-learn's parameters as attributes.
+    others : Optimizer
+        What is taken for a solver that scikit-learn has not.
 
     Returns
     -------
-    Optimizer or str
-        With scikit-learn's formulas, for its own solvers; others as they are.
+    Optimizer
+        With scikit-learn's formulas, for its own solvers.
     """
     if settings.solver == "sgd":
         return SGD(
@@ -163,7 +165,7 @@ def optimizer_of(settings: Any) -> Optimizer | str:
         return Adam(settings.beta_1, settings.beta_2, settings.epsilon, epsilon_hat=True)
     if settings.solver == "lbfgs":
         return LBFGS(gradient_tolerance=settings.tol, most_looks=settings.max_fun)
-    return settings.solver
+    return others
 
 
 def patience_of(settings: Any) -> int:
@@ -199,20 +201,22 @@ def rate_of(settings: Any, first_rate: float, monitor: str) -> RateSchedule:
 
 
 class InverseScaling:
-    """A callback: ``learning_rate_init / (t + 1) ** power_t`` after every epoch, t the rows that were trained on.
+    """A callback: ``first_rate / (t + 1) ** power`` after every epoch, t the rows that were trained on.
 
     Parameters
     ----------
-    settings : estimator
-        With scikit-learn's parameters as attributes.
+    first_rate : float
+        The rate that the optimizer began with.
+    power : float
+        The exponent.
     seen : int
         t before this training.
     rows : int
         Rows of an epoch.
     """
 
-    def __init__(self, settings: Any, seen: int, rows: int) -> None:
-        self._first, self._power = float(settings.learning_rate_init), settings.power_t
+    def __init__(self, first_rate: float, power: float, seen: int, rows: int) -> None:
+        self._first, self._power = float(first_rate), power
         self._seen, self._rows = seen, rows
 
     def __call__(self, state: Any) -> None:
