@@ -61,7 +61,7 @@ class GivenOrders:
         if first != self._taken:
             block = self._pinned.get(first, self._blocks.get(first))
             if block is None:
-                block = np.array([self._order(one) for one in range(first, end)], np.int32)
+                block = self._block(range(first, end))
                 self._blocks = dict([*self._blocks.items()][-1:]) | {first: block}
             self.array[: end - first] = block
             self._taken = first
@@ -80,17 +80,22 @@ class GivenOrders:
         if self._taken in self._blocks:  # else it is the pinned one
             self._pinned = {self._taken: self._blocks[self._taken]}
 
+    def _block(self, epochs: range) -> np.ndarray:
+        """Ask for the orders of some epochs, and check them."""
+        block = np.array([self._order(epoch) for epoch in epochs])
+        least, most = block.min(), block.max()
+        if least < 0 or most >= self._rows:
+            raise ValueError(
+                f"shuffle: got row {least if least < 0 else most} from the callable; 0 to {self._rows - 1} are accepted"
+            )
+        return block.astype(np.int32)
+
     def _order(self, epoch: int) -> np.ndarray:
-        """Ask for an order, and check it."""
+        """Ask for an order."""
         given = np.array(self._ask(epoch))  # a copy: the callable may write into its array again
         if given.dtype.kind not in "iu" or given.shape != (self._rows,):
             raise ValueError(
                 f"shuffle: got {given.dtype} of shape {given.shape} from the callable; ({self._rows},) numbers of rows "
                 "are accepted"
-            )
-        least, most = given.min(), given.max()
-        if least < 0 or most >= self._rows:
-            raise ValueError(
-                f"shuffle: got row {least if least < 0 else most} from the callable; 0 to {self._rows - 1} are accepted"
             )
         return given

@@ -100,6 +100,11 @@ cdef inline Finish plain_finish(int activation) noexcept nogil:
     return finish
 
 
+cdef inline bint only_rectifies(const Finish* finish) noexcept nogil:
+    """Whether h = max(0, z) is all there is to do."""
+    return finish.activation == RELU and finish.slopes == NULL
+
+
 cdef void finish_rows(
     real* h, Index rows, Index stride, Index size, const Finish* finish, Index place,
 ) noexcept nogil:

@@ -45,10 +45,10 @@ cdef void narrow_forward(const Job* job, const real* x, Index lanes, Index first
         layer = &job.layers[number]
         h = job.own + layer.activations
         bias = job.parameters + layer.bias if layer.bias >= 0 else NULL
-        lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, chunk,
-                      layer.outputs, layer.inputs, lanes)
-        if number < job.n_layers - 1:
-            finish = finish_of(job, job.own, number, 0, first, backward)
+        finish = finish_of(job, job.own, number, 0, first, backward)
+        lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, only_rectifies(&finish), NULL,
+                      chunk, layer.outputs, layer.inputs, lanes)
+        if not only_rectifies(&finish):
             finish_rows(h, layer.outputs, chunk, lanes, &finish, 0)
         x = h
 
@@ -74,10 +74,11 @@ cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index l
                                h, dz, chunk, layer.inputs, layer.outputs, lanes, accumulate)
         if number > 0:
             dh = job.own + below.deltas
-            lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, chunk,
-                          layer.inputs, layer.outputs, lanes)
             slopes = slopes_of(below, job.own, 0)
-            multiply_by_slope(dh, chunk, slopes.at, chunk, layer.inputs, lanes, slopes.activation)
+            lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, False,
+                          slopes.at if slopes.activation == RELU else NULL, chunk, layer.inputs, layer.outputs, lanes)
+            if slopes.activation != RELU:
+                multiply_by_slope(dh, chunk, slopes.at, chunk, layer.inputs, lanes, slopes.activation)
 
 
 cdef void narrow_note(const Job* job, Index count, double* squares) noexcept nogil:

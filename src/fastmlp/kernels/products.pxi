@@ -36,6 +36,10 @@ ctypedef struct Panel:
     int vectors
     Index last
     Claims claims
+    # what becomes of c when the sum is done, so that relu and its slope take no pass of their own
+    bint rectifies          # c = max(0, c)
+    const real* gate        # c = c relu'(z), from h = relu(z), laid out as c; NULL: not
+    Index gate_stride
 
 
 cdef inline void multiply_add(TileRow* row, vec a, vec b0, vec b1, vec b2, const int width) noexcept nogil:
@@ -97,6 +101,49 @@ cdef inline void store_tile(
     if height > 7: store_row(r7, c + 7 * c_stride, last, width)
 
 
+cdef inline void rectify_row(TileRow* row, const int width) noexcept nogil:
+    row.c0 = activate_vector(row.c0, RELU)
+    if width > 1: row.c1 = activate_vector(row.c1, RELU)
+    if width > 2: row.c2 = activate_vector(row.c2, RELU)
+
+
+cdef inline void gate_row(TileRow* row, const real* h, Index last, const int width) noexcept nogil:
+    cdef TileRow open
+    load_row(&open, h, last, width)
+    row.c0 = row.c0 * slope_vector(open.c0, RELU)
+    if width > 1: row.c1 = row.c1 * slope_vector(open.c1, RELU)
+    if width > 2: row.c2 = row.c2 * slope_vector(open.c2, RELU)
+
+
+cdef inline void finish_tile(
+    TileRow* r0, TileRow* r1, TileRow* r2, TileRow* r3,
+    TileRow* r4, TileRow* r5, TileRow* r6, TileRow* r7,
+    const Panel* panel, Index m, const int height, const int width,
+) noexcept nogil:
+    # a tile of panel rows m...
+    cdef const real* h
+    cdef Index stride = panel.gate_stride, last = panel.last
+    if panel.rectifies:
+        rectify_row(r0, width)
+        if height > 1: rectify_row(r1, width)
+        if height > 2: rectify_row(r2, width)
+        if height > 3: rectify_row(r3, width)
+        if height > 4: rectify_row(r4, width)
+        if height > 5: rectify_row(r5, width)
+        if height > 6: rectify_row(r6, width)
+        if height > 7: rectify_row(r7, width)
+    if panel.gate != NULL:
+        h = panel.gate + m * stride
+        gate_row(r0, h, last, width)
+        if height > 1: gate_row(r1, h + stride, last, width)
+        if height > 2: gate_row(r2, h + 2 * stride, last, width)
+        if height > 3: gate_row(r3, h + 3 * stride, last, width)
+        if height > 4: gate_row(r4, h + 4 * stride, last, width)
+        if height > 5: gate_row(r5, h + 5 * stride, last, width)
+        if height > 6: gate_row(r6, h + 6 * stride, last, width)
+        if height > 7: gate_row(r7, h + 7 * stride, last, width)
+
+
 cdef inline void outer_tile(
     Panel* panel, Index m, const real* a, Index a_row, Index a_depth, const real* b, Index b_depth, Index depth,
     const int height, const int width,
@@ -141,6 +188,8 @@ cdef inline void outer_tile(
         if height > 7: multiply_add(&r7, splat(a[7 * a_row]), b0, b1, b2, width)
         a += a_depth
         b += b_depth
+    finish_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
+                panel, m, height, width)
     if panel.last == LANES:
         store_tile(&r0, &r1, &r2, &r3, &r4, &r5, &r6, &r7,
                    c, panel.c_stride, LANES, height, width)
@@ -358,8 +407,9 @@ cdef void forward_panel(
         pack(packed + depth * width, b, 0, 1, columns, width)
     if first:
         set_claims(&panel, claims, place)
+    panel.rectifies = last and only_rectifies(finish)
     panel_product(&panel, x, x_stride, 1, packed, width, rows, depth)
-    if last:
+    if last and not panel.rectifies:
         finish_rows(y, rows, y_stride, width if padded else columns, finish, place)
 
 
@@ -407,8 +457,11 @@ cdef void backward_inputs_panel(
     cdef Panel panel = panel_at(dx, dx_stride, columns, padded)
     panel.start = FROM_ZERO if first else FROM_C
     pack_transposed(packed, w, outputs, depth, columns, width)
+    if last and activation == RELU:
+        panel.gate = x
+        panel.gate_stride = x_stride
     panel_product(&panel, dy, dy_stride, 1, packed, width, rows, depth)
-    if last:
+    if last and activation != RELU:
         multiply_by_slope(dx, dx_stride, x, x_stride, rows, columns, activation)
 
 
@@ -446,15 +499,53 @@ cdef void product_backward_inputs(
         m += count
 
 
-cdef real ONE = 1
+cdef inline void column_sums_as(
+    real* sums, const real* a, Index stride, Index rows, Index last, bint accumulate, const int vectors,
+) noexcept nogil:
+    cdef vec s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO
+    cdef Index last1 = last if vectors == 1 else LANES, last2 = last if vectors == 2 else LANES
+    cdef Index last3 = last if vectors == 3 else LANES
+    if accumulate:
+        s0 = load_lanes(sums, last1)
+        if vectors > 1: s1 = load_lanes(sums + LANES, last2)
+        if vectors > 2: s2 = load_lanes(sums + 2 * LANES, last3)
+        if vectors > 3: s3 = load_lanes(sums + 3 * LANES, last)
+    for _ in range(rows):
+        s0 += load_lanes(a, last1)
+        if vectors > 1: s1 += load_lanes(a + LANES, last2)
+        if vectors > 2: s2 += load_lanes(a + 2 * LANES, last3)
+        if vectors > 3: s3 += load_lanes(a + 3 * LANES, last)
+        a += stride
+    store_lanes(sums, s0, last1)
+    if vectors > 1: store_lanes(sums + LANES, s1, last2)
+    if vectors > 2: store_lanes(sums + 2 * LANES, s2, last3)
+    if vectors > 3: store_lanes(sums + 3 * LANES, s3, last)
+
+
+cdef void column_sums(
+    real* sums, const real* a, Index stride, Index rows, Index columns, bint accumulate,
+) noexcept nogil:
+    # sums (columns,), a (rows, columns), rows `stride` apart
+    """sums = Σ_rows a, or added to it; four vectors side by side, which do not wait for each other."""
+    cdef Index n = 0, count, last
+    cdef int vectors
+    while n < columns:
+        count = panel_columns(columns - n, 4)
+        vectors = <int> (rounded_up(count, LANES) // LANES)
+        last = count - (vectors - 1) * LANES
+        if vectors == 4: column_sums_as(sums + n, a + n, stride, rows, last, accumulate, 4)
+        elif vectors == 3: column_sums_as(sums + n, a + n, stride, rows, last, accumulate, 3)
+        elif vectors == 2: column_sums_as(sums + n, a + n, stride, rows, last, accumulate, 2)
+        else: column_sums_as(sums + n, a + n, stride, rows, last, accumulate, 1)
+        n += count
 
 
 cdef void backward_weights_panel(
-    real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride, real* packed,
+    real* dw, const real* x, Index x_stride, const real* dy, Index dy_stride, real* packed,
     Index inputs, Index depth, Index columns, Index outputs, bint first, const Claims* claims, Index place,
 ) noexcept nogil:
-    # dw (inputs, columns) of rows `outputs` long, db (columns,) or NULL, x (depth, inputs), dy (depth, columns)
-    """dw = xᵀ dy, db = Σ dy, or added to both where this block of the depth is not the first."""
+    # dw (inputs, columns) of rows `outputs` long, x (depth, inputs), dy (depth, columns)
+    """dw = xᵀ dy, or added to it where this block of the depth is not the first."""
     cdef Panel panel = panel_at(dw, outputs, columns, False)
     cdef Index width = dy_stride
     if packed != NULL:
@@ -464,10 +555,6 @@ cdef void backward_weights_panel(
     panel.start = FROM_ZERO if first else FROM_C
     set_claims(&panel, claims, place)
     panel_product(&panel, x, 1, x_stride, dy, width, inputs, depth)
-    if db != NULL:
-        panel.c = db
-        panel.claims.count = 0
-        panel_product(&panel, &ONE, 0, 0, dy, width, 1, depth)
 
 
 cdef void product_backward_weights(
@@ -481,6 +568,8 @@ cdef void product_backward_weights(
     cdef Index k, n, m = 0, count, depth, columns
     cdef Places places
     skips = skips and may_skip(outputs)
+    if db != NULL:
+        column_sums(db, dy, dy_stride, rows, outputs, accumulate)
     while m < inputs:
         count = fair_share(inputs - m, ROW_CHUNK)
         k = 0
@@ -490,14 +579,14 @@ cdef void product_backward_weights(
             if skips and are_few(find_places_of_columns(&places, x + k * x_stride + m, x_stride, count, depth),
                                  count, depth, outputs):
                 skipping_backward_weights(
-                    dw + m * outputs, db if m == 0 else NULL, x + k * x_stride + m, x_stride, dy + k * dy_stride,
-                    dy_stride, packed, &places, count, depth, outputs, k == 0 and not accumulate)
+                    dw + m * outputs, x + k * x_stride + m, x_stride, dy + k * dy_stride, dy_stride, packed,
+                    &places, count, depth, outputs, k == 0 and not accumulate)
                 n = outputs
             while n < outputs:
                 columns = panel_columns(outputs - n, TILE_VECTORS)
                 backward_weights_panel(
-                    dw + m * outputs + n, db + n if db != NULL and m == 0 else NULL, x + k * x_stride + m, x_stride,
-                    dy + k * dy_stride + n, dy_stride, packed, count, depth, columns, outputs,
+                    dw + m * outputs + n, x + k * x_stride + m, x_stride, dy + k * dy_stride + n, dy_stride, packed,
+                    count, depth, columns, outputs,
                     k == 0 and not accumulate, claims if k + depth == rows else NULL, m * outputs + n)
                 n += columns
             k += depth
@@ -560,11 +649,12 @@ cdef void lanes_backward_weights(
 
 
 cdef void lanes_product(
-    real* c, const real* a, Index a_row, Index a_depth, const real* b, const real* bias, Index stride,
-    Index rows, Index depth, Index lanes,
+    real* c, const real* a, Index a_row, Index a_depth, const real* b, const real* bias, bint rectifies,
+    const real* gate, Index stride, Index rows, Index depth, Index lanes,
 ) noexcept nogil:
-    # c (rows, stride), a (rows, depth) with any strides, b (depth, stride), bias (rows,) or NULL; lanes in use
-    """c = a b + bias, samples along the lanes: z = wᵀ h + b forward, dh = w dz backward."""
+    # c (rows, stride), a (rows, depth) with any strides, b (depth, stride), bias (rows,) or NULL, gate (rows, stride)
+    # or NULL; lanes in use
+    """c = a b + bias, samples along the lanes: z = wᵀ h + b forward, dh = w dz backward; relu or its slope after it."""
     cdef Index n = 0, columns
     cdef Panel panel
     while n < lanes:
@@ -573,5 +663,9 @@ cdef void lanes_product(
         if bias != NULL:
             panel.start = FROM_ROW_BIAS
             panel.bias = bias
+        panel.rectifies = rectifies
+        if gate != NULL:
+            panel.gate = gate + n
+            panel.gate_stride = stride
         panel_product(&panel, a, a_row, a_depth, b + n, stride, rows, depth)
         n += columns

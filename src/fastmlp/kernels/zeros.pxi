@@ -276,14 +276,13 @@ cdef void skipping_backward_inputs(
 
 
 cdef void skipping_backward_weights(
-    real* dw, real* db, const real* x, Index x_stride, const real* dy, Index dy_stride, real* packed,
+    real* dw, const real* x, Index x_stride, const real* dy, Index dy_stride, real* packed,
     const Places* places, Index inputs, Index depth, Index outputs, bint first,
 ) noexcept nogil:
-    # dw (inputs, outputs), db (outputs,) or NULL, x (depth, inputs), dy (depth, outputs)
-    """dw = xᵀ dy, db = Σ dy, or added to both, over a block of the depth."""
+    # dw (inputs, outputs), x (depth, inputs), dy (depth, outputs)
+    """dw = xᵀ dy, or added to it, over a block of the depth."""
     cdef Index k, n = 0, columns, width, deep, step = word_depth(depth)
     cdef const real* b
-    cdef uint64_t every
     cdef Panel panel
     while n < outputs:
         columns = panel_columns(outputs - n, MOST_VECTORS)
@@ -296,13 +295,8 @@ cdef void skipping_backward_weights(
                 width = rounded_up(columns, LANES)
                 pack(packed, b, dy_stride, deep, columns, width)
                 b = packed
-            panel.c = dw + n
             panel.start = FROM_C if k > 0 or not first else FROM_ZERO
             skipping_rows(&panel, x + k * x_stride, 1, x_stride, b, width, places.words + k // step * ROW_CHUNK,
                           inputs)
-            if db != NULL:
-                panel.c = db + n
-                every = ~(<uint64_t> 0) >> (WORD - deep)
-                skipping_rows(&panel, &ONE, 0, 0, b, width, &every, 1)
             k += step
         n += columns

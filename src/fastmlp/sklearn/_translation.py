@@ -19,6 +19,7 @@ logistic                                    sigmoid
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,8 @@ from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 
 NEVER = 10**9  # epochs without an improvement, where n_iter_no_change is infinite
+_MARK_EVERY = 32  # epochs, whose orders are soon drawn again
+_MARKS = 64  # random states that are kept, of 2.5 KB
 _LIMITS = {"sigmoid": 2.0}  # of the weights' squares, times the layer's inputs and outputs; else 6
 
 
@@ -127,18 +130,27 @@ class Orders:
         self._own = np.random.RandomState()
         self._own.set_state(random_state.get_state(legacy=False))
         self._order = np.arange(rows)
+        self._drawn = 0
+        self._marks = deque([(0, random_state.get_state(legacy=False))], _MARKS)  # epochs drawn, and the state then
 
     def __call__(self, epoch: int) -> np.ndarray:
-        """Draw the next epoch's order."""
-        places = np.arange(len(self._order))
-        self._own.shuffle(places)
-        self._order = self._order[places]
+        """Draw the next epoch's order, in place: who keeps it takes a copy."""
+        self._own.shuffle(self._order)  # scikit-learn's order[shuffled places], in one
+        self._drawn += 1
+        if self._drawn % _MARK_EVERY == 0:
+            self._marks.append((self._drawn, self._own.get_state(legacy=False)))
         return self._order
 
     def leave_at(self, epochs: int) -> None:
         """Leave the random state as scikit-learn does after so many epochs, however many were drawn here."""
-        for _ in range(epochs):
-            self._shared.shuffle(np.arange(len(self._order)))
+        marks = [*self._marks, (self._drawn, self._own.get_state(legacy=False))]
+        known = [mark for mark in marks if mark[0] <= epochs]
+        drawn = 0
+        if known:  # else the epochs are few beside those drawn, and are drawn once more from where they began
+            drawn, state = known[-1]
+            self._shared.set_state(state)
+        for _ in range(epochs - drawn):
+            self._shared.shuffle(self._order)
 
 
 def optimizer_of(settings: Any, others: Optimizer) -> Optimizer:
