@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import threading
+import time
 import warnings
 from types import SimpleNamespace
 
@@ -276,6 +277,40 @@ def test_no_thread_outlives_a_training(backend, n_threads):
     threads = threading.active_count()
     fastmlp.train(X, y, hidden=WIDE, epochs=2, n_threads=n_threads, backend=backend)
     assert threading.active_count() == threads
+
+
+def test_helpers_that_stayed_and_helpers_that_left_make_the_same_bits(backend, hidden):
+    X, y = points(400)
+
+    def fit(n_threads, pauses):
+        pauses = iter(pauses * 10)
+        return fastmlp.train(
+            X, y, hidden=hidden, batch_size=100, epochs=30, seed=3, n_threads=n_threads, backend=backend,
+            callbacks=[lambda state: time.sleep(next(pauses))],
+        )
+
+    expected = fit(1, [0.0, 0.0, 0.0])
+    # A helper stays for about a millisecond: here for a call or two, and then until it has left.
+    for n_threads, pauses in ((2, [0.0, 0.0, 0.004]), (3, [0.001, 0.0, 0.004]), (5, [0.0, 0.002, 0.001])):
+        assert_same(fit(n_threads, pauses), expected)
+
+
+def test_a_call_finds_the_helpers_that_wait_and_names_the_others():
+    kernels = _backend.kernels(np.dtype("float64"), _backend.available()[-1])
+    away, waiting, called = range(3)
+    control = np.zeros(_layout.CONTROL_WORDS + 3 * _layout.HELPER_WORDS, np.int64)
+    states = control[_layout.CONTROL_WORDS :: _layout.HELPER_WORDS]
+    states[:] = away, waiting, away
+    assert kernels.call_helpers(control, 7, 3) == [1, 3]
+    assert states.tolist() == [called] * 3
+    assert 7 in control, "a helper that waits reads there how many steps it is called to"
+
+    passing = threading.Timer(0.05, states.fill, [waiting])
+    passing.start()
+    assert kernels.call_helpers(control, 5, 3) == [], "helpers that are still in a call are waited for"
+    passing.join()
+    kernels.abandon(control)
+    assert kernels.call_helpers(control, 5, 3) == [1, 2, 3], "unless they will not come"
 
 
 # ---- losses that are not finite --------------------------------------------------------------------------

@@ -207,7 +207,7 @@ class Prepared:
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
         self._seed, self._first = schedule.seed, first
         order = self._shuffled if self.given is None else self.given.array
-        self._control = np.zeros(_layout.CONTROL_WORDS, np.int64)
+        self._control = np.zeros(_layout.CONTROL_WORDS + (self.threads - 1) * _layout.HELPER_WORDS, np.int64)
         self.back = False
         self.before_best: tuple[np.ndarray, ...] | None = None
         self._arguments = (
@@ -227,11 +227,12 @@ class Prepared:
 
     def __exit__(self, *error: object) -> None:
         """End them."""
+        self._kernels.abandon(self._control)
         self._pool.__exit__(*error)
 
     @property
     def abandoned(self) -> bool:
-        """Whether a call has ended on some of its threads only: none can follow it."""
+        """Whether a call has ended on some of its threads only, or threads have ended: no call can follow."""
         return bool(self._control[_layout.ABANDONED])
 
     def run(self, steps: int) -> None:
@@ -499,24 +500,26 @@ def _call(
     control: np.ndarray,
 ) -> None:
     """One call of the kernels on all threads."""
-    calls = []
-    taken = {kernels.current_cpu()} if helpers else set()
+    sent = []
     try:
-        for thread in range(1, helpers + 1):
-            calls.append(workers.submit(_help, kernels, arguments, steps, thread, taken, control))
+        if helpers:
+            taken = {kernels.current_cpu()}
+            for thread in kernels.call_helpers(control, steps, helpers):
+                sent.append(workers.submit(_help, kernels, arguments, steps, thread, taken, control))
         kernels.train(*arguments, steps, 0)
     except BaseException:
         # Helpers wait for this thread at a barrier that it will not reach.
         kernels.abandon(control)
         raise
-    for call in calls:
-        call.result()
+    if control[_layout.ABANDONED]:
+        for one in sent:
+            one.result()
 
 
 def _help(
     kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken: set[int], control: np.ndarray
 ) -> None:
-    """One thread's part of a call, on a CPU that no other thread of the call has taken, if there is one.
+    """One thread's part of a call, and of those that soon follow, on a CPU that no other thread of it has taken.
 
     Linux often wakes a thread on the CPU of the one that woke it, and may leave both there for a tenth of a second
     although another CPU idles: they meet too often to look like two that should be parted. So a thread leaves by

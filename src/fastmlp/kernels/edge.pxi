@@ -325,7 +325,10 @@ def train(
     # None, loss_parameters
     # (outputs,) float64 or None, x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights (rows,) or None,
     # the same of validation or None
-    """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
+    """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books.
+
+    The others, its helpers, stay for the calls that follow, as long as these come soon.
+    """
     cdef Job job = job_of(parameters, state, gradient, tallies, workspace, layers, slabs, settings, thread)
     cdef Samples samples = samples_of(x, y, weights, order, job.settings.rows)
     cdef Samples validation = samples_of(
@@ -339,11 +342,29 @@ def train(
     job.control = <int64_t*> address(control, sizeof(int64_t), True)
     job.order = <int32_t*> samples.order
     with nogil:
-        run(&job, &samples, &validation, steps)
+        while steps > 0:
+            run(&job, &samples, &validation, steps)
+            steps = next_call(&job) if thread > 0 else 0
+
+
+def call_helpers(control, int64_t steps, Py_ssize_t helpers) -> list:
+    # control (24 + 8 helpers,) int64
+    """Call the helpers that wait for it to so many steps; the numbers of the others, which have to be sent to train."""
+    cdef int64_t* words = <int64_t*> address(control, sizeof(int64_t), True)
+    cdef Index thread
+    cdef bint came
+    absent = []
+    words[CALL_STEPS] = steps
+    for thread in range(1, helpers + 1):
+        with nogil:
+            came = call_helper(words, thread)
+        if not came:
+            absent.append(thread)
+    return absent
 
 
 def abandon(control):
-    # control (24,) int64
-    """Let the threads of a call go whose partners will not come (an exception on the way to them)."""
+    # control (24 + 8 helpers,) int64
+    """Let the helpers go: nobody will call them, or meet them in a call (an exception on the way there)."""
     cdef int64_t* flags = <int64_t*> address(control, sizeof(int64_t), True)
     shared_store(&flags[ABANDONED], 1)

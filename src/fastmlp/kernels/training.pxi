@@ -2,13 +2,30 @@
 # A step has two halves with a barrier behind each: every thread takes samples forward and back; every thread takes
 # slabs of the parameters through gradient, penalty and update. A norm that is clipped, of the gradient or of a unit's
 # weights, needs all of them and a barrier of its own. All threads walk through run() side by side and come to the same
-# decisions from the same numbers; the first one keeps the books.
+# decisions from the same numbers; the first one keeps the books. Between two calls Python runs on the first thread
+# only, mostly for less time than it takes to wake another: the others, its helpers, wait for the next call in here, and
+# leave when it does not come soon.
 
 cdef enum:
     ARRIVED = 0             # places in job.control, a cache line apart
     GENERATION = 8
     ABANDONED = 16
+    CALL_STEPS = 17         # of the last call; beside the place that changes once at most
+    HELPERS = 24            # of the first helper's state
+    HELPER_WORDS = 8        # and to the next one's
+    AWAY = 0                # states of a helper: not in the kernels,
+    WAITING = 1             # in the kernels, for the next call,
+    CALLED = 2              # in a call, or sent for
     SPINS = 4000            # tries before a waiting thread offers its core to others: some 20 to 50 microseconds
+    STAYS = 8000            # tries before a helper leaves: about a millisecond
+
+
+cdef inline void wait_a_little(Index tries) noexcept nogil:
+    """Between two looks at what another thread is to write."""
+    if tries < SPINS:
+        spin_pause()
+    else:
+        sched_yield()
 
 
 cdef bint meet(Job* job) noexcept nogil:
@@ -26,11 +43,38 @@ cdef bint meet(Job* job) noexcept nogil:
         if shared_load(&job.control[ABANDONED]):
             return False
         spins += 1
-        if spins < SPINS:
-            spin_pause()
-        else:
-            sched_yield()
+        wait_a_little(spins)
     return True
+
+
+cdef inline int64_t* helper_state(int64_t* control, Index thread) noexcept nogil:
+    return control + HELPERS + (thread - 1) * HELPER_WORDS
+
+
+cdef Index next_call(Job* job) noexcept nogil:
+    """The steps of the next call of a helper that is through with one; 0: it is to leave."""
+    cdef int64_t* state = helper_state(job.control, job.thread)
+    cdef Index tries = 0
+    shared_store(state, WAITING)
+    while shared_load(state) == WAITING:
+        tries += 1
+        if (tries >= STAYS or shared_load(&job.control[ABANDONED])) and shared_swap(state, WAITING, AWAY):
+            return 0
+        wait_a_little(tries)
+    return <Index> job.control[CALL_STEPS]
+
+
+cdef bint call_helper(int64_t* control, Index thread) noexcept nogil:
+    """Call a helper, as soon as it is through with the last call; False where it is away, and has to be sent for."""
+    cdef int64_t* state = helper_state(control, thread)
+    cdef Index tries = 0
+    while shared_load(state) == CALLED and not shared_load(&control[ABANDONED]):
+        tries += 1
+        wait_a_little(tries)
+    if shared_swap(state, WAITING, CALLED):
+        return True
+    shared_store(state, CALLED)
+    return False
 
 
 cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, Index size) noexcept nogil:

@@ -395,6 +395,10 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
 #define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
 #define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
+static inline int shared_swap(int64_t *p, int64_t from, int64_t to)     /* whether *p was `from`, and is `to` now */
+{
+    return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
 #if defined(__linux__)
 #define cpu_number() sched_getcpu()
 #else

@@ -55,6 +55,7 @@ cdef extern from "kernels/vector.h" nogil:
     int64_t shared_add(int64_t* p, int64_t n)
     int64_t shared_load(int64_t* p)
     void shared_store(int64_t* p, int64_t n)
+    bint shared_swap(int64_t* p, int64_t was, int64_t becomes)
     void fetch_ahead(const void* p)
     void claim_ahead(const void* p)
     void spin_pause()
