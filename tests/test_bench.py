@@ -40,6 +40,8 @@ iris,150×4,scikit-learn,2,0.4,100,0.95
 iris,150×4,fastmlp,2,0.02,100,0.95
 large,9000×9,scikit-learn,0,1,90,0.5
 large,9000×9,fastmlp,0,2,100,0.6
+iris,150×4,products,0,0.01,100,
+large,9000×9,products,0,0.5,90,
 """
 
 cases, options, readme, records, rivals, run, timing = map(
@@ -266,8 +268,8 @@ def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
     assert all(word in text for word in ("python bench/run.py", "Abacus, 2 cores", "2031-01-02 10:00"))
     fits = [line for line in text.splitlines() if line.startswith(("| iris", "| large"))]
     assert fits == [
-        "| iris | 150×4 | 0.3 | 0.02 | 15.0 | 100 | 0.9500 | 0.9500 |",
-        "| large | 9000×9 | 1 | 2 | **0.50** | 90 to 100 | 0.5000 | 0.6000 |",
+        "| iris | 150×4 | 0.3 | 0.02 | 15.0 | 0.01 | 100 | 0.9500 | 0.9500 |",
+        "| large | 9000×9 | 1 | 2 | **0.50** | 0.5 | 90 to 100 | 0.5000 | 0.6000 |",
     ]
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith(("| xor", "| wide"))]
     xor, wide = lines[:2]
@@ -318,13 +320,25 @@ def test_estimators_are_fitted_in_turns_and_their_record_is_read(estimators, rea
     path = tmp_path / "fits.csv"
     assert estimators.main(["--datasets", "iris,wine", "--seeds", "2", "--out", str(path)]) == 0
     record = records.read(path)
-    assert [row["rival"] for row in record.rows[:4]] == ["fastmlp", "scikit-learn", "scikit-learn", "fastmlp"]
+    first, second = ["fastmlp", "scikit-learn"], ["scikit-learn", "fastmlp"]
+    assert [row["rival"] for row in record.rows[:6]] == [*first, "products", *second, "products"]
     assert {(row["dataset"], row["seed"]) for row in record.rows} == {
         (name, seed) for name in ("iris", "wine") for seed in "01"
     }
     assert all(float(row["seconds"]) > 0 and 0 < int(row["epochs"]) <= 200 for row in record.rows)
     assert "times faster" in capsys.readouterr().out
     assert "| wine | 178×13 |" in readme.estimators_table(record)
+
+
+def test_the_products_alone_are_those_of_a_fit(estimators, monkeypatch):
+    terms, matmul = [], np.matmul
+    monkeypatch.setattr(estimators.np, "matmul", lambda a, b: terms.append(a.shape + b.shape[1:]) or matmul(a, b))
+    assert estimators.products("wine", 2)["epochs"] == 2
+    # 142 rows of 13 features, 100 units, 3 classes: forward, and back to the hidden layer and to both gradients.
+    layers = [(142, 13, 100), (142, 100, 3), (142, 3, 100), (100, 142, 3), (13, 142, 100)]
+    assert terms == 2 * layers
+    assert estimators.products("diabetes", 1)["seconds"] > 0
+    assert [shape[0] for shape in terms[len(2 * layers) :][:: len(layers)]] == [200, 154], "batches of 200 rows"
 
 
 def test_scores_that_differ_by_more_than_noise_are_told(estimators):

@@ -1,10 +1,14 @@
 """Validation rows, early stopping and callbacks."""
 
+import _thread
+import threading
+import time
+
 import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import EarlyStopping, _orders, _validate, divergence
+from fastmlp import EarlyStopping, _helpers, _orders, _validate, divergence
 
 
 def moons(rows=300, noise=0.3):
@@ -332,13 +336,39 @@ def test_the_kernels_do_not_stop_to_be_looked_at(monkeypatch):
     assert len(calls) == 20
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_signal_while_the_kernels_run_brings_the_best_weights_back(n_threads):
+    X, y = moons()
+    net, twin = (fastmlp.Network((2, 64, 1), loss="binary_cross_entropy", seed=0) for _ in range(2))
+    begun = threading.Event()
+
+    def interrupt():
+        begun.wait()
+        time.sleep(0.2)
+        _thread.interrupt_main()
+
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    options = {"learning_rate": 0.05, "batch_size": 32, "validation": (X[:100], y[:100])}
+    with pytest.raises(KeyboardInterrupt):
+        net.train(
+            X[100:], y[100:], epochs=10**6, early_stopping=EarlyStopping("val_loss", patience=10**6),
+            n_threads=n_threads, progress=lambda progress: begun.set(), **options,
+        )
+    killer.join()
+    best = int(np.argmin(net.history.val_loss)) + 1
+    assert net.history.best_epoch == best < len(net.history)
+    twin.train(X[100:], y[100:], epochs=best, n_threads=1, **options)
+    np.testing.assert_array_equal(net.params, twin.params)
+
+
 @pytest.mark.parametrize("slice_seconds", [1e-9, 1.0])
 @pytest.mark.parametrize("calls", [1, 2, 4, 9, 40])
 def test_an_interruption_brings_the_best_weights_back(backend, monkeypatch, calls, slice_seconds):
     X, y = moons()
     options = {"learning_rate": 0.05, "batch_size": 32, "n_threads": 1, "validation": (X[:100], y[:100])}
     net, twin = (fastmlp.Network((2, 64, 1), loss="binary_cross_entropy", seed=0, backend=backend) for _ in range(2))
-    given, made = fastmlp.training._call, []
+    given, made = _helpers.Helpers.call, []
 
     def interrupted(*arguments):
         given(*arguments)
@@ -346,7 +376,7 @@ def test_an_interruption_brings_the_best_weights_back(backend, monkeypatch, call
         if len(made) == calls:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.training, "_call", interrupted)
+    monkeypatch.setattr(_helpers.Helpers, "call", interrupted)
     monkeypatch.setattr(fastmlp.training, "_BACK_SECONDS", slice_seconds)  # an epoch a call, or many
     rule = EarlyStopping("val_loss", patience=200)
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import _thread
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import SGD, Adam, _backend, _layout, training
+from fastmlp import SGD, Adam, _backend, _helpers, _layout, training
 
 NARROW, WIDE = (6,), (100, 100)  # samples and outputs along the lanes, whatever the build and the batch
 
@@ -271,6 +273,44 @@ def test_an_exception_in_a_kernel_ends_all_threads(thread):
     assert threading.active_count() == threads
 
 
+def test_an_exception_in_a_helper_that_has_left_ends_the_training():
+    X, y = points()
+    net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
+    real, failed = net._kernels, threading.Event()
+
+    class Broken:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def train(self, *arguments):
+            real.train(*arguments)
+            if arguments[-1]:
+                failed.set()
+                raise MemoryError("behind a call that was made")
+
+    net._kernels = Broken()
+    threads = threading.active_count()
+    with pytest.raises(MemoryError, match="behind a call"):
+        net.train(X, y, epochs=1000, n_threads=2, callbacks=[lambda state: failed.wait(5) and time.sleep(0.01)])
+    assert 1 <= len(net.history) < 1000
+    assert threading.active_count() == threads
+
+
+def test_helpers_that_have_left_for_good_cannot_be_called():
+    kernels = _backend.kernels(np.dtype("float64"), _backend.available()[-1])
+    control = np.zeros(_layout.CONTROL_WORDS + _layout.HELPER_WORDS, np.int64)
+    stand_in = SimpleNamespace(
+        current_cpu=kernels.current_cpu, call_helpers=kernels.call_helpers, abandon=kernels.abandon,
+        train=lambda *arguments: None,
+    )
+    with _helpers.Helpers(stand_in, (), control, 1) as helpers:
+        helpers.call(3)
+        assert not helpers.abandoned
+    assert helpers.abandoned
+    with pytest.raises(RuntimeError, match="have left"):
+        helpers.call(3)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_no_thread_outlives_a_training(backend, n_threads):
     X, y = points()
@@ -295,6 +335,24 @@ def test_helpers_that_stayed_and_helpers_that_left_make_the_same_bits(backend, h
         assert_same(fit(n_threads, pauses), expected)
 
 
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_process_ends_with_its_main_thread_whatever_a_daemon_trains(daemon):
+    code = f"""
+import threading, fastmlp
+X, y = fastmlp.datasets.moons(400, seed=0)
+begun, done = threading.Event(), []
+def train():
+    net = fastmlp.train(X, y, hidden=(100,), epochs={10**7 if daemon else 300}, seed=0, n_threads=2,
+                        callbacks=[lambda state: begun.set()])
+    print(len(net.history))
+threading.Thread(target=train, daemon={daemon}).start()
+begun.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if daemon else "300\n"), "a thread that is no daemon trains to its end"
+
+
 def test_a_call_finds_the_helpers_that_wait_and_names_the_others():
     kernels = _backend.kernels(np.dtype("float64"), _backend.available()[-1])
     away, waiting, called = range(3)
@@ -303,7 +361,7 @@ def test_a_call_finds_the_helpers_that_wait_and_names_the_others():
     states[:] = away, waiting, away
     assert kernels.call_helpers(control, 7, 3) == [1, 3]
     assert states.tolist() == [called] * 3
-    assert 7 in control, "a helper that waits reads there how many steps it is called to"
+    assert control[_layout.CALL_STEPS] == 7
 
     passing = threading.Timer(0.05, states.fill, [waiting])
     passing.start()
@@ -564,7 +622,8 @@ def test_a_helper_leaves_the_cpu_of_its_caller_and_may_run_anywhere_again():
         current_cpu=kernels.current_cpu, train=lambda *given: seen.append((given, os.sched_getaffinity(0)))
     )
     taken = {kernels.current_cpu()}
-    helper = threading.Thread(target=training._help, args=(stand_in, ("arguments",), 3, 1, taken, None))
+    helpers = _helpers.Helpers(stand_in, ("arguments",), None, 1)
+    helper = threading.Thread(target=helpers._help, args=(3, 1, taken))
     helper.start()
     helper.join()
     assert seen == [(("arguments", 3, 1), allowed)]

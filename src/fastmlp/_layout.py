@@ -35,8 +35,8 @@ SETTINGS = _record(
 _PACKED_SETTINGS = struct.Struct("".join("q" if field[0].kind == "i" else "d" for field in SETTINGS.fields.values()))
 EPOCH = _record("", "loss accuracy val_loss val_accuracy learning_rate gradient_norm")
 POSITION = _record("epoch batch step diverged noted", "loss_sum hits beta1_power beta2_power")
-# int64: what threads meet by, the barrier's and then each helper's, cache lines apart; and the place of one of them
-CONTROL_WORDS, HELPER_WORDS, ABANDONED = 24, 8, 16
+# int64: what threads meet by, the barrier's and then each helper's, cache lines apart; and the places of two of them
+CONTROL_WORDS, HELPER_WORDS, ABANDONED, CALL_STEPS = 24, 8, 16, 17
 
 _LINE = 64  # bytes of a cache line, and of the longest vector
 _TINY = 512  # parameters up to which samples lie along the lanes, however few they are

@@ -9,17 +9,16 @@ import it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastmlp import _layout
+from fastmlp._helpers import Helpers
 from fastmlp._orders import GivenOrders
 from fastmlp._watch import SLICE_SECONDS, EpochState, Progress, Watch, close_all
 from fastmlp._windows import SparseRows, Window
@@ -28,9 +27,6 @@ from fastmlp.history import History
 from fastmlp.metrics import Metric
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 from fastmlp.stopping import EarlyStopping
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 # Of a call whose epochs are looked at behind it, at least; a look takes some 15 microseconds.
 _BACK_SECONDS = 0.0005
@@ -207,33 +203,33 @@ class Prepared:
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
         self._seed, self._first = schedule.seed, first
         order = self._shuffled if self.given is None else self.given.array
-        self._control = np.zeros(_layout.CONTROL_WORDS + (self.threads - 1) * _layout.HELPER_WORDS, np.int64)
+        helpers = self.threads - 1
+        control = np.zeros(_layout.CONTROL_WORDS + helpers * _layout.HELPER_WORDS, np.int64)
         self.back = False
         self.before_best: tuple[np.ndarray, ...] | None = None
-        self._arguments = (
+        arguments = (
             parameters, state.slots, self.gradient, np.zeros(self.plan.tallies),
             aligned_zeros(self.plan.workspace, parameters.dtype), self.record, self.layer_record, self.rates,
-            state.position, self._control, order if self._window is None else self._window.order,
+            state.position, control, order if self._window is None else self._window.order,
             self.plan.layers, self.plan.slabs, self.plan.settings, loss_parameters, read.x, read.y, read.weights,
             validation.x, validation.y, validation.weights,
         )
+        self._helpers = Helpers(kernels, arguments, control, helpers)
         state.position["noted"] = 0
 
     def __enter__(self) -> Prepared:
-        """Start the threads beside this one."""
-        self._pool = _pool(self.threads - 1)
-        self._workers = self._pool.__enter__()
+        """Give itself; the threads beside this one end with the context."""
+        self._helpers.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         """End them."""
-        self._kernels.abandon(self._control)
-        self._pool.__exit__(*error)
+        self._helpers.__exit__(*error)
 
     @property
     def abandoned(self) -> bool:
         """Whether a call has ended on some of its threads only, or threads have ended: no call can follow."""
-        return bool(self._control[_layout.ABANDONED])
+        return self._helpers.abandoned
 
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
@@ -249,7 +245,7 @@ class Prepared:
                 part = min(part, (end + self._first - int(now["epoch"])) * self.batches - int(now["batch"]))
             if self._window is not None:
                 part = min(part, self._window.fill(int(now["epoch"]), int(now["batch"]), self._order))
-            _call(self._kernels, self._arguments, part, self._workers, self.threads - 1, self._control)
+            self._helpers.call(part)
             steps -= part
 
     def run_again(self, steps: int) -> None:
@@ -388,16 +384,6 @@ def _many_zeros(x: np.ndarray | SparseRows) -> bool:
     return bool(np.count_nonzero(rows) < _WELL_FILLED * rows.size)
 
 
-def _pool(helpers: int) -> AbstractContextManager[ThreadPoolExecutor | None]:
-    """Make the threads beside this one; they end with the context."""
-    if not helpers:
-        return nullcontext()
-    # Imported here: it would be a tenth of what importing fastmlp takes, and a small training needs none.
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(helpers, "fastmlp")
-
-
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """Zeros that begin on a cache line, so that no vector lies across two."""
     return _aligned(np.zeros(size + 64 // dtype.itemsize, dtype), size)
@@ -493,50 +479,6 @@ def _find_best(prepared: Prepared, clock: _Clock, keeper: Keeper, watch: Watch) 
     watch.keep_best()
     prepared.before_best = None
     keeper.go_to(last)
-
-
-def _call(
-    kernels: ModuleType, arguments: tuple, steps: int, workers: ThreadPoolExecutor | None, helpers: int,
-    control: np.ndarray,
-) -> None:
-    """One call of the kernels on all threads."""
-    sent = []
-    try:
-        if helpers:
-            taken = {kernels.current_cpu()}
-            for thread in kernels.call_helpers(control, steps, helpers):
-                sent.append(workers.submit(_help, kernels, arguments, steps, thread, taken, control))
-        kernels.train(*arguments, steps, 0)
-    except BaseException:
-        # Helpers wait for this thread at a barrier that it will not reach.
-        kernels.abandon(control)
-        raise
-    if control[_layout.ABANDONED]:
-        for one in sent:
-            one.result()
-
-
-def _help(
-    kernels: ModuleType, arguments: tuple, steps: int, thread: int, taken: set[int], control: np.ndarray
-) -> None:
-    """One thread's part of a call, and of those that soon follow, on a CPU that no other thread of it has taken.
-
-    Linux often wakes a thread on the CPU of the one that woke it, and may leave both there for a tenth of a second
-    although another CPU idles: they meet too often to look like two that should be parted. So a thread leaves by
-    itself; where it then stays is the system's choice again.
-    """
-    try:
-        if -1 not in taken:
-            with suppress(OSError):  # a sandbox may forbid it; what is lost is time
-                allowed = os.sched_getaffinity(0)
-                os.sched_setaffinity(0, allowed - taken or allowed)
-                taken.add(kernels.current_cpu())
-                os.sched_setaffinity(0, allowed)
-        kernels.train(*arguments, steps, thread)
-    except BaseException:
-        # The others wait for this thread at a barrier that it will not reach.
-        kernels.abandon(control)
-        raise
 
 
 class _Clock:

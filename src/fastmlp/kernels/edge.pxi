@@ -342,9 +342,12 @@ def train(
     job.control = <int64_t*> address(control, sizeof(int64_t), True)
     job.order = <int32_t*> samples.order
     with nogil:
-        while steps > 0:
+        run(&job, &samples, &validation, steps)
+        while thread > 0:
+            steps = next_call(&job)
+            if steps == 0:
+                break
             run(&job, &samples, &validation, steps)
-            steps = next_call(&job) if thread > 0 else 0
 
 
 def call_helpers(control, int64_t steps, Py_ssize_t helpers) -> list:

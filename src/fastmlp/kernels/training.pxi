@@ -10,14 +10,15 @@ cdef enum:
     ARRIVED = 0             # places in job.control, a cache line apart
     GENERATION = 8
     ABANDONED = 16
-    CALL_STEPS = 17         # of the last call; beside the place that changes once at most
+    CALL_STEPS = 17         # of a call that is under way; 0 behind it
     HELPERS = 24            # of the first helper's state
     HELPER_WORDS = 8        # and to the next one's
     AWAY = 0                # states of a helper: not in the kernels,
     WAITING = 1             # in the kernels, for the next call,
     CALLED = 2              # in a call, or sent for
     SPINS = 4000            # tries before a waiting thread offers its core to others: some 20 to 50 microseconds
-    STAYS = 8000            # tries before a helper leaves: about a millisecond
+    LOOKS = 64              # tries from one look at the clock to the next
+    STAYS = 1000000         # nanoseconds before a helper leaves
 
 
 cdef inline void wait_a_little(Index tries) noexcept nogil:
@@ -54,13 +55,16 @@ cdef inline int64_t* helper_state(int64_t* control, Index thread) noexcept nogil
 cdef Index next_call(Job* job) noexcept nogil:
     """The steps of the next call of a helper that is through with one; 0: it is to leave."""
     cdef int64_t* state = helper_state(job.control, job.thread)
+    cdef int64_t begun = nanoseconds()
     cdef Index tries = 0
+    cdef bint leaves = False
     shared_store(state, WAITING)
     while shared_load(state) == WAITING:
-        tries += 1
-        if (tries >= STAYS or shared_load(&job.control[ABANDONED])) and shared_swap(state, WAITING, AWAY):
+        if leaves and shared_swap(state, WAITING, AWAY):
             return 0
         wait_a_little(tries)
+        tries += 1
+        leaves = shared_load(&job.control[ABANDONED]) or (tries % LOOKS == 0 and nanoseconds() - begun > STAYS)
     return <Index> job.control[CALL_STEPS]
 
 
@@ -504,3 +508,4 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
     # Nobody may change what others still read: the position is written once all are through.
     if meet(job) and job.thread == 0:
         job.position[0] = now
+        job.control[CALL_STEPS] = 0

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -398,6 +399,12 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
 static inline int shared_swap(int64_t *p, int64_t from, int64_t to)     /* whether *p was `from`, and is `to` now */
 {
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+static inline int64_t nanoseconds(void)     /* of a clock that only goes forward */
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 #if defined(__linux__)
 #define cpu_number() sched_getcpu()

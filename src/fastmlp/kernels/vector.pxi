@@ -61,6 +61,7 @@ cdef extern from "kernels/vector.h" nogil:
     void spin_pause()
     int sched_yield()
     int cpu_number()
+    int64_t nanoseconds()
 
 cdef inline vec load(const real* p) noexcept nogil:
     return (<const vec*> p)[0]

@@ -127,7 +127,7 @@ class Orders:
 
     def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
         self._shared = random_state
-        self._own = np.random.RandomState()
+        self._own = np.random.RandomState(0)  # a seed is quicker than none; the state is set next
         self._own.set_state(random_state.get_state(legacy=False))
         self._order = np.arange(rows)
         self._drawn = 0
