@@ -23,14 +23,14 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import get_tags, shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastmlp
 from fastmlp import _windows
 from fastmlp import sklearn as ours
 from fastmlp.metrics import METRICS, Metric
-from fastmlp.sklearn import _base
+from fastmlp.sklearn import _base, _translation
 
 # Most fits end at max_iter, long before they have converged.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -1166,6 +1166,27 @@ def test_an_interrupted_search_is_no_lack_of_convergence():
         model.fit(X, y)
     assert len(caught) == 1
     assert (model.n_iter_, len(model.loss_curve_)) == (3, 3)
+
+
+# ---- the order of the rows -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64])
+@pytest.mark.parametrize("drawn", [1, 31, 32, 100, 2500])
+def test_the_random_state_is_left_after_as_many_epochs_as_were_run(generator, drawn):
+    def left(state):
+        return state.randint(2**31, size=3).tolist()
+
+    for epochs in sorted({0, 1, drawn // 2, drawn - 1, drawn}):
+        mine, its = (np.random.RandomState(generator(3)) for _ in range(2))
+        orders, expected = _translation.Orders(mine, 7), np.arange(7)
+        for epoch in range(drawn):
+            order = orders(epoch).copy()
+            if epoch < epochs:
+                expected = shuffle(expected, random_state=its)
+                np.testing.assert_array_equal(order, expected)
+        orders.leave_at(epochs)
+        assert left(mine) == left(its), epochs
 
 
 # ---- scikit-learn's own callbacks ----------------------------------------------------------------------------

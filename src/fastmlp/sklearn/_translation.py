@@ -18,6 +18,7 @@ logistic                                    sigmoid
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -127,26 +128,32 @@ class Orders:
 
     def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
         self._shared = random_state
-        self._own = np.random.RandomState(0)  # a seed is quicker than none; the state is set next
-        self._own.set_state(random_state.get_state(legacy=False))
+        self._own = copy.deepcopy(random_state)
         self._order = np.arange(rows)
         self._drawn = 0
-        self._marks = deque([(0, random_state.get_state(legacy=False))], _MARKS)  # epochs drawn, and the state then
+        self._marks = deque([self._mark()], _MARKS)
 
     def __call__(self, epoch: int) -> np.ndarray:
         """Draw the next epoch's order, in place: who keeps it takes a copy."""
         self._own.shuffle(self._order)  # scikit-learn's order[shuffled places], in one
         self._drawn += 1
         if self._drawn % _MARK_EVERY == 0:
-            self._marks.append((self._drawn, self._own.get_state(legacy=False)))
+            self._marks.append(self._mark())
         return self._order
+
+    def _mark(self) -> tuple[int, dict[str, Any]]:
+        """Give how many epochs were drawn, and the random state behind them."""
+        return self._drawn, self._own.get_state(legacy=False)
 
     def leave_at(self, epochs: int) -> None:
         """Leave the random state as scikit-learn does after so many epochs, however many were drawn here."""
-        marks = [*self._marks, (self._drawn, self._own.get_state(legacy=False))]
-        known = [mark for mark in marks if mark[0] <= epochs]
+        # No other generator's state can be set; then, and where no mark is as old, all are drawn once more.
+        known = [
+            (drawn, state) for drawn, state in (*self._marks, self._mark())
+            if drawn <= epochs and state["bit_generator"] == "MT19937"
+        ]  # fmt: skip
         drawn = 0
-        if known:  # else the epochs are few beside those drawn, and are drawn once more from where they began
+        if known:
             drawn, state = known[-1]
             self._shared.set_state(state)
         for _ in range(epochs - drawn):
