@@ -666,7 +666,10 @@ def train(
     parameters, state, gradient, tallies, workspace, record, layer_record, rates, position, control, order, layers,
     slabs, settings, loss_parameters, x, y, weights, x_validation, y_validation, weights_validation, steps, thread,
 ):
-    """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books."""
+    """At most `steps` minibatch steps from `position` on; every thread of the call calls it, the first keeps books.
+
+    The others, its helpers, stay for the calls that follow, as long as these come soon.
+    """
     if thread > 0:
         return
     settings, now = _fields(settings), _fields(position)
@@ -734,9 +737,9 @@ def _end_epoch(
 
 
 def call_helpers(control, steps, helpers) -> list:
-    """Nobody has to be sent: the first thread does it all."""
-    return []
+    """Call the helpers that wait for it to so many steps; the numbers of the others, which have to be sent to train."""
+    return []  # here the first thread does it all
 
 
 def abandon(control):
-    """Let the helpers go: nobody will call them, or meet them in a call."""
+    """Let the helpers go: nobody will call them, or meet them in a call (an exception on the way there)."""
