@@ -251,22 +251,28 @@ def test_an_interrupt_ends_a_training_between_two_calls(name):
     assert np.isfinite(net.train(X, y, epochs=2).history.loss[-2:]).all()
 
 
+class Broken:
+    """The kernels, but for how they train."""
+
+    def __init__(self, real, train):
+        self._real, self.train = real, train
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
 @pytest.mark.parametrize("thread", [0, 1, 2])
 def test_an_exception_in_a_kernel_ends_all_threads(thread):
     X, y = points()
     net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
     real = net._kernels
 
-    class Broken:
-        def __getattr__(self, name):
-            return getattr(real, name)
+    def train(*arguments):
+        if arguments[-1] == thread:
+            raise MemoryError(f"thread {thread} does not come")
+        real.train(*arguments)
 
-        def train(self, *arguments):
-            if arguments[-1] == thread:
-                raise MemoryError(f"thread {thread} does not come")
-            real.train(*arguments)
-
-    net._kernels = Broken()
+    net._kernels = Broken(real, train)
     threads = threading.active_count()
     with pytest.raises(MemoryError, match="does not come"):
         net.train(X, y, epochs=2, n_threads=3)
@@ -278,17 +284,13 @@ def test_an_exception_in_a_helper_that_has_left_ends_the_training():
     net = fastmlp.Network((3, 6, 3), loss="cross_entropy", seed=3)
     real, failed = net._kernels, threading.Event()
 
-    class Broken:
-        def __getattr__(self, name):
-            return getattr(real, name)
+    def train(*arguments):
+        real.train(*arguments)
+        if arguments[-1]:
+            failed.set()
+            raise MemoryError("behind a call that was made")
 
-        def train(self, *arguments):
-            real.train(*arguments)
-            if arguments[-1]:
-                failed.set()
-                raise MemoryError("behind a call that was made")
-
-    net._kernels = Broken()
+    net._kernels = Broken(real, train)
     threads = threading.active_count()
     with pytest.raises(MemoryError, match="behind a call"):
         net.train(X, y, epochs=1000, n_threads=2, callbacks=[lambda state: failed.wait(5) and time.sleep(0.01)])

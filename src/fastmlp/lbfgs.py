@@ -117,7 +117,7 @@ def train(
     seconds = np.zeros(schedule.epochs)
     run, divergence = _Iterations(objective, record, seconds, watch, schedule, parameters), None
     try:
-        with prepared:
+        with prepared.helpers:
             run.to_the_end(minimize, optimizer)
     finally:
         close_all((*schedule.callbacks, schedule.progress))

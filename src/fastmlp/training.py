@@ -163,6 +163,8 @@ class Prepared:
         The layers' norms: of the gradient, then root mean squares of activations.
     gradient : ndarray, shape (parameters,)
         The last gradient of an epoch.
+    helpers : Helpers
+        The threads of the calls, a context that `run` is to be called in.
     back : bool
         Whether the epochs are looked at behind the kernels.
     before_best : tuple of ndarray, or None
@@ -214,22 +216,8 @@ class Prepared:
             self.plan.layers, self.plan.slabs, self.plan.settings, loss_parameters, read.x, read.y, read.weights,
             validation.x, validation.y, validation.weights,
         )
-        self._helpers = Helpers(kernels, arguments, control, helpers)
+        self.helpers = Helpers(kernels, arguments, control, helpers)
         state.position["noted"] = 0
-
-    def __enter__(self) -> Prepared:
-        """Give itself; the threads beside this one end with the context."""
-        self._helpers.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """End them."""
-        self._helpers.__exit__(*error)
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether a call has ended on some of its threads only, or threads have ended: no call can follow."""
-        return self._helpers.abandoned
 
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
@@ -245,7 +233,7 @@ class Prepared:
                 part = min(part, (end + self._first - int(now["epoch"])) * self.batches - int(now["batch"]))
             if self._window is not None:
                 part = min(part, self._window.fill(int(now["epoch"]), int(now["batch"]), self._order))
-            self._helpers.call(part)
+            self.helpers.call(part)
             steps -= part
 
     def run_again(self, steps: int) -> None:
@@ -318,7 +306,7 @@ def train(
     )  # fmt: skip
     keeper, frames = Keeper(parameters, state.slots, state.position), []
     try:
-        with prepared:
+        with prepared.helpers:
             try:
                 _run(prepared, clock, schedule, watch, keeper, frames)
                 divergence = _divergence(prepared, clock, schedule, keeper)
@@ -459,7 +447,7 @@ def _look_back(prepared: Prepared, clock: _Clock, watch: Watch, keeper: Keeper, 
 def _after_interruption(prepared: Prepared, clock: _Clock, keeper: Keeper, watch: Watch) -> None:
     """Look at the epochs that came to their end, and go back to the best, where early stopping is to do so."""
     clock.read()
-    if prepared.abandoned:
+    if prepared.helpers.abandoned:
         return
     if prepared.back:
         _look_at_call(prepared, clock, watch, keeper, watch.decided)
