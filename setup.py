@@ -25,6 +25,12 @@ if platform.machine().lower() in ("x86_64", "amd64"):
     # GCC and Clang prefer 32-byte vectors at this level in what they vectorise themselves; our own are 64 bytes.
     INSTRUCTION_SETS["x86-64-v4"] = (64, ["-march=x86-64-v4", "-mprfchw", "-mprefer-vector-width=512"])
 
+# While kernels are tried, one instruction set is enough: FASTMLP_BUILDS=x86-64-v3 builds that one alone.
+if only := os.environ.get("FASTMLP_BUILDS"):
+    if unknown := set(only.split(",")) - set(INSTRUCTION_SETS):
+        raise SystemExit(f"FASTMLP_BUILDS: got {', '.join(unknown)}; of {', '.join(INSTRUCTION_SETS)} some are accepted")
+    INSTRUCTION_SETS = {name: INSTRUCTION_SETS[name] for name in only.split(",")}
+
 FLAGS = [
     "-O3",
     "-fno-math-errno",  # sqrt is one instruction; nobody reads errno
