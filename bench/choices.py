@@ -3,8 +3,8 @@
     python bench/choices.py [--sizes 32,64,8] [--batch 128]
 
 One network, one thread: relu, squared error, Adam, in float32; then the same with one thing changed. What goes with
-labels is held against the same with cross-entropy. Activations cost more in a narrow network, optimizers in a wide one
-with small batches: try both. Imported by the tests only.
+labels is compared with cross-entropy. Activations cost more in a narrow network, optimizers in a wide one with small
+batches: try both. Activations, optimizers and losses are those of the library's tables.
 """
 
 from __future__ import annotations
@@ -16,26 +16,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from options import command, parser, positive
-from records import header, write
-from timing import take_turns, written
+from harness.options import Script, positive
+from harness.records import Record, show, written
+from harness.timing import take_turns
 
 import fastmlp
-from fastmlp import losses, schedules
+from fastmlp import losses, optimizers, schedules
+from fastmlp.activations import HIDDEN_ACTIVATIONS
 
 ROWS, EPOCHS = 2048, 8
-PLAIN, CLASSES = "plain", "plain, labels"
-# What stands behind CLASSES is trained on labels, and held against it.
+PLAIN, FULL_BATCH, CLASSES = "plain", "plain, full batch", "plain, labels"
+IN_PLAIN = ("relu", "adam", "squared_error", "cross_entropy")
+NUMERIC = [name for name, loss in losses.LOSSES.items() if "real" in loss.targets and name not in IN_PLAIN]
+CATEGORICAL = [name for name, loss in losses.LOSSES.items() if "real" not in loss.targets and name not in IN_PLAIN]
+# A step of L-BFGS is a line search over any number of gradients: its time compares with no other's.
+OPTIMIZERS = {
+    name: made.full_batch
+    for name, made in optimizers.OPTIMIZERS.items()
+    if name not in IN_PLAIN and not isinstance(made, fastmlp.LBFGS)
+}
+LABELS = {"loss": "cross_entropy"}
+# What follows a plain choice is compared with it.
 CHOICES: dict[str, dict[str, Any]] = {
     PLAIN: {},
-    **{f"activation {name}": {"activation": name}
-       for name in ("sigmoid", "tanh", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "gelu_tanh",
-                    "hard_sigmoid", "hard_tanh")},
-    **{f"optimizer {name}": {"optimizer": name}
-       for name in ("sgd", "amsgrad", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "lion")},
-    **{f"loss {name}": {"loss": name}
-       for name in ("absolute_error", "huber", "log_cosh", "poisson", "gamma")},
-    "loss quantile": {"loss": losses.quantile(0.3)},
+    **{f"activation {name}": {"activation": name} for name in HIDDEN_ACTIVATIONS if name not in IN_PLAIN},
+    **{f"optimizer {name}": {"optimizer": name} for name, full in OPTIMIZERS.items() if not full},
+    **{f"loss {name}": {"loss": name} for name in NUMERIC},
     "l1 and l2": {"l1": 0.01, "l2": 0.01},
     "weights of rows": {"sample_weight": np.linspace(0.5, 1.5, ROWS)},
     "a rate for every step": {"learning_rate": schedules.Cosine(0.001, unit="step")},
@@ -47,34 +53,30 @@ CHOICES: dict[str, dict[str, Any]] = {
     "clip_value": {"clip_value": 0.001},
     "max_norm": {"max_norm": 1.0},
     "missing targets": {"missing_targets": "mask"},
-    CLASSES: {"loss": "cross_entropy"},
-    "class weights": {"loss": "cross_entropy", "class_weight": {0: 2.0, 1: 0.5}},
-    "label smoothing": {"loss": "cross_entropy", "label_smoothing": 0.1},
-    "soft targets": {"loss": "cross_entropy"},
-    "loss hinge": {"loss": "hinge"},
-}  # fmt: skip
+    FULL_BATCH: {"batch_size": ROWS},
+    **{f"optimizer {name}": {"optimizer": name, "batch_size": ROWS} for name, full in OPTIMIZERS.items() if full},
+    CLASSES: LABELS,
+    "class weights": LABELS | {"class_weight": {0: 2.0, 1: 0.5}},
+    "label smoothing": LABELS | {"label_smoothing": 0.1},
+    "soft targets": LABELS,
+    **{f"loss {name}": {"loss": name} for name in CATEGORICAL},
+}
+OF_NETWORK = ("activation", "loss", "l1", "l2", "dropout", "label_smoothing", "missing_targets")
 
 
 def targets_of(name: str, outputs: int) -> np.ndarray:
-    """Make the targets that a choice is trained on.
+    """Draw the targets that a choice is trained on.
 
-    Parameters
-    ----------
-    name : str
-        The choice.
-    outputs : int
-        Of the network.
-
-    Returns
-    -------
-    ndarray
-        Positive numbers, as gamma has it, a tenth of them missing where a choice is about that; or labels, or rows of
-        probabilities.
+    Positive numbers, which gamma demands, a tenth of them missing for the choice about that; or labels, rows of
+    probabilities, or rows of 0 and 1 for a loss that has one output per class of its own.
     """
     random = np.random.default_rng(1)
+    loss = CHOICES[name].get("loss", "squared_error")
     if name == "soft targets":
         return random.dirichlet(np.ones(outputs), ROWS).astype(np.float32)
-    if CHOICES[name].get("loss") in ("cross_entropy", "hinge"):
+    if "multilabel" in losses.LOSSES[loss].targets and loss in CATEGORICAL:
+        return random.integers(0, 2, (ROWS, outputs))
+    if "real" not in losses.LOSSES[loss].targets:
         return random.integers(0, outputs, ROWS)
     y = random.uniform(0.5, 2, (ROWS, outputs)).astype(np.float32)
     if name == "missing targets":
@@ -83,87 +85,55 @@ def targets_of(name: str, outputs: int) -> np.ndarray:
 
 
 def trainings(sizes: Sequence[int], batch: int) -> dict[str, Callable[[], Any]]:
-    """Make a function for each choice, which trains for some epochs.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        The network's, inputs first.
-    batch : int
-        Rows of a batch.
-
-    Returns
-    -------
-    dict
-        By the choice's name.
-    """
-    random = np.random.default_rng(0)
-    X = random.standard_normal((ROWS, sizes[0]), dtype=np.float32)
+    """Return for each choice a function that trains for some epochs."""
+    X = np.random.default_rng(0).standard_normal((ROWS, sizes[0]), dtype=np.float32)
     fixed = {"learning_rate": 1e-5, "epochs": EPOCHS, "batch_size": batch, "n_threads": 1, "seed": 0}
-    of_network = ("activation", "loss", "l1", "l2", "dropout", "label_smoothing", "missing_targets")
     found = {}
     for name, choice in CHOICES.items():
-        made = {"loss": "squared_error"} | {key: value for key, value in choice.items() if key in of_network}
-        if made["loss"] == "hinge":
-            made["classes"] = np.arange(sizes[-1])
+        made = {"loss": "squared_error"} | {key: value for key, value in choice.items() if key in OF_NETWORK}
         net = fastmlp.Network(sizes, dtype=np.float32, seed=0, **made)
-        given = fixed | {key: value for key, value in choice.items() if key not in of_network}
+        given = fixed | {key: value for key, value in choice.items() if key not in OF_NETWORK}
         y = targets_of(name, sizes[-1])
         found[name] = lambda net=net, y=y, given=given: net.train(X, y, **given)
     return found
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        What stands behind the script's name.
-
-    Returns
-    -------
-    argparse.Namespace
-    """
-    reader = parser("Measure what the user's choices cost.", repeats=15, seconds=0.02)
-    reader.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[32, 64, 8],
-                        help="inputs, hidden sizes, outputs (default 32,64,8)")
-    reader.add_argument("--batch", type=positive(int), default=128, help="rows of a batch (default 128)")
-    return reader.parse_args(arguments)
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the script's options."""
+    parser.add_argument(
+        "--sizes",
+        type=lambda text: [int(size) for size in text.split(",")],
+        default=[32, 64, 8],
+        help="inputs, hidden sizes, outputs (default 32,64,8)",
+    )
+    parser.add_argument("--batch", type=positive(int), default=128, help="rows of a batch (default 128)")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and write the record.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        As `parse` takes them.
-
-    Returns
-    -------
-    int
-        0.
-    """
-    options = parse(arguments)
-    steps = EPOCHS * -(-ROWS // options.batch)
-    found = take_turns(trainings(options.sizes, options.batch), options.repeats, options.seconds)
-    against, rows = PLAIN, []
-    shape = "→".join(map(str, options.sizes))
-    print(f"{shape}, batch {options.batch}: microseconds a step, and how many times the plain one's")
+def run(given: argparse.Namespace, record: Record) -> None:
+    """Measure and print."""
+    record.describe(f"{given.repeats} timings taken in turns, on one thread; ratios are of the shortest")
+    found = take_turns(trainings(given.sizes, given.batch), given.repeats, given.seconds)
+    against, shape = PLAIN, "→".join(map(str, given.sizes))
     for name, seconds in found.items():
-        against = name if name in (PLAIN, CLASSES) else against
-        rows.append({
-            "choice": name, "shape": shape, "batch": options.batch,
-            "median_us": written(statistics.median(seconds) / steps * 1e6),
-            "minimum_us": written(min(seconds) / steps * 1e6),
-            "ratio_to_plain": written(min(seconds) / min(found[against]), 3), "plain": against,
-        })  # fmt: skip
-        print("  {choice:<24}{median_us:>9}{minimum_us:>9}{ratio_to_plain:>7}".format(**rows[-1]))
-    timing = f"{options.repeats} timings taken in turns, on one thread; ratios are of the shortest"
-    write("choices", header(command("choices.py", arguments), timing), rows, options.out)
-    return 0
+        against = name if name in (PLAIN, FULL_BATCH, CLASSES) else against
+        batch = CHOICES[name].get("batch_size", given.batch)
+        steps = EPOCHS * -(-ROWS // batch)
+        record.rows.append(
+            {
+                "choice": name,
+                "shape": shape,
+                "batch": batch,
+                "median_us": written(statistics.median(seconds) / steps * 1e6),
+                "minimum_us": written(min(seconds) / steps * 1e6),
+                "ratio_to_plain": written(min(seconds) / min(found[against]), 3),
+                "plain": against,
+            }
+        )
+    columns = ("choice", "batch", "median_us", "minimum_us", "ratio_to_plain")
+    show(f"{shape}: microseconds per step", record.rows, columns)
 
+
+SCRIPT = Script("Measure what the user's choices cost.", run, "choices", repeats=15, seconds=0.02, options=options)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(SCRIPT.main())

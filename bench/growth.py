@@ -2,9 +2,9 @@
 
     python bench/growth.py [--questions width,threads] [--most 1024] [--repeats 7] [--seconds 0.05] [--out FILE.csv]
 
-The exponent is the slope of a straight line through log cost over log size. Small sizes, where fixed costs are most
-of it, don't belong to the growth: the line takes as many of the largest sizes as it meets within `TOLERANCE`. The
-record says which. Imported by the tests only.
+The exponent is the slope of a straight line through log cost over log size. Small sizes, whose cost is mostly fixed,
+don't belong to the growth: the line takes as many of the largest sizes as it meets within `TOLERANCE`. The record
+states which.
 """
 
 from __future__ import annotations
@@ -14,42 +14,29 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from cases import Case, regression
-from options import command, names, parser, positive
-from records import header, write
-from timing import Entry, Worker, time_entries, written
-
-from fastmlp import _backend
+from harness import builds
+from harness.cases import Case, regression
+from harness.options import Script, add_list, positive
+from harness.records import Record, Row, show, written
+from harness.timing import Entry, process, time_entries
 
 TOLERANCE = 0.1  # how far, relatively, a point may lie from the line
 FEWEST = 3  # points of a line, if there are as many
+WIDE = (128,) * 3
 
 Curve = list[tuple[int, float]]
 
 
 def powers_of_2(first: int, last: int) -> tuple[int, ...]:
-    """List the powers of 2 from one to another."""
+    """Return the powers of 2 from one to another."""
     return tuple(2**power for power in range(first.bit_length() - 1, last.bit_length()))
 
 
 @dataclass(frozen=True)
 class Question:
-    """One quantity that grows while the others stay.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Its values.
-    unit : str
-        What the cost is of: a "step" or an "epoch".
-    case : callable
-        Makes the case of a value.
-    fixed : str
-        What the others are, in words.
-    """
+    """One quantity that grows: its values, what the cost is of, the case of a value, and what stays, in words."""
 
     sizes: tuple[int, ...]
     unit: str
@@ -59,43 +46,34 @@ class Question:
 
 QUESTIONS: dict[str, Question] = {
     "width": Question(
-        powers_of_2(4, 2048), "step", lambda width: regression((width,) * 3, 128, 256),
-        "1 hidden layer, batch 128, 1 thread",
+        powers_of_2(4, 2048), "step", lambda n: regression((n,) * 3, 128, 256), "1 hidden layer, batch 128, 1 thread"
     ),
     "depth": Question(
-        powers_of_2(1, 64), "step", lambda depth: regression((128,) * (depth + 2), 128, 256),
-        "width 128, batch 128, 1 thread",
+        powers_of_2(1, 64), "step", lambda n: regression((128,) * (n + 2), 128, 256), "width 128, batch 128, 1 thread"
     ),
     "batch": Question(
-        powers_of_2(1, 4096), "step", lambda batch: regression((128,) * 3, batch, 2 * batch),
-        "width 128, 1 hidden layer, 1 thread",
+        powers_of_2(1, 4096), "step", lambda n: regression(WIDE, n, 2 * n), "width 128, 1 hidden layer, 1 thread"
     ),
     "rows": Question(
-        powers_of_2(128, 131_072), "epoch", lambda rows: regression((128,) * 3, 128, rows),
+        powers_of_2(128, 131_072),
+        "epoch",
+        lambda n: regression(WIDE, 128, n),
         "width 128, 1 hidden layer, batch 128, 1 thread",
     ),
     "threads": Question(
-        tuple(range(1, _backend.usable_cpus() + 1)), "step", lambda _: regression((512,) * 3, 512, 1024),
+        tuple(range(1, builds.usable_cpus() + 1)),
+        "step",
+        lambda n: regression((512,) * 3, 512, 1024),
         "width 512, 1 hidden layer, batch 512",
     ),
-}  # fmt: skip
+}
 
 
 def fit(curve: Curve) -> tuple[float, int]:
-    """Find the exponent of a growth, and from where on it holds.
+    """Compute the exponent of a growth, from rising sizes, and the index of the first point that the line takes.
 
-    Parameters
-    ----------
-    curve : list of (size, cost)
-        Sizes rising.
-
-    Returns
-    -------
-    exponent : float
-        The slope of the least-squares line through the logarithms; NaN if there are fewer than two points.
-    first : int
-        Index of the first point that the line takes; from there on all are within `TOLERANCE` of it, unless there
-        are but `FEWEST`.
+    The exponent is the slope of the least-squares line through the logarithms, or NaN if there are fewer than two
+    points. From the first point on all are within `TOLERANCE` of the line, unless there are only `FEWEST`.
 
     Examples
     --------
@@ -118,90 +96,49 @@ def fit(curve: Curve) -> tuple[float, int]:
 
 
 def time_question(name: str, most: int, repeats: int, seconds: float) -> list[Entry]:
-    """Time one quantity's sizes.
-
-    Parameters
-    ----------
-    name : str
-        A key of `QUESTIONS`.
-    most : int
-        Larger sizes are left out.
-    repeats : int
-        Timings of each.
-    seconds : float
-        About how long a timing takes.
-
-    Returns
-    -------
-    list of Entry
-        One a size, sizes rising.
-    """
-    question, entries = QUESTIONS[name], []
+    """Time one quantity's sizes up to `most`, rising; numbers of threads take turns, each in a process of its own."""
+    question = QUESTIONS[name]
     sizes = [size for size in question.sizes if size <= most]
+    by_threads = name == "threads"
     with ExitStack() as stack:
-        workers = {threads: Worker("fastmlp", threads) for threads in (sizes if name == "threads" else [1])}
-        for worker in workers.values():
-            stack.callback(worker.close)
-        if name == "threads":  # Each has a process of its own, so that they can take turns.
-            entries = [Entry(question.case(threads), "fastmlp", threads, workers[threads]) for threads in sizes]
-            time_entries(entries, repeats, seconds)
-        else:
-            for size in sizes:
-                entries.append(Entry(question.case(size), "fastmlp", 1, workers[1]))
-                time_entries(entries[-1:], repeats, seconds)
+        asks = {count: stack.enter_context(process(count)) for count in (sizes if by_threads else [1])}
+        counts = sizes if by_threads else [1] * len(sizes)
+        entries = [
+            Entry(question.case(size), "fastmlp", count, asks[count]) for size, count in zip(sizes, counts, strict=True)
+        ]
+        for together in [entries] if by_threads else [[entry] for entry in entries]:
+            time_entries(together, repeats, seconds)
     return entries
 
 
-def rows_of(name: str, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Make a quantity's rows of the record.
-
-    Parameters
-    ----------
-    name : str
-        A key of `QUESTIONS`.
-    entries : sequence of Entry
-        As from `time_question`.
-
-    Returns
-    -------
-    list of dict
-        One a size; "fitted" says whether the line takes it, "exponent" is the line's.
-    """
-    question, rows = QUESTIONS[name], []
-    sizes = [size for size, _ in zip(question.sizes, entries, strict=False)]
+def rows_of(name: str, entries: Sequence[Entry]) -> list[Row]:
+    """Return a quantity's rows of the record, one per size; "fitted" states whether the line takes it."""
+    question = QUESTIONS[name]
+    sizes = question.sizes[: len(entries)]
     factors = [entry.case.steps_per_epoch if question.unit == "epoch" else 1 for entry in entries]
     timed = [number for number, entry in enumerate(entries) if entry.seconds]
     exponent, first = fit([(sizes[number], entries[number].minimum_us * factors[number]) for number in timed])
-    fitted = timed[first:]
-    for number, (size, factor, entry) in enumerate(zip(sizes, factors, entries, strict=True)):
-        rows.append(
-            {
-                "question": name,
-                "size": size,
-                "unit": question.unit,
-                "fixed": question.fixed,
-                "threads": entry.threads,
-                "median_us": written(entry.median_us * factor),
-                "minimum_us": written(entry.minimum_us * factor),
-                "fitted": "yes" if number in fitted else "no",
-                "exponent": written(exponent, 3),
-                "note": entry.problem,
-            }
-        )
-    return rows
+    return [
+        {
+            "question": name,
+            "size": size,
+            "unit": question.unit,
+            "fixed": question.fixed,
+            "threads": entry.threads,
+            "median_us": written(entry.median_us * factor),
+            "minimum_us": written(entry.minimum_us * factor),
+            "fitted": "yes" if number in timed[first:] else "no",
+            "exponent": written(exponent, 3),
+            "note": entry.problem,
+        }
+        for number, (size, factor, entry) in enumerate(zip(sizes, factors, entries, strict=True))
+    ]
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a quantity's rows and its exponent.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As from `rows_of`.
-    """
-    print(f"\nmicroseconds a {rows[0]['unit']} over {rows[0]['question']} ({rows[0]['fixed']}), median and minimum")
-    for row in rows:
-        print(f"  {row['size']:>7}{row['median_us'] or '—':>12}{row['minimum_us'] or '—':>12}  {row['note']}")
+def show_growth(rows: Sequence[Row]) -> None:
+    """Print a quantity's rows and its exponent."""
+    title = f"microseconds per {rows[0]['unit']} over {rows[0]['question']} ({rows[0]['fixed']})"
+    show(title, rows, ("size", "median_us", "minimum_us", "note"))
     fitted = [row["size"] for row in rows if row["fitted"] == "yes"]
     if rows[0]["exponent"]:
         print(f"  exponent {rows[0]['exponent']} from {fitted[0]} to {fitted[-1]}", flush=True)
@@ -209,52 +146,28 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         print("  no exponent: fewer than two sizes were timed", flush=True)
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    argparse.Namespace
-    """
-    reader = parser("Measure how cost grows, and name the exponent.", repeats=7, seconds=0.05)
-    known = list(QUESTIONS)
-    reader.add_argument("--questions", type=names(known), default=known, metavar="A,B", help=", ".join(known))
-    reader.add_argument("--most", type=positive(int), default=2**31, help="leave larger sizes out")
-    return reader.parse_args(arguments)
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the script's options."""
+    add_list(parser, "--questions", list(QUESTIONS), list(QUESTIONS))
+    parser.add_argument("--most", type=positive(int), default=2**31, help="leave larger sizes out")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and write the record.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    int
-        0.
-    """
-    options = parse(arguments)
-    rows: list[dict[str, Any]] = []
-    for name in options.questions:
-        entries = time_question(name, options.most, options.repeats, options.seconds)
-        if entries:
-            rows += (found := rows_of(name, entries))
-            show(found)
-    timing = (
-        f"{options.repeats} timings of each; the exponent is the slope of the line through the logarithms of the "
+def run(given: argparse.Namespace, record: Record) -> None:
+    """Measure and print."""
+    record.describe(
+        f"{given.repeats} timings of each; the exponent is the slope of the line through the logarithms of the "
         f"minima, over as many of the largest sizes as lie within {TOLERANCE:.0%} of it"
     )
-    write("growth", header(command("growth.py", arguments), timing), rows, options.out)
-    return 0
+    for name in given.questions:
+        entries = time_question(name, given.most, given.repeats, given.seconds)
+        if entries:
+            record.rows += (found := rows_of(name, entries))
+            show_growth(found)
 
+
+SCRIPT = Script(
+    "Measure how cost grows, and name the exponent.", run, "growth", repeats=7, seconds=0.05, options=options
+)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(SCRIPT.main())

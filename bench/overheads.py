@@ -4,13 +4,12 @@
 
 Predictions are compared with those of other libraries, all with the same weights in one process on one CPU, taking
 turns; each must first predict what fastmlp does. `--install` times `pip install` into a new environment, and weighs
-the wheel; it takes minutes. Imported by the tests only.
+the wheel; it takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shutil
 import statistics
@@ -18,27 +17,26 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from cases import CASES, Layers, data, start
-from options import command, parser
-from records import header, write
-from rivals import PyTorch, network, version
-from timing import NOT_INSTALLED, process, take_turns, written
+from harness.cases import CASES, Layers, data, start
+from harness.options import Script
+from harness.records import BENCH, Record, Row, show, written
+from harness.rivals import PyTorch, network, present, scikit_learn, stopped_on_purpose, version
+from harness.timing import process, take_turns
 
-ROOT = Path(__file__).parents[1]
+import fastmlp
+
 CASE = CASES["digits-float32"]
-OURS = "fastmlp"
+SHAPE = "→".join(map(str, CASE.sizes))
+OURS, NOT_INSTALLED = "fastmlp", "not installed"
 
 # Two correct predictions may differ by what rounding makes of a sum of a hundred products, and by an exp of a few
 # units in the last place: 1e-6 of a probability was met; a wrong weight or activation makes a thousand times that.
 AGREEMENT = 1e-5
 
-Row = dict[str, Any]
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -46,12 +44,12 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def fastmlp_predictor(layers: Layers) -> Predict:
-    """fastmlp, with the build that it chooses."""
+    """Return fastmlp's prediction, with the build that it chooses."""
     return network(CASE, layers).predict_proba
 
 
 def numpy_predictor(layers: Layers) -> Predict:
-    """Write the network down in NumPy, without any check."""
+    """Return the network written down in NumPy, without any check."""
     (w1, b1), (w2, b2) = layers
 
     def predict(X: np.ndarray) -> np.ndarray:
@@ -63,7 +61,7 @@ def numpy_predictor(layers: Layers) -> Predict:
 
 
 def onnx_predictor(layers: Layers) -> Predict:
-    """Build the network as an ONNX model, for ONNX Runtime on one thread."""
+    """Return the prediction of the network as an ONNX model, by ONNX Runtime on one thread."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
@@ -90,26 +88,23 @@ def onnx_predictor(layers: Layers) -> Predict:
 
 
 def sklearn_predictor(layers: Layers) -> Predict:
-    """scikit-learn's classifier, given the weights."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    estimator = MLPClassifier(CASE.sizes[1:-1], activation=CASE.activation, max_iter=1, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # One epoch, since it is but to make the arrays.
-        estimator.fit(*data(CASE, 100))
+    """Return the prediction of scikit-learn's classifier with the weights."""
+    classifier = scikit_learn("neural_network").MLPClassifier
+    estimator = classifier(CASE.sizes[1:-1], activation=CASE.activation, max_iter=1, random_state=0)
+    with stopped_on_purpose():
+        estimator.fit(*data(CASE, 100))  # only to make the arrays
     estimator.coefs_ = [weights for weights, _ in layers]
     estimator.intercepts_ = [biases for _, biases in layers]
     return estimator.predict_proba
 
 
 def torch_predictor(layers: Layers) -> Predict:
-    """PyTorch's module without autograd; arrays are shared."""
+    """Return the prediction of PyTorch's module without autograd; arrays are shared."""
     import torch
 
     torch.set_num_threads(1)
-    model = PyTorch._model(CASE, layers)
-    PyTorch._set(model, layers)
+    model = PyTorch.model(CASE, layers)
+    PyTorch.load(model, layers)
 
     def predict(X: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -119,7 +114,7 @@ def torch_predictor(layers: Layers) -> Predict:
 
 
 def jax_predictor(layers: Layers) -> Predict:
-    """JAX, compiled for each number of rows."""
+    """Return JAX's prediction, compiled for each number of rows."""
     import jax
 
     (w1, b1), (w2, b2) = layers
@@ -127,56 +122,35 @@ def jax_predictor(layers: Layers) -> Predict:
     return lambda X: np.asarray(compiled(X))
 
 
-# Contender: the packages it needs, and what makes it.
+# Contender: the distributions it needs, and what makes it.
 PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[[Layers], Predict]]] = {
-    OURS: (("fastmlp",), fastmlp_predictor),
+    OURS: ((OURS,), fastmlp_predictor),
     "onnxruntime": (("onnxruntime", "onnx"), onnx_predictor),
     "numpy": (("numpy",), numpy_predictor),
-    "scikit-learn": (("sklearn",), sklearn_predictor),
+    "scikit-learn": (("scikit-learn",), sklearn_predictor),
     "pytorch": (("torch",), torch_predictor),
     "jax": (("jax",), jax_predictor),
 }
 
 
 def missing() -> list[str]:
-    """Name the contenders that cannot be timed here."""
-    return [
-        name
-        for name, (packages, _) in PREDICTORS.items()
-        if any(importlib.util.find_spec(package) is None for package in packages)
-    ]
+    """Return the names of the contenders that cannot be timed here; fastmlp need not be installed to be imported."""
+    return [name for name, (needed, _) in PREDICTORS.items() if name != OURS and not all(map(present, needed))]
 
 
 def parameters() -> Layers:
-    """Draw the weights of all predictors; unlike at the start of a training, biases are not zero."""
+    """Draw the weights of all predictors; unlike at the start of a training run, biases are not zero."""
     random = np.random.default_rng(3)
     return [(weights, random.standard_normal(biases.shape, biases.dtype)) for weights, biases in start(CASE)]
 
 
 def time_predictions(rows: int, repeats: int, seconds: float) -> dict[str, list[float]]:
-    """Time predictions in turns, in this process and on one CPU.
+    """Time predictions in turns, in this process and on one CPU; ValueError if one differs from fastmlp's.
 
-    Parameters
-    ----------
-    rows : int
-        Rows that are predicted at once.
-    repeats : int
-        Timings of each.
-    seconds : float
-        About how long a timing takes.
-
-    Returns
-    -------
-    dict
-        For each contender that is installed the seconds of one prediction, one entry a timing.
-
-    Raises
-    ------
-    ValueError
-        If a contender predicts something else than fastmlp.
+    Returns for each contender that is installed the seconds of one prediction, one entry per timing.
     """
     if hasattr(os, "sched_setaffinity"):
-        # One CPU is one thread for all, XLA included, which cannot be told otherwise.
+        # One CPU is one thread for all, XLA included, which has no other switch.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     X, layers = data(CASE, CASE.rows)[0][:rows], parameters()
     absent = missing()
@@ -195,32 +169,17 @@ def time_predictions(rows: int, repeats: int, seconds: float) -> dict[str, list[
 def time_own_calls(repeats: int, seconds: float) -> dict[str, list[float]]:
     """Time predict on one row, and what train takes over its kernels on tiny data, in this process.
 
-    Parameters
-    ----------
-    repeats : int
-        Timings of each.
-    seconds : float
-        About how long a timing takes.
-
-    Returns
-    -------
-    dict
-        For each question the seconds of one call, one entry a timing.
+    Returns for each question the seconds of one call, one entry per timing.
     """
-    import fastmlp
-
     net, X = network(CASE, parameters()), data(CASE, 100)[0]
     row = X[:1].copy()
     X, y = data(CASES["xor"])
     small = fastmlp.train(X, y, hidden=(10,), epochs=1, seed=0)
-    found = take_turns(
-        {
-            f"predict, 1 row, {'→'.join(map(str, CASE.sizes))}": lambda: net.predict(row),
-            "predict, 1 row, 2→10→2": lambda: small.predict(X[:1]),
-        },
-        repeats,
-        seconds,
-    )
+    calls = {
+        f"predict, 1 row, {SHAPE}": lambda: net.predict(row),
+        "predict, 1 row, 2→10→2": lambda: small.predict(X[:1]),
+    }
+    found = take_turns(calls, repeats, seconds)
     for epochs in (1, 100):
         question = f"train, 50 rows, 2→10→2, {epochs} epoch{'s' if epochs > 1 else ''}, over the kernels' time"
         found[question] = [train_over_kernels(X, y, epochs) for _ in range(repeats * 20)]
@@ -228,39 +187,16 @@ def time_own_calls(repeats: int, seconds: float) -> dict[str, list[float]]:
 
 
 def train_over_kernels(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train once, and measure how much longer that takes than the calls of the kernels do.
-
-    Parameters
-    ----------
-    X, y : ndarray
-        The data.
-    epochs : int
-        How many epochs.
-
-    Returns
-    -------
-    float
-        Seconds.
-    """
-    import fastmlp
-
+    """Train once, and return how many seconds longer that takes than the kernel calls do."""
     begun = time.perf_counter()
     net = fastmlp.train(X, y, hidden=(10,), epochs=epochs, seed=0)
     return time.perf_counter() - begun - float(net.history.seconds.sum())
 
 
 def time_import(repeats: int) -> list[float]:
-    """Time `import fastmlp` after `import numpy`, in new processes.
+    """Return the seconds of `import fastmlp` after `import numpy`, one entry per new process.
 
-    Parameters
-    ----------
-    repeats : int
-        How many; the first, which may have to compile modules, is left out.
-
-    Returns
-    -------
-    list of float
-        Seconds, one entry a process.
+    A first process, which may have to compile modules, is left out.
     """
     code = "import time, numpy; t = time.perf_counter(); import fastmlp; print(time.perf_counter() - t)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -277,15 +213,12 @@ def time_import(repeats: int) -> list[float]:
 def install() -> list[Row]:
     """Build the wheel from clean sources and install it as a user does, into a new environment.
 
-    Returns
-    -------
-    list of dict
-        The record's rows: the wheel's size, and how long `pip install .` takes, build and dependencies included.
+    Returns the record's rows: the wheel's size, and how long `pip install .` takes, build and dependencies included.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, environment, dist = (Path(folder) / name for name in ("source", "environment", "dist"))
         left_out = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info", "record")
-        shutil.copytree(ROOT, source, ignore=left_out)
+        shutil.copytree(BENCH.parent, source, ignore=left_out)
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
         begun = time.perf_counter()
@@ -304,26 +237,7 @@ def install() -> list[Row]:
 def row_of(
     question: str, contender: str, unit: str, values: Sequence[float], ours: float | None = None, note: str = ""
 ) -> Row:
-    """Make a row of the record.
-
-    Parameters
-    ----------
-    question, contender : str
-        What was asked, and of whom.
-    unit : str
-        Of the values.
-    values : sequence of float
-        The measurements; none if there are none.
-    ours : float, optional
-        fastmlp's median.
-    note : str, default ""
-        What else is to be said.
-
-    Returns
-    -------
-    dict
-        Columns and values.
-    """
+    """Return a row of the record: what was asked of which library, its measurements, and fastmlp's median if any."""
     median = statistics.median(values) if values else float("nan")
     return {
         "question": question,
@@ -337,101 +251,48 @@ def row_of(
 
 
 def prediction_rows(question: str, found: dict[str, list[float]], absent: Sequence[str]) -> list[Row]:
-    """Make the rows of a comparison of predictions.
-
-    Parameters
-    ----------
-    question : str
-        What was predicted.
-    found : dict
-        As from `time_predictions`.
-    absent : sequence of str
-        The contenders that are not installed; they get a row that says so.
-
-    Returns
-    -------
-    list of dict
-    """
+    """Return the rows of a comparison of predictions; contenders that are absent have one that states so."""
     micros = {name: [value * 1e6 for value in seconds] for name, seconds in found.items()}
     ours = statistics.median(micros[OURS])
     timed = [row_of(question, name, "µs", values, ours) for name, values in micros.items()]
     return [*timed, *(row_of(question, name, "µs", [], note=NOT_INSTALLED) for name in absent)]
 
 
-def show(rows: Sequence[Row]) -> None:
-    """Print rows.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As from `row_of`.
-    """
-    for row in rows:
-        ratio = f"{row['ratio_to_fastmlp']}×" if row["ratio_to_fastmlp"] else ""
-        print(
-            f"{row['question']:<58}{row['contender']:<14}{row['median'] or '—':>9}{row['minimum'] or '—':>9} "
-            f"{row['unit']:<4}{ratio:>8} {row['note']}",
-            flush=True,
-        )
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the script's options."""
+    parser.add_argument("--install", action="store_true", help="time pip install ., and weigh the wheel")
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    argparse.Namespace
-    """
-    reader = parser("Measure import, calls on tiny data and predictions.", repeats=9, seconds=0.05)
-    reader.add_argument("--install", action="store_true", help="time pip install ., and weigh the wheel")
-    return reader.parse_args(arguments)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print and write the record.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    int
-        0.
-    """
-    options = parse(arguments)
-    rows: list[Row] = []
+def run(given: argparse.Namespace, record: Record) -> None:
+    """Measure and print."""
+    absent = missing()
+    packages = [name for key, (needed, _) in PREDICTORS.items() if key not in (OURS, *absent) for name in needed]
+    timing = f"{given.repeats} timings taken in turns; predictions on one CPU, in float32"
+    record.describe(timing, [version(name) for name in packages if name != "numpy"])
 
     def keep(found: list[Row]) -> None:
-        show(found)
-        rows.extend(found)
+        show(found[0]["question"], found, ("contender", "median", "minimum", "unit", "ratio_to_fastmlp", "note"))
+        record.rows.extend(found)
 
-    milliseconds = [value * 1e3 for value in time_import(options.repeats)]
+    milliseconds = [value * 1e3 for value in time_import(given.repeats)]
     keep([row_of("import fastmlp over import numpy", OURS, "ms", milliseconds)])
     with process(threads=1) as ask:
-        own = ask(time_own_calls, options.repeats, options.seconds)
-    keep([row_of(question, OURS, "µs", [value * 1e6 for value in values]) for question, values in own.items()])
-    absent = missing()
+        own = ask(time_own_calls, given.repeats, given.seconds)
+    for question, values in own.items():
+        keep([row_of(question, OURS, "µs", [value * 1e6 for value in values])])
     with process(threads=1) as ask:
         for count in (1, CASE.rows):
-            found = ask(time_predictions, count, options.repeats, options.seconds)
-            question = f"predict_proba, {count} row{'s' if count > 1 else ''}, {'→'.join(map(str, CASE.sizes))}"
+            found = ask(time_predictions, count, given.repeats, given.seconds)
+            question = f"predict_proba, {count} row{'s' if count > 1 else ''}, {SHAPE}"
             keep(prediction_rows(question, found, absent))
-    if options.install:
-        keep(install())
-    distributions = {"sklearn": "scikit-learn"}
-    packages = [package for name, (needed, _) in PREDICTORS.items() if name not in absent for package in needed]
-    versions = [version(distributions.get(package, package)) for package in packages if package != OURS]
-    timing = f"{options.repeats} timings taken in turns; predictions on one CPU, in float32"
-    write("overheads", header(command("overheads.py", arguments), timing, versions), rows, options.out)
-    return 0
+    if given.install:
+        for row in install():
+            keep([row])
 
+
+SCRIPT = Script(
+    "Measure import, calls on tiny data and predictions.", run, "overheads", repeats=9, seconds=0.05, options=options
+)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(SCRIPT.main())

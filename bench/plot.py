@@ -2,7 +2,7 @@
 
     python bench/plot.py [--figures ratios,sweep,growth] [--out FOLDER]
 
-A figure whose record is not there is named and left out. Imported by the tests only.
+A figure whose record is not there is named and left out.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from harness.options import Script, add_list
+from harness.records import BENCH, RECORD, TITLES, Record, Row, best, distinct, newest, own_best
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
-from options import names
-from readme import TITLES, best, own_build
-from records import RECORD, Record, Row, newest
 
-FIGURES = Path(__file__).parent / "figures"
-
+FIGURES = BENCH / "figures"
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e6e6e6"
 # Colours that stay apart for colour-blind eyes (Okabe & Ito, 2008), and marks that stay apart without colour.
 MARKS = {
@@ -43,13 +41,7 @@ MISSING = "#d9d9d9"
 
 
 def tidy(axes: Axes) -> None:
-    """Take away what says nothing: the frame's upper and right side, the ticks' strokes.
-
-    Parameters
-    ----------
-    axes : Axes
-        Changed in place.
-    """
+    """Remove what shows nothing: the frame's upper and right side, the ticks' strokes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(which="both", length=0, colors=INK, labelsize=10)
@@ -57,16 +49,7 @@ def tidy(axes: Axes) -> None:
 
 
 def plain(value: float, _position: int | None = None) -> str:
-    """Write a tick's number without exponents.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-
-    Returns
-    -------
-    str
+    """Return a tick's number without exponents.
 
     Examples
     --------
@@ -77,7 +60,7 @@ def plain(value: float, _position: int | None = None) -> str:
 
 
 def machine(record: Record) -> str:
-    """Say in one line where and when a record was made."""
+    """Return in one line where and when a record was made."""
     return f"{record.about['machine']}, {record.about['date'][:10]}"
 
 
@@ -85,41 +68,18 @@ def machine(record: Record) -> str:
 
 
 def ratios_of(record: Record, rival: str) -> dict[str, float]:
-    """Compute how many times fastmlp's time a rival's is, case by case.
-
-    Parameters
-    ----------
-    record : Record
-        Of the cases.
-    rival : str
-        Its name.
-
-    Returns
-    -------
-    dict
-        Ratios of the medians, each one's best number of threads; cases that weren't timed are left out.
-    """
+    """Return case by case how many times fastmlp's time a rival's is, of the medians at the best numbers of threads."""
     found = {}
-    for case in dict.fromkeys(row["case"] for row in record.rows):
-        ours, theirs = best(record.rows, case, "fastmlp", own_build(record)), best(record.rows, case, rival)
+    for case in distinct(record, "case"):
+        ours, theirs = own_best(record, case), best(record, case, rival)
         if ours and theirs and ours["median_us"] and theirs["median_us"]:
             found[case] = float(theirs["median_us"]) / float(ours["median_us"])
     return found
 
 
 def draw_ratios(record: Record) -> Figure:
-    """Draw how many times faster than each rival fastmlp is, one line a case.
-
-    Parameters
-    ----------
-    record : Record
-        Of the cases.
-
-    Returns
-    -------
-    Figure
-    """
-    cases = list(dict.fromkeys(row["case"] for row in record.rows))
+    """Draw how many times faster than each rival fastmlp is, one line per case of a record of the cases."""
+    cases = distinct(record, "case")
     figure = Figure(figsize=(8.8, 1.2 + 0.6 * len(cases)), layout="constrained", facecolor="white")
     axes = figure.subplots()
     tidy(axes)
@@ -131,9 +91,16 @@ def draw_ratios(record: Record) -> Figure:
         places = np.array([cases.index(case) for case in ratios]) + (lane - (len(found) - 1) / 2) * LANE
         axes.hlines(places, 1, list(ratios.values()), color=colour, linewidth=2.2, alpha=0.45)
         axes.plot(
-            list(ratios.values()), places, mark, color=colour, markersize=7, markeredgecolor="white",
-            markeredgewidth=0.7, label=TITLES[rival], zorder=3,
-        )  # fmt: skip
+            list(ratios.values()),
+            places,
+            mark,
+            color=colour,
+            markersize=7,
+            markeredgecolor="white",
+            markeredgewidth=0.7,
+            label=TITLES[rival],
+            zorder=3,
+        )
     for number in range(1, len(cases)):
         axes.axhline(number - 0.5, color=PALE, linewidth=0.8)
     axes.set_xscale("log")
@@ -147,8 +114,11 @@ def draw_ratios(record: Record) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.axvline(1, color=INK, linewidth=1.4)
     axes.axvspan(lower, 1, color="#d55e00", alpha=0.09, linewidth=0)
-    axes.set_xlabel("times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)",
-                    color=INK, fontsize=10)
+    axes.set_xlabel(
+        "times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)",
+        color=INK,
+        fontsize=10,
+    )
     figure.legend(loc="outside upper center", ncols=len(MARKS), frameon=False, fontsize=11, handletextpad=0.2)
     return figure
 
@@ -157,24 +127,9 @@ def draw_ratios(record: Record) -> Figure:
 
 
 def grid_of(record: Record, column: str, rival: str, threads: str | None = None) -> Grid:
-    """Arrange a column of the sweep's record over widths and batches.
+    """Arrange a column of the sweep's record over widths and batches; NaN was not measured.
 
-    Parameters
-    ----------
-    record : Record
-        Of the sweep.
-    column : str
-        The column.
-    rival : str
-        "fastmlp" or "numpy".
-    threads : str, optional
-        "1", the number of all, or "chosen"; None takes the least of all.
-
-    Returns
-    -------
-    widths, batches : list of int
-    values : ndarray of shape (widths, batches)
-        NaN where nothing was measured.
+    `threads` is "1", the number of all, or "chosen"; None takes the smallest value of all.
     """
     widths = sorted({int(row["width"]) for row in record.rows})
     batches = sorted({int(row["batch"]) for row in record.rows})
@@ -189,25 +144,7 @@ def grid_of(record: Record, column: str, rival: str, threads: str | None = None)
 def heat_map(
     figure: Figure, axes: Axes, grid: Grid, colours: Colormap, norm: Normalize, ticks: Sequence[float], title: str
 ) -> None:
-    """Draw values over widths and batches, one cell a point.
-
-    Parameters
-    ----------
-    figure : Figure
-        Takes the colour bar.
-    axes : Axes
-        Takes the cells.
-    grid : (widths, batches, values)
-        As from `grid_of`.
-    colours : Colormap
-        Of the values.
-    norm : Normalize
-        From values to colours.
-    ticks : sequence of float
-        The colour bar's.
-    title : str
-        What the values are.
-    """
+    """Draw a grid's values, one cell per point, and their colour bar with its ticks."""
     widths, batches, values = grid
     axes.set_facecolor(MISSING)
     cells = axes.pcolormesh(values, cmap=colours, norm=norm, edgecolors="white", linewidth=0.4)
@@ -227,17 +164,7 @@ def heat_map(
 
 
 def draw_sweep(record: Record) -> Figure:
-    """Draw what a multiply-add costs at every width and batch, and what threads change.
-
-    Parameters
-    ----------
-    record : Record
-        Of the sweep.
-
-    Returns
-    -------
-    Figure
-    """
+    """Draw what a multiply-add costs at every width and batch, and what threads change."""
     counts = {row["threads"] for row in record.rows if row["rival"] == "fastmlp"} - {"1", "chosen"}
     most = max(counts, key=int, default="1")
     figure = Figure(figsize=(11, 12.6), layout="constrained", facecolor="white")
@@ -247,18 +174,32 @@ def draw_sweep(record: Record) -> Figure:
     finite = costs[2][np.isfinite(costs[2])]
     decades = [tick for tick in 10.0 ** np.arange(-3, 5) if finite.min() <= tick <= finite.max()]
     norm = LogNorm(finite.min(), finite.max())
-    heat_map(figure, cost, costs, colormaps["viridis_r"], norm, decades, "nanoseconds a multiply-add, 1 thread")
+    heat_map(figure, cost, costs, colormaps["viridis_r"], norm, decades, "nanoseconds per multiply-add, 1 thread")
     # Symmetric about 1 in the logarithm, so that 1 is the map's white; blue is good in all three.
     wide, narrow = LogNorm(1 / 30, 30), LogNorm(1 / 3, 3)
     widths, batches, numpy = grid_of(record, "minimum_us", "numpy")
     ours = grid_of(record, "minimum_us", "fastmlp", "chosen")[2]
     ratio = (widths, batches, ours / numpy)
-    heat_map(figure, against, ratio, colormaps["RdBu_r"], wide, (1 / 30, 0.1, 0.3, 1, 3, 10, 30),
-             "time as fastmlp chooses : NumPy at its best")
+    heat_map(
+        figure,
+        against,
+        ratio,
+        colormaps["RdBu_r"],
+        wide,
+        (1 / 30, 0.1, 0.3, 1, 3, 10, 30),
+        "time as fastmlp chooses : NumPy at its best",
+    )
     for axes, name, words in ((threads, most, f"on {most} threads"), (chosen, "chosen", "as fastmlp chooses")):
         grid = grid_of(record, "ratio_to_one_thread", "fastmlp", name)
-        heat_map(figure, axes, grid, colormaps["RdBu_r"], narrow, (1 / 3, 0.5, 0.7, 1, 1.4, 2, 3),
-                 f"time {words} : on 1 thread")
+        heat_map(
+            figure,
+            axes,
+            grid,
+            colormaps["RdBu_r"],
+            narrow,
+            (1 / 3, 0.5, 0.7, 1, 1.4, 2, 3),
+            f"time {words} : on 1 thread",
+        )
     for axes in panels[:, 0]:
         axes.set_ylabel("width: inputs, hidden neurons, outputs", fontsize=9)
     for axes in panels[1]:
@@ -276,15 +217,7 @@ def draw_sweep(record: Record) -> Figure:
 
 
 def draw_curve(axes: Axes, rows: Sequence[Row]) -> None:
-    """Draw one quantity's growth and the line that gives its exponent.
-
-    Parameters
-    ----------
-    axes : Axes
-        Takes the curve.
-    rows : sequence of dict
-        The quantity's rows of the record.
-    """
+    """Draw one quantity's growth, of its rows of the record, and the line that has its exponent as slope."""
     timed = [row for row in rows if row["minimum_us"]]
     sizes, costs = (np.array([float(row[name]) for row in timed]) for name in ("size", "minimum_us"))
     fitted = np.array([row["fitted"] == "yes" for row in timed], dtype=bool)
@@ -297,9 +230,14 @@ def draw_curve(axes: Axes, rows: Sequence[Row]) -> None:
         axes.plot(ends, np.exp(np.polyval(line, np.log(ends))), color="#d55e00", linewidth=5, alpha=0.35)
         exponent = f"{float(rows[0]['exponent']):.2f}".replace("-", "−")
         axes.text(
-            0.05, 0.95, f"exponent {exponent}\n{plain(ends[0])} to {plain(ends[1])}", transform=axes.transAxes,
-            va="top", fontsize=10.5, color="#a34700",
-        )  # fmt: skip
+            0.05,
+            0.95,
+            f"exponent {exponent}\n{plain(ends[0])} to {plain(ends[1])}",
+            transform=axes.transAxes,
+            va="top",
+            fontsize=10.5,
+            color="#a34700",
+        )
     axes.plot(sizes, costs, color=LINE, linewidth=1.2)
     axes.plot(sizes[fitted], costs[fitted], "o", color=LINE, markersize=5.5)
     axes.plot(sizes[~fitted], costs[~fitted], "o", color=LINE, markerfacecolor="white", markersize=5.5)
@@ -318,18 +256,8 @@ def draw_curve(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def draw_growth(record: Record) -> Figure:
-    """Draw how cost grows, one small panel a quantity.
-
-    Parameters
-    ----------
-    record : Record
-        Of the growth.
-
-    Returns
-    -------
-    Figure
-    """
-    questions = list(dict.fromkeys(row["question"] for row in record.rows))
+    """Draw how cost grows, one small panel per quantity."""
+    questions = distinct(record, "question")
     columns = min(3, len(questions) + 1)
     lines = -(-(len(questions) + 1) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.1 * lines), layout="constrained", facecolor="white")
@@ -339,12 +267,16 @@ def draw_growth(record: Record) -> Figure:
     for axes in every[len(questions) :]:
         axes.set_axis_off()
     every[len(questions)].text(
-        0.02, 0.95,
+        0.02,
+        0.95,
         "Each alone, the others fixed.\n\nBoth axes are logarithmic: a straight line\nis a power, its slope the "
         "exponent.\nFilled points make the line; hollow ones,\nwhere fixed costs are most of it, don't.\n\n"
         + machine(record).replace(", ", ",\n", 1),
-        va="top", fontsize=9.5, color=INK, transform=every[len(questions)].transAxes,
-    )  # fmt: skip
+        va="top",
+        fontsize=9.5,
+        color=INK,
+        transform=every[len(questions)].transAxes,
+    )
     return figure
 
 
@@ -358,27 +290,17 @@ DRAWINGS: dict[str, tuple[str, Callable[[Record], Figure]]] = {
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Draw the figures.
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the script's options."""
+    add_list(parser, "--figures", list(DRAWINGS), list(DRAWINGS))
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder (default bench/figures)")
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Without the program's name.
 
-    Returns
-    -------
-    int
-        0, or 1 if a record is missing.
-    """
-    reader = argparse.ArgumentParser(description="Draw the newest records.")
-    known = list(DRAWINGS)
-    reader.add_argument("--figures", type=names(known), default=known, metavar="A,B", help=", ".join(known))
-    reader.add_argument("--out", type=Path, default=FIGURES, help="the folder (default bench/figures)")
-    options = reader.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+def run(given: argparse.Namespace, _: Record) -> int:
+    """Draw the figures; return 1 if a record is missing."""
+    given.out.mkdir(parents=True, exist_ok=True)
     missing = 0
-    for name in options.figures:
+    for name in given.figures:
         kind, draw = DRAWINGS[name]
         try:
             record = newest(kind, RECORD)
@@ -386,12 +308,14 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{name} was not drawn: {error}", file=sys.stderr)
             missing = 1
             continue
-        path = options.out / f"{name}.png"
+        path = given.out / f"{name}.png"
         # No date inside the file, so that the same record gives the same bytes.
         draw(record).savefig(path, dpi=160, metadata={"Software": None})
         print(f"drawn: {path}")
     return missing
 
 
+SCRIPT = Script("Draw the newest records.", run, options=options)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(SCRIPT.main())

@@ -1,14 +1,15 @@
 """What several test modules share: every backend in every dtype, the one table of tolerances, and arrays to test on."""
 
 import importlib
+import signal
 import sys
+import zlib
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
-
-from fastmlp import _backend, _layout
+from inside import places
 
 # The one table of tolerances: what is compared -> float32's and float64's.
 _TOLERANCES = MappingProxyType(
@@ -49,6 +50,21 @@ _TOLERANCES = MappingProxyType(
 BENCH = Path(__file__).parents[1] / "bench"
 
 
+def pytest_configure():
+    """Let Ctrl-C interrupt: a shell that starts a job in the background has the job ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow what `sampled(n)` leaves out: of a test's combinations about one in n, by its name, is not."""
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is not None and zlib.crc32(item.name.encode()) % sampled.args[0]:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def from_bench():
     """A function: name -> that script of bench/. They import each other by their bare names, so that is done here."""
@@ -57,22 +73,36 @@ def from_bench():
     sys.path.insert(0, str(BENCH))
     yield importlib.import_module
     sys.path.remove(str(BENCH))
-    for script in BENCH.glob("*.py"):
-        sys.modules.pop(script.stem, None)
+    scripts = {script.stem for script in BENCH.glob("*.py")} - {"sklearn"}  # which stays scikit-learn itself
+    for name in [*sys.modules]:
+        if name in scripts or name.partition(".")[0] == "harness":
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)
 def _fresh_layouts():
     """Layouts that are kept were made by the rules of a test before, which may have changed them."""
-    _layout._laid_out.cache_clear()
+    places.forget_layouts()
 
 
-@pytest.fixture(params=_backend.NAMES)
+@pytest.fixture
+def every_thread(monkeypatch):
+    """Training runs take exactly as many threads as they are asked to: the cost model is off."""
+    monkeypatch.setattr(places.threads, "COST_MODEL", False, raising=False)
+
+
+@pytest.fixture(params=places.backend.NAMES)
 def backend(request):
     """The name of each backend; one that is missing here is skipped, and the skip says why."""
-    if request.param in _backend.missing:
-        pytest.skip(f"{request.param}: {_backend.missing[request.param]}")
+    if request.param in places.backend.missing:
+        pytest.skip(f"{request.param}: {places.backend.missing[request.param]}")
     return request.param
+
+
+@pytest.fixture
+def usable_backends():
+    """The names of all backends that can be used here: the reference first, the best build last."""
+    return places.backend.available()
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -84,7 +114,7 @@ def dtype(request):
 @pytest.fixture
 def kernels(backend, dtype):
     """The module that computes: each backend in each dtype."""
-    return _backend.kernels(dtype, backend)
+    return places.backend.kernels(dtype, backend)
 
 
 @pytest.fixture(params=["narrow", "slabs", "groups"])
@@ -92,9 +122,12 @@ def layout(request, monkeypatch):
     """Every layout of a network, whichever the rules would choose: the narrow one, its chunks made small; the wide one
     whose weights are shared out, and the wide one whose gradients are summed by groups, four rows or more in each."""
     groups = {"slabs": lambda _, rows: 1, "groups": lambda _, rows: min(64, 1 << max(0, (rows // 4).bit_length() - 1))}
-    monkeypatch.setattr(_layout, "is_narrow", lambda *_: request.param == "narrow")
-    monkeypatch.setattr(_layout, "_wide_groups", groups.get(request.param))
-    monkeypatch.setattr(_layout, "_NARROW_BYTES", 16 * 1024)
+    places.switch(
+        monkeypatch,
+        is_narrow=lambda *_: request.param == "narrow",
+        wide_groups=groups.get(request.param),
+        narrow_bytes=16 * 1024,
+    )
     return request.param
 
 

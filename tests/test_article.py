@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import _backend, article
+from fastmlp import article
 
 # What the published arithmetic gives in float64 NumPy; epoch 1 is the loss before the first update.
 RUNS = json.loads((Path(__file__).parent / "trajectories.json").read_text())
@@ -89,9 +90,9 @@ def test_the_initial_weights(hidden):
 
 
 @pytest.mark.parametrize(("name", "kind"), CHECKED)
-def test_trajectories(name, kind, backend):
-    # The reference takes some 50 microseconds an epoch: up to the thousandth, it stays quick.
-    last = 1_000 if backend == _backend.REFERENCE else 20_000
+def test_trajectories(name, kind, backend, usable_backends):
+    # The reference takes some 50 microseconds per epoch, and one build to go as far as the article is enough.
+    last = 20_000 if backend == usable_backends[-1] != places.backend.REFERENCE else 1_000
     run = RUNS[name]
     net = article.train(**settings_of(run), epochs=last, ridge=RIDGE[kind], backend=backend)
     assert len(net.history) == last
@@ -107,6 +108,7 @@ def exploded():
     return net
 
 
+@pytest.mark.slow
 def test_the_published_ridge_term_explodes_where_the_article_does(exploded):
     entries = EXPLODING["published_ridge"]
     # These runs do not amplify errors: weights off by 1e-12 from the start change the loss of epoch 100,000 by
@@ -119,6 +121,7 @@ def test_the_published_ridge_term_explodes_where_the_article_does(exploded):
     assert np.isfinite(exploded.params).all()
 
 
+@pytest.mark.slow
 def test_the_loss_falls_before_it_explodes(exploded):
     loss = exploded.history.loss
     assert loss[89_999] == pytest.approx(0.2262, abs=5e-5)
@@ -126,6 +129,7 @@ def test_the_loss_falls_before_it_explodes(exploded):
     assert loss[-2] > 1e10
 
 
+@pytest.mark.slow
 def test_the_true_gradient_does_not_explode():
     net = article.train(**settings_of(EXPLODING), epochs=150_000, ridge="true")
     entries = EXPLODING["true_ridge_gradient"]
@@ -181,7 +185,11 @@ def test_the_network_is_the_articles():
 @pytest.mark.parametrize(
     ("frames", "epochs", "kept"),
     [
-        (0, 10, []), (1, 10, [0]), (2, 10, [0, 10]), (3, 10, [0, 5, 10]), (6, 100, [0, 20, 40, 60, 80, 100]),
+        (0, 10, []),
+        (1, 10, [0]),
+        (2, 10, [0, 10]),
+        (3, 10, [0, 5, 10]),
+        (6, 100, [0, 20, 40, 60, 80, 100]),
         (50, 4, [0, 1, 2, 3, 4]),
     ],
 )

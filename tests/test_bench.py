@@ -12,23 +12,24 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from inside import places
 
-from fastmlp import _backend
+from fastmlp import activations, losses, optimizers
 
 NAMES = ("xor", "chains", "expm", "digits-float32", "digits-float64", "mnist", "higgs", "wide")
 RIVALS = ("numpy", "scikit-learn", "pytorch", "jax")
-BUILDS = [name for name in _backend.available() if name != "reference"]
+BUILDS = [name for name in places.backend.available() if name != "reference"]
 QUICK = ["--repeats", "1", "--seconds", "0.001"]
 
 
 def fixture_of(name: str):
-    """A fixture that imports one of bench's scripts."""
+    """A fixture that imports a script of bench/, or a module of its harness."""
 
-    @pytest.fixture(name=name)
-    def script(from_bench) -> ModuleType:
+    @pytest.fixture(name=name.rpartition(".")[2])
+    def module(from_bench) -> ModuleType:
         return from_bench(name)
 
-    return script
+    return module
 
 
 FITS = """dataset,shape,rival,seed,seconds,epochs,score
@@ -44,11 +45,12 @@ iris,150×4,products,0,0.01,100,
 large,9000×9,products,0,0.5,90,
 """
 
-cases, options, readme, records, rivals, run, timing = map(
-    fixture_of, ("cases", "options", "readme", "records", "rivals", "run", "timing")
+cases, datasets, options, records, rivals, timing = (
+    fixture_of(f"harness.{name}") for name in ("cases", "datasets", "options", "records", "rivals", "timing")
 )
-choices, estimators, growth, overheads, plot, products, sweep = map(
-    fixture_of, ("choices", "estimators", "growth", "overheads", "plot", "products", "sweep")
+choices, compare, estimators, growth, overheads, plot, products, readme, run, sweep = map(
+    fixture_of,
+    ("choices", "compare", "estimators", "growth", "overheads", "plot", "products", "readme", "run", "sweep"),
 )
 
 
@@ -56,7 +58,9 @@ def flat(layers) -> np.ndarray:
     return np.concatenate([np.ravel(array) for layer in layers for array in layer if array is not None])
 
 
-@pytest.mark.parametrize("name", ["cases", "growth", "plot", "products", "readme", "rivals", "timing"])
+@pytest.mark.parametrize(
+    "name", ["harness.cases", "harness.records", "harness.rivals", "growth", "plot", "products", "readme"]
+)
 def test_examples_run(from_bench, name):
     found = doctest.testmod(from_bench(name))
     assert found.attempted > 0
@@ -153,7 +157,7 @@ def test_a_rival_trains_in_minibatches(cases, rivals, rival_name):
 
 @pytest.mark.parametrize("name", ["xor", "digits-float32"])
 def test_verification_passes(cases, run, name):
-    assert "agree with the reference" in run.verify(cases.CASES[name], run.builds(), 2)
+    assert "agree with the reference" in run.verify(cases.CASES[name], 2)
 
 
 def scaled(dw, db):
@@ -170,17 +174,15 @@ def without_biases(dw, db):
 
 @pytest.mark.parametrize("corrupt", [scaled, without_the_last_column, without_biases])
 def test_verification_catches_a_wrong_gradient(run, monkeypatch, capsys, corrupt):
-    from fastmlp import _reference
-
-    right = _reference.dense_backward_weights
+    right = places.reference.training.dense_backward_weights
 
     def wrong(dw, db, *arguments):
         right(dw, db, *arguments)
         corrupt(dw, db)
 
     # The builds are compiled, so it is the other side of the comparison that is made wrong.
-    monkeypatch.setattr(_reference, "dense_backward_weights", wrong)
-    assert run.main(["--check", "--cases", "digits-float32"]) == 1
+    monkeypatch.setattr(places.reference.training, "dense_backward_weights", wrong)
+    assert run.SCRIPT.main(["--check", "--cases", "digits-float32"]) == 1
     assert "wrong: digits-float32, " in capsys.readouterr().err
 
 
@@ -195,7 +197,7 @@ def test_verification_catches_parameters_that_are_not_numbers(cases, run, monkey
 
     monkeypatch.setattr(run, "few_steps", wrong)
     with pytest.raises(run.MismatchError, match="parameters are nan of"):
-        run.verify(cases.CASES["xor"], run.builds(), 2)
+        run.verify(cases.CASES["xor"], 2)
 
 
 def test_verification_catches_one_bit_that_depends_on_threads(cases, run, monkeypatch):
@@ -209,7 +211,7 @@ def test_verification_catches_one_bit_that_depends_on_threads(cases, run, monkey
 
     monkeypatch.setattr(run, "few_steps", wrong)
     with pytest.raises(run.MismatchError, match="2 threads give other bits than one"):
-        run.verify(cases.CASES["xor"], run.builds(), 1)
+        run.verify(cases.CASES["xor"], 1)
 
 
 # -------------------------------------------------------------------------------------------------- the table
@@ -245,14 +247,15 @@ def place(readme, tmp_path, monkeypatch) -> Path:
     (tmp_path / "record").mkdir()
     new, old = ROWS, ROWS.replace("1.25,1.2", "9.75,9.7")
     for name, date, rows in (
-        ("cases-a.csv", "2031-01-02 10:00", new), ("cases-b.csv", "2031-01-01 10:00", old),
+        ("cases-a.csv", "2031-01-02 10:00", new),
+        ("cases-b.csv", "2031-01-01 10:00", old),
         ("sweep-c.csv", "2031-01-03 10:00", "not of the cases"),
     ):
         (tmp_path / "record" / name).write_text(HEADER.format(date=date) + rows, encoding="utf-8")
     (tmp_path / "record" / "estimators-d.csv").write_text(
         HEADER.format(date="2031-01-02 11:00").partition("case,")[0] + FITS, encoding="utf-8"
     )
-    marks = "\n".join(f"<!-- {name}:{edge} -->" for name in readme.SECTIONS for edge in ("begin", "end"))
+    marks = "\n".join(f"<!-- {name}:{edge} -->" for name in ("bench", "estimators") for edge in ("begin", "end"))
     text = f"before\n{marks}\nafter\n"
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
@@ -261,7 +264,7 @@ def place(readme, tmp_path, monkeypatch) -> Path:
 
 
 def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
-    assert readme.main([]) == 0
+    assert readme.SCRIPT.main([]) == 0
     text = (place / "README.md").read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -290,35 +293,36 @@ def test_the_table_keeps_what_is_lost_and_what_is_missing(readme, place):
 
 def test_check_tells_whether_the_table_is_that_of_the_newest_record(readme, place, capsys):
     before = (place / "README.md").read_text(encoding="utf-8")
-    assert readme.main(["--check"]) == 1
+    assert readme.SCRIPT.main(["--check"]) == 1
     assert "run python bench/readme.py" in capsys.readouterr().err
     assert (place / "README.md").read_text(encoding="utf-8") == before
-    readme.main([])
-    assert readme.main(["--check"]) == 0
+    readme.SCRIPT.main([])
+    assert readme.SCRIPT.main(["--check"]) == 0
 
 
 def test_a_readme_without_marks_is_refused(readme, place):
     (place / "README.md").write_text("nothing here", encoding="utf-8")
     with pytest.raises(ValueError, match="bench:begin"):
-        readme.main([])
+        readme.SCRIPT.main([])
 
 
 def test_the_figure_is_included_where_it_has_been_drawn(readme, place):
-    readme.main([])
+    readme.SCRIPT.main([])
     assert "![" not in (place / "README.md").read_text(encoding="utf-8")
     (place / readme.FIGURE).parent.mkdir(parents=True)
     (place / readme.FIGURE).write_bytes(b"a picture")
-    assert readme.main(["--check"]) == 1
-    readme.main([])
+    assert readme.SCRIPT.main(["--check"]) == 1
+    readme.SCRIPT.main([])
     assert "(bench/figures/ratios.png)\n<!-- bench:end -->" in (place / "README.md").read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------ estimators
 
 
+@pytest.mark.slow
 def test_estimators_are_fitted_in_turns_and_their_record_is_read(estimators, readme, records, tmp_path, capsys):
     path = tmp_path / "fits.csv"
-    assert estimators.main(["--datasets", "iris,wine", "--seeds", "2", "--out", str(path)]) == 0
+    assert estimators.SCRIPT.main(["--datasets", "iris,wine", "--seeds", "2", "--out", str(path)]) == 0
     record = records.read(path)
     first, second = ["fastmlp", "scikit-learn"], ["scikit-learn", "fastmlp"]
     assert [row["rival"] for row in record.rows[:6]] == [*first, "products", *second, "products"]
@@ -327,7 +331,7 @@ def test_estimators_are_fitted_in_turns_and_their_record_is_read(estimators, rea
     }
     assert all(float(row["seconds"]) > 0 and 0 < int(row["epochs"]) <= 200 for row in record.rows)
     assert "times faster" in capsys.readouterr().out
-    assert "| wine | 178×13 |" in readme.estimators_table(record)
+    assert "| wine | 178×13 |" in readme.estimators_section(record)
 
 
 def test_the_products_alone_are_those_of_a_fit(estimators, monkeypatch):
@@ -355,40 +359,47 @@ def test_scores_that_differ_by_more_than_noise_are_told(estimators):
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "diabetes", "breast cancer", "digits", "images"])
-def test_data_sets_are_what_they_are_called(estimators, name):
-    (X, y), (tested, targets) = estimators.parts(name)
+def test_data_sets_are_what_they_are_called(datasets, name):
+    (X, y), (tested, targets) = datasets.parts(name)
     assert len(X) == len(y)
-    assert len(tested) == len(targets) == round(estimators.TESTED * (len(X) + len(tested)))
+    assert len(tested) == len(targets) == round(datasets.TESTED * (len(X) + len(tested)))
     assert np.isfinite(X).all()
     if name == "images":
         assert X.shape == (4000, 784)
         assert 0.5 < np.mean(X == 0) < 0.8
 
 
-def test_the_script_makes_way_for_scikit_learn():
-    code = "import sys; sys.path.insert(0, 'bench'); from sklearn import neural_network; print(neural_network.__name__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "sklearn.neural_network\n"
-    done = subprocess.run(
-        [sys.executable, "bench/sklearn.py", "--help"], cwd=Path(__file__).parents[1], capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    assert "--seeds" in done.stdout
+@pytest.mark.slow
+def test_the_script_of_that_name_does_not_hide_scikit_learn():
+    def python(*arguments):
+        root = Path(__file__).parents[1]
+        return subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, check=False)
+
+    lines = "import sys; sys.path.insert(0, 'bench'); {}; from sklearn import neural_network; print(neural_network)"
+    assert "neural_network" in python("-c", lines.format("import harness")).stdout
+    # Without the harness the script is found first, and is as good as missing.
+    assert "No module named 'sklearn'" in python("-c", lines.format("pass")).stderr
+    assert "--seeds" in python("bench/sklearn.py", "--help").stdout
 
 
 def test_a_record_that_is_written_is_read_again(records, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "RECORD", tmp_path / "new")
-    about = records.header("python bench/run.py", "median of 5", ["Abacus 1: of wood"])
-    rows = [{"case": "xor", "rival": "", "note": "with, a comma"}]
-    path = records.write("cases", about, rows)
-    assert path.name.startswith(f"cases-{about['date'][:10]}-")
-    record = records.newest("cases", tmp_path / "new")
-    assert record.about == about
-    assert record.rows == rows
-    with pytest.raises(FileNotFoundError, match="run python bench/sweep.py first"):
-        records.newest("sweep", tmp_path / "new")
+    written = records.begun("python bench/run.py")
+    written.describe("median of 5", ["Abacus 1: of wood"])
+    written.rows = [{"case": "xor", "rival": "", "note": "with, a comma"}]
+    path = written.write("cases")
+    assert path.name.startswith(f"cases-{written.about['date'][:10]}-")
+    assert records.newest("cases", tmp_path / "new") == written
+    for kind, script in (("sweep", "sweep"), ("cases", "run"), ("estimators", "sklearn")):
+        with pytest.raises(FileNotFoundError, match=f"run python bench/{script}.py first"):
+            records.newest(kind, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "bench" / "record").glob("*.csv")), ids=str)
+def test_a_record_that_is_kept_can_be_read(records, path):
+    record = records.read(path)
+    assert {"date", "machine", "build", "versions", "command", "timing"} <= set(record.about)
+    assert record.rows
 
 
 # ----------------------------------------------------------------------------------------- the command line
@@ -405,7 +416,7 @@ def test_unknown_names_on_the_command_line_are_refused(run, capsys):
         (["--seconds", "nan"], "expected a positive number"),
     ):
         with pytest.raises(SystemExit):
-            run.parse(arguments)
+            run.SCRIPT.parse(arguments)
         assert word in capsys.readouterr().err
 
 
@@ -415,13 +426,10 @@ def test_the_command_that_is_recorded_leaves_out_where_it_writes(options):
 
 
 def test_a_rival_that_is_missing_or_fails_has_a_row_that_says_so(cases, run, timing):
-    class Failing:
-        rival_name, threads = "numpy", 1
+    def fail(function, *arguments):
+        raise timing.RivalError("Traceback …\nMemoryError: too wide")
 
-        def ask(self, task, value):
-            raise timing.RivalError("Traceback …\nMemoryError: too wide")
-
-    rows = run.time_case(cases.CASES["xor"], [Failing()], ["jax"], repeats=2, seconds=0.1)
+    rows = run.time_case(cases.CASES["xor"], {("numpy", 1): fail}, ["jax"], repeats=2, seconds=0.1)
     assert [(row["rival"], row["median_us"], row["note"]) for row in rows] == [
         ("numpy", "", "failed: MemoryError: too wide"),
         ("jax", "", "not installed"),
@@ -464,16 +472,17 @@ def test_a_training_that_stops_early_is_not_timed(cases, rivals):
         run()
 
 
+@pytest.mark.slow
 def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
     path = tmp_path / "cases.csv"
     asked = ["--cases", "chains", "--rivals", "numpy", "--builds", "all", "--threads", "1", "--out", str(path)]
-    assert run.main([*asked, *QUICK]) == 0
+    assert run.SCRIPT.main([*asked, *QUICK]) == 0
     record = records.read(path)
-    assert record.about["build"] == _backend.in_use
+    assert record.about["build"] == places.backend.in_use
     assert [row["rival"] for row in record.rows] == ["fastmlp"] * len(BUILDS) + ["numpy"]
     assert {row["build"] for row in record.rows if row["rival"] == "fastmlp"} == set(BUILDS)
     own = record.rows[0]
-    assert own["build"] == _backend.in_use
+    assert own["build"] == places.backend.in_use
     for row in record.rows:
         # Both medians are written with five digits, their ratio with four.
         assert float(row["ratio_to_fastmlp"]) == pytest.approx(
@@ -481,14 +490,33 @@ def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
         )
 
 
+def test_two_installations_are_compared_in_turns(compare, monkeypatch, capsys):
+    asked = [sys.executable, sys.executable, "--cases", "xor", "--threads", "1", "--estimators", "--datasets", "iris"]
+    assert compare.SCRIPT.main([*asked, *QUICK]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["xor", "iris"]
+    assert all(len(line.split()) == 8 for line in printed.splitlines()[-2:]), "medians, minima and their ratios"
+    assert printed.count("fastmlp ") == 2, "which installations they are"
+
+
+def test_a_build_that_an_installation_does_not_have_is_left_out(compare, monkeypatch, capfd):
+    monkeypatch.setattr(compare, "BUILDS", ("abacus",))
+    asked = [sys.executable, sys.executable, "--builds", "abacus", "--cases", "xor"]
+    assert compare.SCRIPT.main([*asked, *QUICK]) == 1
+    assert "build: abacus left out, since it cannot be used" in capfd.readouterr().out
+
+
 # -------------------------------------------------------------------------------------------------- choices
 
 
 def test_every_choice_is_measured(choices, records, tmp_path):
     path = tmp_path / "choices.csv"
-    assert choices.main(["--sizes", "3,4,2", "--batch", "700", "--out", str(path), *QUICK]) == 0
+    assert choices.SCRIPT.main(["--sizes", "3,4,2", "--batch", "700", "--out", str(path), *QUICK]) == 0
     rows = records.read(path).rows
     assert [row["choice"] for row in rows] == list(choices.CHOICES)
+    named = {name.partition(" ")[2] for name in choices.CHOICES} | set(choices.IN_PLAIN)
+    tables = activations.HIDDEN_ACTIVATIONS, losses.LOSSES, set(optimizers.OPTIMIZERS) - {"lbfgs"}
+    assert set().union(*tables) <= named, "none of the library's tables is left out"
     assert rows[0]["ratio_to_plain"] == "1"
     assert all(float(row["minimum_us"]) > 0 for row in rows)
 
@@ -507,7 +535,7 @@ def test_rates_and_ratios_of_products(products):
 def test_products_of_every_build_are_recorded(products, records, tmp_path, monkeypatch):
     path = tmp_path / "products.csv"
     monkeypatch.setattr(products, "process", fake_process(products))
-    assert products.main(["--shapes", "5x6x7,8x8x8", "--out", str(path), *QUICK]) == 0
+    assert products.SCRIPT.main(["--shapes", "5x6x7,8x8x8", "--out", str(path), *QUICK]) == 0
     record = records.read(path)
     assert len(record.rows) == 2 * 2 * 3 * (1 + len(BUILDS)), "dtypes, shapes, products, builds and NumPy"
     assert {row["build"] for row in record.rows} == {"numpy", *BUILDS}
@@ -533,7 +561,7 @@ def fake_process(products: ModuleType):
 @pytest.mark.parametrize("shape", ["5x6", "5x6x0", "5x6xseven"])
 def test_shapes_that_are_none_are_refused(products, capsys, shape):
     with pytest.raises(SystemExit):
-        products.parse(["--shapes", shape])
+        products.SCRIPT.parse(["--shapes", shape])
     assert "expected rows x inputs x outputs" in capsys.readouterr().err
 
 
@@ -553,12 +581,13 @@ def test_multiply_adds_are_those_of_the_products(cases):
     assert cases.regression((2, 3, 4), 5, 10).multiply_adds == 5 * (18 + 18 + 12)
 
 
+@pytest.mark.slow
 def test_the_sweep_is_recorded_and_leaves_out_what_is_too_long(sweep, records, tmp_path):
     path = tmp_path / "sweep.csv"
     asked = ["--widths", "1,6", "--batches", "1,1024", "--limit", "1e-6", "--out", str(path)]
-    assert sweep.main([*asked, *QUICK]) == 0
+    assert sweep.SCRIPT.main([*asked, *QUICK]) == 0
     rows = records.read(path).rows
-    kinds = 2 * len({1, _backend.usable_cpus()}) + 1
+    kinds = 2 * len({1, places.backend.usable_cpus()}) + 1
     assert len(rows) == 2 * 2 * kinds
     for row in rows:
         # A smaller batch takes well over the millionth of the limit that it would have to stay below.
@@ -572,16 +601,15 @@ def test_the_sweep_is_recorded_and_leaves_out_what_is_too_long(sweep, records, t
 
 
 def test_what_was_left_out_stays_out_at_larger_batches(sweep, timing, cases):
-    small, large = (timing.Entry(cases.regression((2, 2, 2), batch, 16), "numpy", 1, None) for batch in (2, 8))
-    contenders = sweep.Contenders.__new__(sweep.Contenders)
-    contenders.limit = 1.0
+    small, large = (timing.Entry(cases.regression((2, 2, 2), batch, 16), "numpy", 1) for batch in (2, 8))
     small.epochs, small.seconds = 1, [8 * 0.3]  # eight batches an epoch of 0.3 seconds; four times as many rows
-    assert contenders._problem(large, small) == "left out: a step would take about 1.2 s"
+    assert sweep.left_out(large, small, 1.0) == "left out: a step would take about 1.2 s"
     small.seconds = [8 * 0.2]
-    assert contenders._problem(large, small) == ""
+    assert sweep.left_out(large, small, 1.0) == ""
     small.seconds, small.problem = [], "left out already"
-    assert contenders._problem(large, small) == "left out already"
-    assert contenders._problem(large, None) == ""
+    assert sweep.left_out(large, small, 1.0) == "left out already"
+    assert sweep.left_out(large, None, 1.0) == ""
+    assert sweep.ratio(large, small) == "", "neither was timed"
 
 
 def test_the_exponent_is_that_of_the_largest_sizes(growth):
@@ -596,22 +624,24 @@ def test_the_exponent_is_that_of_the_largest_sizes(growth):
     assert np.isnan(growth.fit([(1, 8.0)])[0])
 
 
+@pytest.mark.slow
 def test_growth_is_recorded(growth, records, tmp_path):
     path = tmp_path / "growth.csv"
-    assert growth.main(["--questions", "width,threads", "--most", "8", "--out", str(path), *QUICK]) == 0
+    assert growth.SCRIPT.main(["--questions", "width,threads", "--most", "8", "--out", str(path), *QUICK]) == 0
     rows = records.read(path).rows
     assert [row["size"] for row in rows if row["question"] == "width"] == ["4", "8"]
     threads = [int(row["size"]) for row in rows if row["question"] == "threads"]
-    assert threads == list(range(1, min(8, _backend.usable_cpus()) + 1))
+    assert threads == list(range(1, min(8, places.backend.usable_cpus()) + 1))
     assert all(float(row["minimum_us"]) > 0 and row["fitted"] in ("yes", "no") for row in rows)
 
 
 # ------------------------------------------------------------------------------------------------- overheads
 
 
+@pytest.mark.slow
 def test_overheads_are_recorded_and_what_is_missing_is_said(overheads, records, tmp_path):
     path = tmp_path / "overheads.csv"
-    assert overheads.main(["--out", str(path), *QUICK]) == 0
+    assert overheads.SCRIPT.main(["--out", str(path), *QUICK]) == 0
     rows = records.read(path).rows
     questions = list(dict.fromkeys(row["question"] for row in rows))
     assert questions[0] == "import fastmlp over import numpy"
@@ -643,7 +673,7 @@ def drawn_from(plot, records, growth, cases, timing, tmp_path, monkeypatch) -> P
     monkeypatch.setattr(plot, "RECORD", tmp_path)
     date = HEADER.format(date="2031-01-02 10:00")
     (tmp_path / "cases-a.csv").write_text(date + ROWS, encoding="utf-8")
-    about = records.header("python bench/…", "invented")
+    about = records.begun("python bench/…").about
     columns = ("activation", "optimizer", "dtype")
     rows = [
         dict(zip(columns, ("tanh", "adam", "float32"), strict=True))
@@ -652,30 +682,32 @@ def drawn_from(plot, records, growth, cases, timing, tmp_path, monkeypatch) -> P
         for width in (1, 4)
         for batch in (1, 2, 8)
         for rival, threads, ratio in (
-            ("fastmlp", 1, 1), ("fastmlp", 2, 0.5 if width * batch < 32 else ""), ("fastmlp", "chosen", 1),
+            ("fastmlp", 1, 1),
+            ("fastmlp", 2, 0.5 if width * batch < 32 else ""),
+            ("fastmlp", "chosen", 1),
             ("numpy", 1, 1),
         )
-    ]  # fmt: skip
-    records.write("sweep", about, rows, tmp_path / "sweep-a.csv")
+    ]
+    records.Record(about, rows).write("sweep", tmp_path / "sweep-a.csv")
     grown = []
     for name, question in growth.QUESTIONS.items():
-        entries = [timing.Entry(question.case(size), "fastmlp", 1, None) for size in question.sizes[:5]]
+        entries = [timing.Entry(question.case(size), "fastmlp", 1) for size in question.sizes[:5]]
         for number, entry in enumerate(entries):
             entry.epochs, entry.seconds = 1, [4.0**number]
         grown += growth.rows_of(name, entries)
-    records.write("growth", about, grown, tmp_path / "growth-a.csv")
+    records.Record(about, grown).write("growth", tmp_path / "growth-a.csv")
     return tmp_path
 
 
 def test_figures_are_drawn(plot, drawn_from):
-    assert plot.main(["--out", str(drawn_from / "figures")]) == 0
+    assert plot.SCRIPT.main(["--out", str(drawn_from / "figures")]) == 0
     for name in ("ratios", "sweep", "growth"):
         assert (drawn_from / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_figure_without_a_record_is_named(plot, drawn_from, capsys):
     (drawn_from / "growth-a.csv").unlink()
-    assert plot.main(["--out", str(drawn_from / "figures")]) == 1
+    assert plot.SCRIPT.main(["--out", str(drawn_from / "figures")]) == 1
     assert "growth was not drawn: no record growth-*.csv" in capsys.readouterr().err
     assert (drawn_from / "figures" / "sweep.png").is_file()
 

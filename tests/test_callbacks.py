@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp import EarlyStopping, callbacks
@@ -32,22 +33,6 @@ def test_every_kth_epoch_and_the_last(backend, every):
     epochs = [epoch for epoch in range(1, 13) if epoch % every == 0 or epoch == 12]
     assert seen == [(epoch, net.history.loss[epoch - 1]) for epoch in epochs]
     np.testing.assert_array_equal(net.params, fit(backend).params)
-
-
-def test_the_kernels_do_not_stop_in_between(monkeypatch):
-    from fastmlp import _backend
-
-    kernels, calls = _backend.kernels(np.dtype(np.float64)), []
-    given = kernels.train
-    monkeypatch.setattr(kernels, "train", lambda *arguments: (calls.append(1), given(*arguments)))
-    monkeypatch.setattr(fastmlp.training, "_FIRST_STEPS", 10**9)
-    for every, most in ((1, 12), (6, 2), (100, 1)):
-        calls.clear()
-        fit(callbacks=[callbacks.Every(every, lambda state: None)], n_threads=1)
-        assert len(calls) == most
-    calls.clear()
-    fit(callbacks=[callbacks.Every(4, lambda state: None), callbacks.Every(6, lambda state: None)], n_threads=1)
-    assert len(calls) == 4, "at 4, 6, 8 and 12"
 
 
 def test_a_sleeping_callback_stops_and_closes():
@@ -99,9 +84,17 @@ def test_a_log_has_a_line_an_epoch(tmp_path):
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == [
-        "epoch", "seconds", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm", "f1",
+        "epoch",
+        "seconds",
+        "learning_rate",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "gradient_norm",
+        "f1",
         "val_f1",
-    ]  # fmt: skip
+    ]
     assert [int(line["epoch"]) for line in lines] == list(range(1, 13))
     for name in ("loss", "val_loss", "gradient_norm", "learning_rate"):
         assert [float(line[name]) for line in lines] == getattr(net.history, name).tolist()
@@ -124,9 +117,13 @@ def test_the_best_checkpoint_is_kept(tmp_path, best):
     path = tmp_path / "best"
     rule = EarlyStopping(best, patience=100)
     net = fit(
-        callbacks=[callbacks.Checkpoint(path, best=best)], metrics=["roc_auc"], early_stopping=rule, learning_rate=0.3,
-        epochs=60, hidden=32,
-    )  # fmt: skip
+        callbacks=[callbacks.Checkpoint(path, best=best)],
+        metrics=["roc_auc"],
+        early_stopping=rule,
+        learning_rate=0.3,
+        epochs=60,
+        hidden=32,
+    )
     np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
     assert net.history.best_epoch < 60
 
@@ -168,14 +165,20 @@ class Lazy:
         (lambda: callbacks.Every(2, 3), TypeError, "^callback: got 3"),
         (lambda: callbacks.CSVLog("x", every=1.5), TypeError, "^every: got 1.5"),
         (lambda: callbacks.Checkpoint("x", best=3), TypeError, "^best: got 3"),
-        (lambda: fit(callbacks=[callbacks.Every(5, callbacks.Checkpoint("x", best="val_f1"))]), ValueError,
-         "^callbacks: best: got 'val_f1'"),
+        (
+            lambda: fit(callbacks=[callbacks.Every(5, callbacks.Checkpoint("x", best="val_f1"))]),
+            ValueError,
+            "^callbacks: best: got 'val_f1'",
+        ),
         (lambda: fit(callbacks=[Lazy()]), ValueError, "^callbacks: every: got 0"),
         (lambda: fit(callbacks=[callbacks.CSVLog]), TypeError, "^callbacks: got the class CSVLog"),
-        (lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_f1")]), ValueError,
-         "^callbacks: best: got 'val_f1', expected one of 'loss', 'accuracy', 'val_loss'"),
+        (
+            lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_f1")]),
+            ValueError,
+            "^callbacks: best: got 'val_f1', expected one of 'loss', 'accuracy', 'val_loss'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_callbacks_check_themselves(make, kind, words):
     with pytest.raises(kind, match=words):
         make()
@@ -197,11 +200,17 @@ def test_metrics_are_those_of_the_weights_after_the_epoch(backend, weighted):
     weights = np.random.default_rng(0).uniform(0, 2, len(y)) if weighted else None
     seen = []
     net = fastmlp.train(
-        X[:80], y[:80], hidden=6, epochs=5, seed=0, backend=backend, metrics=[*names, balance],
+        X[:80],
+        y[:80],
+        hidden=6,
+        epochs=5,
+        seed=0,
+        backend=backend,
+        metrics=[*names, balance],
         sample_weight=None if weights is None else weights[:80],
         validation=(X[80:], y[80:], *([] if weights is None else [weights[80:]])),
         callbacks=[lambda state: seen.append((state.metrics, state.params.copy()))],
-    )  # fmt: skip
+    )
     expected = {f"{part}{name}" for part in ("", "val_") for name in (*names, "balance")}
     assert net.history.metrics.keys() == expected
     for epoch, (given, params) in enumerate(seen):
@@ -274,33 +283,18 @@ def share(y, predicted, sample_weight=None):
     return np.average(y == predicted, weights=sample_weight)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_a_metric_of_validation_rows_alone(backend, optimizer, monkeypatch):
-    given, passes = fastmlp.Network._outputs, []
-    monkeypatch.setattr(fastmlp.Network, "_outputs", lambda net, X: (passes.append(len(X)), given(net, X))[1])
-    options = {"optimizer": optimizer, "batch_size": 84 if optimizer == "lbfgs" else 32, "learning_rate": None}
-    net = fit(backend, metrics=[Metric("share", share, training=False)], epochs=5, **options)
-    assert net.history.metrics.keys() == {"val_share"}
-    assert passes == [36] * 5, "training rows cost nothing"
-    # the kernels count the same rows
-    np.testing.assert_allclose(net.history.metrics["val_share"], net.history.val_accuracy, rtol=1e-14)
-    both = fit(backend, metrics=["f1", Metric("share", share, training=False)], epochs=5, **options)
-    assert list(both.history.metrics) == ["f1", "val_f1", "val_share"]
-    np.testing.assert_array_equal(both.history.metrics["val_share"], net.history.metrics["val_share"])
-    plain = fit(backend, metrics=[Metric("share", share)], epochs=5, **options)
-    np.testing.assert_array_equal(plain.history.metrics["val_share"], net.history.metrics["val_share"])
-    np.testing.assert_array_equal(plain.params, net.params)
-
-
 def test_a_metric_of_validation_rows_alone_is_looked_at(tmp_path):
     chosen, seen = Metric("share", share, training=False), []
     net = fit(
-        epochs=200, metrics=[chosen], early_stopping=EarlyStopping("val_share", patience=4),
+        epochs=200,
+        metrics=[chosen],
+        early_stopping=EarlyStopping("val_share", patience=4),
         callbacks=[
-            callbacks.CSVLog(tmp_path / "log.csv"), callbacks.Checkpoint(tmp_path / "best", best="val_share"),
+            callbacks.CSVLog(tmp_path / "log.csv"),
+            callbacks.Checkpoint(tmp_path / "best", best="val_share"),
             lambda state: seen.append(state.metrics),
         ],
-    )  # fmt: skip
+    )
     values = net.history.metrics["val_share"]
     assert net.history.best_epoch == 1 + int(np.argmax(values)), "more is better"
     assert len(net.history) == net.history.best_epoch + 4
@@ -313,10 +307,13 @@ def test_a_metric_of_validation_rows_alone_is_looked_at(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"learning_rate": Adaptive(0.1, monitor="share")}, {"callbacks": [callbacks.Checkpoint("x", best="share")]},
-     {"early_stopping": EarlyStopping("share")}],
+    [
+        {"learning_rate": Adaptive(0.1, monitor="share")},
+        {"callbacks": [callbacks.Checkpoint("x", best="share")]},
+        {"early_stopping": EarlyStopping("share")},
+    ],
     ids=["learning_rate", "callbacks", "early_stopping"],
-)  # fmt: skip
+)
 def test_of_training_rows_it_has_no_number(options):
     with pytest.raises(ValueError, match="got (monitor )?'share'"):
         fit(metrics=[Metric("share", share, training=False)], epochs=5, **options)
@@ -342,9 +339,16 @@ def test_metrics_of_every_kind_of_targets(backend, normal):
 def test_a_metric_of_a_network_that_diverges_is_nan(normal):
     with pytest.warns(fastmlp.DivergenceWarning):
         net = fastmlp.train(
-            normal(40, 3), normal(40), hidden=(), optimizer="sgd", learning_rate=1e3, epochs=200, seed=0,
-            metrics=["r2"], dtype="float32",
-        )  # fmt: skip
+            normal(40, 3),
+            normal(40),
+            hidden=(),
+            optimizer="sgd",
+            learning_rate=1e3,
+            epochs=200,
+            seed=0,
+            metrics=["r2"],
+            dtype="float32",
+        )
     assert len(net.history.metrics["r2"]) == len(net.history)
     assert np.isnan(net.history.metrics["r2"][-1])
 
@@ -356,15 +360,24 @@ def test_a_metric_of_a_network_that_diverges_is_nan(normal):
         ({"metrics": ["f2"]}, ValueError, r"^metrics\[0\]: got 'f2', .*'f1', 'roc_auc'"),
         ({"metrics": ["mse"]}, ValueError, "^metrics: got 'mse' with targets of kind 'labels'; it goes with 'real'"),
         ({"metrics": ["f1", "f1"]}, ValueError, "^metrics: got 'f1' twice"),
-        ({"metrics": [lambda y, p: 0.0], "sample_weight": np.ones(120)}, ValueError,
-         "^metrics: got '<lambda>', which takes no sample_weight"),
-        ({"early_stopping": EarlyStopping("val_f1")}, ValueError,
-         r"^early_stopping: got monitor 'val_f1', which is not measured; pass metrics=\['f1'\]"),
-        ({"learning_rate": OnPlateau(0.1, monitor="val_loss"), "validation": None}, ValueError,
-         "^learning_rate: got monitor 'val_loss' without validation rows"),
+        (
+            {"metrics": [lambda y, p: 0.0], "sample_weight": np.ones(120)},
+            ValueError,
+            "^metrics: got '<lambda>', which takes no sample_weight",
+        ),
+        (
+            {"early_stopping": EarlyStopping("val_f1")},
+            ValueError,
+            r"^early_stopping: got monitor 'val_f1', which is not measured; pass metrics=\['f1'\]",
+        ),
+        (
+            {"learning_rate": OnPlateau(0.1, monitor="val_loss"), "validation": None},
+            ValueError,
+            "^learning_rate: got monitor 'val_loss' without validation rows",
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_cannot_be_measured_is_refused(options, kind, words):
     with pytest.raises(kind, match=words):
         fit(**options)
@@ -388,11 +401,14 @@ def followed(schedule, losses):
 
 @pytest.mark.parametrize(
     "schedule",
-    [OnPlateau(0.1, factor=0.5, patience=1, threshold=0.02),
-     OnPlateau(0.1, patience=2, cooldown=1, threshold=0.05, monitor="val_loss"),
-     Adaptive(0.1, patience=1, threshold=0.01), Adaptive(0.05, divisor=2.0, patience=0, threshold=0.005)],
+    [
+        OnPlateau(0.1, factor=0.5, patience=1, threshold=0.02),
+        OnPlateau(0.1, patience=2, cooldown=1, threshold=0.05, monitor="val_loss"),
+        Adaptive(0.1, patience=1, threshold=0.01),
+        Adaptive(0.05, divisor=2.0, patience=0, threshold=0.005),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_a_training_follows_its_losses(backend, schedule):
     net = fit(backend, learning_rate=schedule, epochs=60, optimizer="sgd", batch_size="full")
     expected = followed(schedule, getattr(net.history, schedule.monitor))
@@ -400,7 +416,8 @@ def test_a_training_follows_its_losses(backend, schedule):
     assert net.history.learning_rate[-1] < 0.5 * schedule.rate
     # The rate that is written down is the rate that was used.
     X, y = moons()
-    (rows, codes, _), _ = fastmlp._validate.split(0.3, X, y, None, net._task, 0)
+    kept, _ = places.validation.split(0.3, (X, y, None), places.task_of(net), 0)
+    rows, codes = kept.x, kept.y
     twin = fastmlp.Network(net.sizes, loss=net.loss_name, seed=0, backend=backend)
     for rate in expected[: len(net.history)]:
         twin.train(rows, codes, optimizer="sgd", learning_rate=rate, batch_size="full", epochs=1)
@@ -467,7 +484,7 @@ def test_a_plateau_ends_the_training_where_scikit_learn_does(backend, monitor, w
         assert len(net.history) == length, (threshold, patience)
         reason = f"{monitor} has not improved for {patience} epochs" if count > patience and length < 60 else ""
         assert net.history.stopped == reason
-        assert net._state.memory.ended == (count > patience)
+        assert places.schedule_memory(net).ended == (count > patience)
         np.testing.assert_array_equal(net.history.learning_rate, 0.03)
         np.testing.assert_array_equal(net.history.loss, whole.history.loss[:length])
         lengths.add(length)
@@ -478,10 +495,12 @@ def test_a_plateau_ends_the_training_where_scikit_learn_does(backend, monitor, w
 def test_the_best_weights_of_a_plateau_may_come_back(backend, watched):
     seen = []
     net = noisy(
-        backend, "val_loss", learning_rate=Adaptive(0.03, divisor=None, patience=6, monitor="val_loss"),
+        backend,
+        "val_loss",
+        learning_rate=Adaptive(0.03, divisor=None, patience=6, monitor="val_loss"),
         early_stopping=EarlyStopping("val_loss", patience=10**9),
         callbacks=[lambda state: seen.append(state.params.copy())] if watched else (),
-    )  # fmt: skip
+    )
     best = int(np.argmin(net.history.val_loss))
     assert best + 1 == net.history.best_epoch < len(net.history) < 60
     assert net.history.stopped == "val_loss has not improved for 6 epochs"
@@ -508,7 +527,7 @@ def test_a_plateau_is_remembered_from_training_to_training(backend):
         length, best, count = ends(whole.last_history.loss, 2e-3, 3, best, count)
         assert len(whole.last_history) == length == 1
     # With other settings too, where that is asked for: the estimators of scikit-learn do.
-    whole._remember_schedule()
+    places.remember_schedule(whole)
     whole.train(X, y, epochs=50, **options | {"learning_rate": Adaptive(0.2, divisor=None, patience=20, threshold=9.0)})
     length, *_ = ends(whole.last_history.loss, 9.0, 20, best, count)
     assert len(whole.last_history) == length == 20 - count + 1
@@ -522,17 +541,15 @@ PLATEAU = OnPlateau(0.3, factor=0.5, patience=4, threshold=0.02)
 
 @pytest.mark.parametrize(
     ("rule", "reset"),
-    [(PLATEAU, False),
-     (PLATEAU, True),
-     (Adaptive(0.3, divisor=None, patience=4), False)],
+    [(PLATEAU, False), (PLATEAU, True), (Adaptive(0.3, divisor=None, patience=4), False)],
     ids=["kind", "kind and state", "number"],
-)  # fmt: skip
+)
 def test_a_rule_of_another_kind_or_number_begins_anew(rule, reset):
     X, y = moons()
     options = {"optimizer": "sgd", "batch_size": "full", "validation": (X[:30], y[:30]), "epochs": 30}
     net, twin = (fastmlp.Network((2, 8, 1), loss="binary_cross_entropy", seed=0) for _ in range(2))
     net.train(X, y, learning_rate=Adaptive(0.3, divisor=None, patience=3, monitor="val_accuracy"), **options)
-    assert net._state.memory.ended
+    assert places.schedule_memory(net).ended
     if reset:
         net.reset_optimizer()
     twin.params = net.params
@@ -564,14 +581,15 @@ def test_ends_by_hand():
     ("monitor", "options", "words"),
     [
         ("val_f2", {}, "got monitor 'val_f2'; of loss, accuracy, val_loss, val_accuracy, gradient_norm one is acc"),
-        ("val_f1", {}, "got monitor 'val_f1'; of loss"), ("val_r2", {"metrics": ["f1"]}, "got monitor 'val_r2'; of"),
+        ("val_f1", {}, "got monitor 'val_f1'; of loss"),
+        ("val_r2", {"metrics": ["f1"]}, "got monitor 'val_r2'; of"),
         ("seconds", {}, "got monitor 'seconds'; of loss"),
         ("val_accuracy", {"validation": None}, "got monitor 'val_accuracy' without validation rows; pass validation="),
         ("val_f1", {"metrics": ["f1"], "validation": None}, "got monitor 'val_f1' without validation rows"),
         ("accuracy", {"X": np.ones((9, 1)), "y": np.arange(9.0)}, "got monitor 'accuracy'; of loss, val_loss, grad"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_monitor_that_is_not_measured_is_refused(monitor, options, words):
     with pytest.raises(ValueError, match=f"^learning_rate: {words}"):
         fit(learning_rate=Adaptive(0.1, divisor=None, monitor=monitor), **options)
@@ -607,13 +625,14 @@ def test_a_callback_takes_over_from_a_schedule():
         (OnPlateau, {"relative": 1}, TypeError, "^relative: got 1"),
         (OnPlateau, {"cooldown": 0.5}, TypeError, "^cooldown"),
         (OnPlateau, {"monitor": "accuracy"}, ValueError, "^monitor: got 'accuracy', expected one of 'loss', 'val_"),
-        (OnPlateau, {"threshold": -1}, ValueError, "^threshold"), (OnPlateau, {"final": -1}, ValueError, "^final"),
+        (OnPlateau, {"threshold": -1}, ValueError, "^threshold"),
+        (OnPlateau, {"final": -1}, ValueError, "^final"),
         (Adaptive, {"divisor": 1.0}, ValueError, "^divisor: got 1.0"),
         (Adaptive, {"threshold": None}, TypeError, "^threshold"),
         (Adaptive, {"patience": 1.5}, TypeError, "^patience: got 1.5"),
         (Adaptive, {"monitor": 1}, TypeError, "^monitor"),
     ],
-)  # fmt: skip
+)
 def test_schedules_check_themselves(make, settings, kind, words):
     with pytest.raises(kind, match=words):
         make(0.1, **settings)
@@ -636,7 +655,7 @@ def test_chunks_are_passes_with_the_optimizers_state(backend, dtype):
     np.testing.assert_array_equal(net.params, twin.params)
     assert len(net.history) == 4
     np.testing.assert_array_equal(net.history.learning_rate, 0.05)
-    assert int(net._state.position["step"][0]) == 20
+    assert places.position(net, "step") == 20
 
 
 def test_an_optimizer_that_goes_on_keeps_its_rate():
@@ -656,16 +675,6 @@ def test_one_chunk_again_and_again_is_a_training():
     whole.train(X, y, learning_rate=fastmlp.schedules.Exponential(0.01, 0.8), batch_size=20, epochs=6)
     np.testing.assert_array_equal(net.params, whole.params)
     np.testing.assert_array_equal(net.history.learning_rate, whole.history.learning_rate)
-
-
-def test_a_long_stream_does_not_slow_down(normal):
-    X, y = normal(4, 2), normal(4)
-    net = fastmlp.Network((2, 1), seed=0)
-    for _ in range(300):
-        net.partial_train(X, y)
-    assert len(net._histories) == 301, "joined when somebody looks"
-    assert len(net.history) == 300
-    assert len(net._histories) == 1
 
 
 @pytest.mark.parametrize(

@@ -139,14 +139,14 @@ def test_xor_modern_that_diverges_at_once_says_so_and_has_nothing_to_draw(run, t
     assert code == 2
     assert "at epoch 1: the training stopped there" in text
     assert "diverged  try a smaller --learning-rate" in text
-    assert err.endswith("fastmlp: error: history has no finite loss to draw\n")
+    assert err.endswith("fastmlp: error: history: got no finite loss; a history with a finite loss is accepted\n")
 
 
 @pytest.mark.parametrize("option", [("--ridge", "true"), ("--reg", 0), ("--rows", 50)])
 def test_xor_modern_refuses_the_articles_options(run, tmp_path, option):
     code, _, err = run("xor", "--modern", *option, "--out", tmp_path / "no")
     assert code == 2
-    assert f"{option[0]} is the article's alone and does not go with --modern" in err
+    assert f"{option[0]} is for the article's experiment and does not go with --modern" in err
     assert not (tmp_path / "no").exists()
 
 
@@ -174,9 +174,21 @@ def test_xor_refusals(run, tmp_path, options, message):
 def test_train_classifies_and_saves_a_model_that_predicts_the_same(run, data, tmp_path):
     model, out = tmp_path / "model.safetensors", tmp_path / "predictions.csv"
     code, text, err = run(
-        "train", data, "--target", "label", "--ignore", "price", "--hidden", "16,8", "--epochs", 200,
-        "--learning-rate", 0.01, "--save", model,
-    )  # fmt: skip
+        "train",
+        data,
+        "--target",
+        "label",
+        "--ignore",
+        "price",
+        "--hidden",
+        "16,8",
+        "--epochs",
+        200,
+        "--learning-rate",
+        0.01,
+        "--save",
+        model,
+    )
     assert code == 0
     assert "task: classification (target 'label' holds text)" in text
     assert "rows: 192 for training, 48 for the test" in text
@@ -207,9 +219,23 @@ def test_train_classifies_and_saves_a_model_that_predicts_the_same(run, data, tm
 def test_train_fits_numbers(run, data, tmp_path):
     model = tmp_path / "model.safetensors"
     code, text, _ = run(
-        "train", data, "--target", "price", "--ignore", "label", "--hidden", 32, "--epochs", 200, "--dtype", "float64",
-        "--learning-rate", 0.01, "--save", model,
-    )  # fmt: skip
+        "train",
+        data,
+        "--target",
+        "price",
+        "--ignore",
+        "label",
+        "--hidden",
+        32,
+        "--epochs",
+        200,
+        "--dtype",
+        "float64",
+        "--learning-rate",
+        0.01,
+        "--save",
+        model,
+    )
     assert code == 0
     assert "task: regression (target 'price' holds fractional numbers)" in text
     last = text.splitlines()[-1]

@@ -5,16 +5,25 @@ import warnings
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import _layout, diagnostics, divergence
+from fastmlp import diagnostics
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 
 LOSSES = [
-    ("squared_error", "identity"), ("squared_error", "sigmoid"), ("absolute_error", None),
-    (fastmlp.losses.huber(0.4), None), (fastmlp.losses.quantile(0.2, 0.7), None), ("log_cosh", None),
-    ("poisson", None), ("gamma", None), ("hinge", None), ("binary_cross_entropy", None), ("cross_entropy", None),
-]  # fmt: skip
+    ("squared_error", "identity"),
+    ("squared_error", "sigmoid"),
+    ("absolute_error", None),
+    (fastmlp.losses.huber(0.4), None),
+    (fastmlp.losses.quantile(0.2, 0.7), None),
+    ("log_cosh", None),
+    ("poisson", None),
+    ("gamma", None),
+    ("hinge", None),
+    ("binary_cross_entropy", None),
+    ("cross_entropy", None),
+]
 # A training's own gradient is checked: what it adds to the loss (penalties), leaves out (dropout) and what targets are.
 FURTHER = [{}, {"l1": 0.4, "l2": 0.6}, {"dropout": 0.3}, {"dropout": (0.2, 0.6), "l2": 0.7}]
 
@@ -24,11 +33,13 @@ FURTHER = [{}, {"l1": 0.4, "l2": 0.6}, {"dropout": 0.3}, {"dropout": (0.2, 0.6),
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize(("loss", "output"), LOSSES, ids=str)
+@pytest.mark.sampled(10)
 def test_every_combination(backend, activation, loss, output, normal, targets):
     X, y = normal(9, 3, seed=7), targets(loss, 9, 2)
     for further in FURTHER:
-        net = fastmlp.Network((3, 5, 4, 2), activation=activation, loss=loss, output=output, seed=4, backend=backend,
-                              **further)  # fmt: skip
+        net = fastmlp.Network(
+            (3, 5, 4, 2), activation=activation, loss=loss, output=output, seed=4, backend=backend, **further
+        )
         check = diagnostics.check_gradient(net, X, y)
         assert check.ok, check
         assert check.entries == len(net.params)
@@ -37,13 +48,23 @@ def test_every_combination(backend, activation, loss, output, normal, targets):
 @pytest.mark.parametrize("clip", [{"clip_norm": 0.03}, {"clip_value": 0.01}], ids=str)
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize(("loss", "output"), LOSSES, ids=str)
+@pytest.mark.sampled(10)
 def test_a_clipped_step_follows_the_checked_gradient(backend, activation, loss, output, clip, normal, targets):
     # What check_gradient checks is what a step follows, once it is cut: dropout, penalties and clipping together.
     X, y = normal(20, 3, seed=7), targets(loss, 20, 2)
-    net = fastmlp.Network((3, 5, 4, 2), activation=activation, loss=loss, output=output, seed=4, backend=backend,
-                          l1=0.1, l2=0.2, dropout=0.3)  # fmt: skip
+    net = fastmlp.Network(
+        (3, 5, 4, 2),
+        activation=activation,
+        loss=loss,
+        output=output,
+        seed=4,
+        backend=backend,
+        l1=0.1,
+        l2=0.2,
+        dropout=0.3,
+    )
     assert diagnostics.check_gradient(net, X, y).ok
-    gradient, before = net._objective_and_gradient(X, y, dropping=True)[1], net.params.copy()
+    gradient, before = places.dropped_gradient(net, X, y), net.params.copy()
     net.train(X, y, optimizer="sgd", learning_rate=1.0, epochs=1, batch_size="full", **clip)
     if "clip_norm" in clip:
         expected = gradient * min(1, 0.03 / (np.linalg.norm(gradient) + 1e-6))
@@ -71,7 +92,7 @@ def test_what_targets_may_be(backend, options, normal, targets):
 def test_a_wrong_gradient_is_found_and_named(monkeypatch, normal):
     X, y = normal(12, 3), normal(12, 2, seed=1)
     net = fastmlp.Network((3, 4, 2), activation="tanh", seed=0)
-    given = fastmlp.Network._objective_and_gradient
+    given = places.model.Model.differentiate
     # W1 has 12 entries, b1 4, W2 8: entry 16 + 2 * 2 + 1 is W2[2, 1], entry 13 is b1[1].
     for place, name, layer, index in ((21, "weights", 2, (2, 1)), (13, "biases", 1, (1,)), (0, "weights", 1, (0, 0))):
 
@@ -80,7 +101,7 @@ def test_a_wrong_gradient_is_found_and_named(monkeypatch, normal):
             gradient[place] += 1e-3
             return objective, gradient
 
-        monkeypatch.setattr(fastmlp.Network, "_objective_and_gradient", wrong)
+        monkeypatch.setattr(places.model.Model, "differentiate", wrong)
         check = diagnostics.check_gradient(net, X, y)
         assert not check.ok
         assert (check.layer, check.name, check.index) == (layer, name, index)
@@ -93,8 +114,8 @@ def test_the_articles_ridge_term_does_not_pass(monkeypatch):
     X, y = (values[:20] for values in fastmlp.article.data())
     net = fastmlp.Network((2, 3, 2), activation="sigmoid", output="sigmoid", bias=False, l2=0.5, seed=0)
     assert diagnostics.check_gradient(net, X, y).ok
-    given = fastmlp.Network._settings
-    monkeypatch.setattr(fastmlp.Network, "_settings", lambda self, size: given(self, size) | {"published_ridge": 1})
+    given = places.model.Model.settings
+    monkeypatch.setattr(places.model.Model, "settings", lambda self, size: given(self, size) | {"published_ridge": 1})
     assert not diagnostics.check_gradient(net, X, y).ok
 
 
@@ -124,8 +145,9 @@ def test_of_a_large_gradient_some_entries_are_drawn(normal):
 @pytest.mark.parametrize("batch", ["full", 32])
 def test_norms_of_layers_by_hand(backend, layout, dtype, batch, normal, tolerance):
     X, y = normal(96, 4, dtype=dtype), np.random.default_rng(0).integers(0, 3, 96)
-    net = fastmlp.Network((4, 7, 6, 3), activation=("tanh", "gelu"), loss="cross_entropy", l2=0.5, seed=0, dtype=dtype,
-                          backend=backend)  # fmt: skip
+    net = fastmlp.Network(
+        (4, 7, 6, 3), activation=("tanh", "gelu"), loss="cross_entropy", l2=0.5, seed=0, dtype=dtype, backend=backend
+    )
     size = 96 if batch == "full" else 32
     steps = []
 
@@ -168,7 +190,7 @@ def test_which_epochs_are_noted(rows, batch, every, normal):
         parts.train(X, y, epochs=epochs, **options)
     for name in ("layer_epochs", "layer_gradient_norms", "layer_activations"):
         np.testing.assert_array_equal(getattr(parts.history, name), getattr(net.history, name))
-    assert _layout.noted_epochs(70, 0, 1)[1].size == 0
+    assert places.layout.noted_epochs(70, 0, 1)[1].size == 0
 
 
 # ---- health ------------------------------------------------------------------------------------------------
@@ -230,8 +252,17 @@ def test_a_vanishing_gradient_is_named():
 def test_an_exploding_layer_is_named(normal):
     X = normal(100, 4)
     with pytest.warns(fastmlp.DivergenceWarning):
-        net = fastmlp.train(X, X[:, 0], hidden=(8, 8), activation="identity", optimizer="sgd", learning_rate=3.0,
-                            epochs=60, seed=0, batch_size="full")  # fmt: skip
+        net = fastmlp.train(
+            X,
+            X[:, 0],
+            hidden=(8, 8),
+            activation="identity",
+            optimizer="sgd",
+            learning_rate=3.0,
+            epochs=60,
+            seed=0,
+            batch_size="full",
+        )
     found = diagnostics.health(net)
     exploding = [text for text in found.findings if "is exploding" in text]
     assert exploding
@@ -250,12 +281,12 @@ def test_an_untrained_network_can_be_looked_at(normal):
 
 def test_no_more_rows_are_kept_than_it_takes(normal):
     net = fastmlp.train(normal(3000, 5), normal(3000, seed=1), epochs=1, seed=0)
-    assert net._sample.shape == (256, 5)
+    assert places.kept_rows(net).shape == (256, 5)
     wide = fastmlp.train(normal(300, 2000), normal(300, seed=1), hidden=2, epochs=1, seed=0)
-    assert wide._sample.size <= 1 << 16
+    assert places.kept_rows(wide).size <= 1 << 16
     import pickle
 
-    assert pickle.loads(pickle.dumps(net))._sample is None, "rows are not passed on"
+    assert places.kept_rows(pickle.loads(pickle.dumps(net))) is None, "rows are not passed on"
 
 
 # ---- the way back from a divergence ------------------------------------------------------------------------
@@ -274,8 +305,7 @@ def exploding(backend, dtype, *, batch, rows=40, rate=2.5, optimizer="sgd", **op
 @pytest.mark.parametrize("kept", ["replayed", "copied"])
 def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, optimizer, kept):
     if kept == "copied":
-        monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 0)
-        monkeypatch.setattr(divergence, "_KEPT_SECONDS", 1e9)
+        places.switch(monkeypatch, replayed_bytes=0, kept_seconds=1e9)
     net, X, y, given = exploding(backend, dtype, batch=batch, optimizer=optimizer)
     twin = fastmlp.Network(net.sizes, activation="identity", seed=1, dtype=dtype, backend=backend)
     with pytest.warns(fastmlp.DivergenceWarning, match="stopped being finite in epoch") as seen:
@@ -283,7 +313,7 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
     assert np.isfinite(net.params).all()
     assert not np.isfinite(net.history.loss[-1])
     assert np.isfinite(net.history.loss[:-1]).all()
-    steps = int(net._state.position["step"][0])
+    steps = places.position(net, "step")
     if kept == "copied":
         assert steps == 0, "the first moment is kept, and no other one"
         np.testing.assert_array_equal(net.params, twin.params)
@@ -309,19 +339,17 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
 
 @pytest.mark.parametrize("budget", [1, 3, 1000])
 def test_wherever_calls_are_cut_the_same_weights_come_back(monkeypatch, budget):
-    from fastmlp import training
-
-    monkeypatch.setattr(training, "_FIRST_STEPS", budget)
-    monkeypatch.setattr(training, "_MOST_GROWTH", 1)
-    monkeypatch.setattr(divergence, "_KEPT_SECONDS", 0.0)
+    places.switch(monkeypatch, first_steps=budget)
+    places.switch(monkeypatch, max_growth=1)
+    places.switch(monkeypatch, kept_seconds=0.0)
     net, X, y, given = exploding(None, np.dtype(np.float64), batch=10)
     with pytest.warns(fastmlp.DivergenceWarning):
         net.train(X, y, **given)
     reference, X, y, given = exploding("reference", np.dtype(np.float64), batch=10)
-    monkeypatch.setattr(training, "_FIRST_STEPS", 1000)
+    places.switch(monkeypatch, first_steps=1000)
     with pytest.warns(fastmlp.DivergenceWarning):
         reference.train(X, y, **given)
-    assert int(net._state.position["step"][0]) == int(reference._state.position["step"][0])
+    assert places.position(net, "step") == places.position(reference, "step")
     # weights have grown to 1e150, and roundings with them
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-6)
 
@@ -329,13 +357,11 @@ def test_wherever_calls_are_cut_the_same_weights_come_back(monkeypatch, budget):
 def test_the_moment_before_the_last_step_is_not_the_only_one(monkeypatch, backend):
     # Of a large network only parameters are kept, and here at every call, the last of them just before the loss that is
     # not finite: the moment before that one comes back.
-    from fastmlp import training
-
-    monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 0)
-    monkeypatch.setattr(divergence, "_KEPT_SECONDS", 0.0)
-    monkeypatch.setattr(divergence, "_COPY_BYTES_A_SECOND", 1e18)
-    monkeypatch.setattr(training, "_FIRST_STEPS", 1)
-    monkeypatch.setattr(training, "_MOST_GROWTH", 1)
+    places.switch(monkeypatch, replayed_bytes=0)
+    places.switch(monkeypatch, kept_seconds=0.0)
+    places.switch(monkeypatch, copied_bytes_per_second=1e18)
+    places.switch(monkeypatch, first_steps=1)
+    places.switch(monkeypatch, max_growth=1)
     net, X, y, given = exploding(backend, np.dtype(np.float64), batch=40)
     with pytest.warns(fastmlp.DivergenceWarning, match="the weights before the last step came back"):
         net.train(X, y, **given)
@@ -345,11 +371,22 @@ def test_the_moment_before_the_last_step_is_not_the_only_one(monkeypatch, backen
 def test_weights_that_are_not_finite_stop_a_training_whose_loss_is(backend):
     # A sigmoid is 1 for an infinite weight too: the loss stays 0.
     X, y = np.full((20, 1), 5, np.float32), np.ones((20, 1), np.float32)
-    with pytest.warns(fastmlp.DivergenceWarning, match="in epoch .*of whose parameters 1 overflowed"):
+    with pytest.warns(fastmlp.DivergenceWarning, match="in epoch .*1 of whose parameters overflowed"):
         net = fastmlp.train(
-            X, y, hidden=(), loss="squared_error", output="sigmoid", bias=False, optimizer=fastmlp.SGD(momentum=0.9),
-            learning_rate=3e38, batch_size=5, epochs=10, init=np.zeros(1), backend=backend, seed=0,
-        )  # fmt: skip
+            X,
+            y,
+            hidden=(),
+            loss="squared_error",
+            output="sigmoid",
+            bias=False,
+            optimizer=fastmlp.SGD(momentum=0.9),
+            learning_rate=3e38,
+            batch_size=5,
+            epochs=10,
+            init=np.zeros(1),
+            backend=backend,
+            seed=0,
+        )
     assert np.isfinite(net.params).all()
     assert net.loss(X, y) < 0.1
     assert net.history.stopped == "the loss stopped being finite"
@@ -374,9 +411,17 @@ def test_a_divergence_is_raised_where_that_is_asked_for(backend):
         assert raised.value.network is net
         with pytest.raises(fastmlp.DivergenceError) as raised:
             fastmlp.train(
-                X, y, hidden=4, activation="identity", optimizer="sgd", learning_rate=50.0, epochs=200, seed=1,
-                backend=backend, on_divergence="raise",
-            )  # fmt: skip
+                X,
+                y,
+                hidden=4,
+                activation="identity",
+                optimizer="sgd",
+                learning_rate=50.0,
+                epochs=200,
+                seed=1,
+                backend=backend,
+                on_divergence="raise",
+            )
     lost = raised.value.network
     assert np.isfinite(lost.params).all()
     assert len(lost.history) > 1
@@ -426,8 +471,6 @@ def test_the_layer_is_named(normal):
         net = fastmlp.Network((3, 6, 5, 1), activation="identity", seed=0)
         net.weights[layer - 1][0, 0] = 1e308 if outputs else np.inf
         net.weights[0][0, 0] *= 1.0 if layer == 1 else 1e10
-        found = divergence.Divergence(1, 1, net.params, 0, slice(None), 0.1)
-        settings = {"l2": 0.0, "optimizer": 0}
-        text = divergence.explain(found, net._layers, settings, 100 * X, X[:, :1], 0.01)
+        text = places.divergence_report(net, 100 * X, X[:, :1])
         assert f"it began in layer {layer}" in text
-        assert ("of whose parameters 1 overflowed" in text) == (not outputs)
+        assert ("1 of whose parameters overflowed" in text) == (not outputs)

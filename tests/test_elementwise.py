@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from formulas import in_numpy
 
 from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, KEPT_ACTIVATIONS
 
@@ -38,16 +39,11 @@ TRUE = {
 }
 # Far from 0: what it is on the left, as a function of z, and what z is multiplied with on the right.
 FAR = {
-    "leaky_relu": (lambda z: z * 0.01, 1), "elu": (lambda z: -1.0, 1), "selu": (lambda z: -SCALE * ALPHA, SCALE),
+    "leaky_relu": (lambda z: z * 0.01, 1),
+    "elu": (lambda z: -1.0, 1),
+    "selu": (lambda z: -SCALE * ALPHA, SCALE),
     "softplus": (lambda z: 0.0, 1),
-}  # fmt: skip
-SLOPES = {
-    "identity": np.ones_like, "sigmoid": lambda h: h * (1 - h), "tanh": lambda h: 1 - h * h, "relu": lambda h: h > 0,
-    "leaky_relu": lambda h: np.where(h > 0, 1, 0.01), "elu": lambda h: np.where(h > 0, 1, h + 1),
-    "selu": lambda h: np.where(h > 0, SCALE, h + SCALE * ALPHA), "softplus": lambda h: -np.expm1(-h),
-    "hard_sigmoid": lambda h: np.where((h > 0) & (h < 1), 1 / np.longdouble(6), 0),
-    "hard_tanh": lambda h: np.abs(h) < 1,
-}  # fmt: skip
+}
 FOLLOWING = [name for name in HIDDEN_ACTIVATIONS if name not in KEPT_ACTIVATIONS]
 
 
@@ -55,9 +51,9 @@ def apply(kernels, function, x):
     """y = function(x), by the kernel of that name."""
     y = np.full_like(x, 12345)
     if function in ("exp", "log"):
-        getattr(kernels, f"{function}_forward")(y, x, len(x))
+        getattr(kernels, f"{function}_forward")(y, x)
     else:
-        kernels.activation_forward(y, None, x, ACTIVATIONS[function], len(x))
+        kernels.activation_forward(y, None, x, ACTIVATIONS[function].code)
     return y
 
 
@@ -105,7 +101,9 @@ def arguments(function, dtype):
         half = max(abs(edge) for edge in edges) * 1.02
         signs = generator.choice([-1, 1], len(magnitudes))
         parts = [
-            magnitudes * signs, generator.uniform(-half, half, 1000), generator.uniform(-2, 2, 700),
+            magnitudes * signs,
+            generator.uniform(-half, half, 1000),
+            generator.uniform(-2, 2, 700),
             *(edge + generator.uniform(-1, 1, 60) for edge in edges),
         ]
         most = int(half / np.log(2))
@@ -221,9 +219,9 @@ def test_partial_vectors_give_the_same_bits(kernels, dtype, function, guarded):
             y = guarded.result(size, dtype=dtype)
             part = guarded.given(x[first : first + size])
             if function in ("exp", "log"):
-                getattr(kernels, f"{function}_forward")(y, part, size)
+                getattr(kernels, f"{function}_forward")(y, part)
             else:
-                kernels.activation_forward(y, None, part, ACTIVATIONS[function], size)
+                kernels.activation_forward(y, None, part, ACTIVATIONS[function].code)
             np.testing.assert_array_equal(y, whole[first : first + size])
     guarded.check()
 
@@ -258,12 +256,13 @@ def test_activation_backward(kernels, dtype, activation, size, normal, guarded, 
         h = np.maximum(h, 0)
     dh = normal(size, dtype=dtype, seed=1)
     dz = guarded.result(size, dtype=dtype)
-    kernels.activation_backward(dz, guarded.given(dh), guarded.given(h), ACTIVATIONS[activation], size)
+    kernels.activation_backward(dz, guarded.given(dh), guarded.given(h), ACTIVATIONS[activation].code)
     guarded.check()
     # The slope is at most 1.76 and takes two roundings, of numbers up to 1.76, or six for softplus, whose exponential
     # minus 1 takes four; the product takes another.
     bound = 7 * 1.76 * tolerance("roundoff", dtype) * np.abs(dh)
-    assert (np.abs(dz - dh * SLOPES[activation](h.astype(np.longdouble))) <= bound).all()
+    slope = in_numpy(ACTIVATIONS[activation].slope, h=h.astype(np.longdouble))
+    assert (np.abs(dz - dh * slope) <= bound).all()
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu", "selu", "softplus"])
@@ -299,19 +298,22 @@ def test_activation_backward_exact_values(kernels, dtype):
     dh = np.full(5, 2.0, dtype)
     dz = np.empty_like(h)
     expected = {
-        "identity": [2, 2, 2, 2, 2], "sigmoid": [0, 0, 0, 0.5, np.nan], "tanh": [2, 2, 0, 1.5, np.nan],
-        "relu": [0, 0, 2, 2, np.nan], "leaky_relu": [dtype.type(0.02)] * 2 + [2, 2, np.nan],
+        "identity": [2, 2, 2, 2, 2],
+        "sigmoid": [0, 0, 0, 0.5, np.nan],
+        "tanh": [2, 2, 0, 1.5, np.nan],
+        "relu": [0, 0, 2, 2, np.nan],
+        "leaky_relu": [dtype.type(0.02)] * 2 + [2, 2, np.nan],
         "elu": [2, 2, 2, 2, np.nan],
-    }  # fmt: skip
+    }
     for activation, values in expected.items():
-        kernels.activation_backward(dz, dh, h, ACTIVATIONS[activation], 5)
+        kernels.activation_backward(dz, dh, h, ACTIVATIONS[activation].code)
         np.testing.assert_array_equal(dz, values)
 
 
 @pytest.mark.parametrize("activation", FOLLOWING)
 def test_activation_backward_keeps_nan_of_the_gradient_from_above(kernels, dtype, activation):
     dz = np.empty(5, dtype)
-    kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), ACTIVATIONS[activation], 5)
+    kernels.activation_backward(dz, np.full(5, np.nan, dtype), np.full(5, 0.5, dtype), ACTIVATIONS[activation].code)
     assert np.isnan(dz).all()
 
 
@@ -333,7 +335,7 @@ def gate(activation, z):
 def both(kernels, activation, x):
     """h and f'(z)."""
     h, slopes = np.full_like(x, 12345), np.full_like(x, 12345)
-    kernels.activation_forward(h, slopes, x, ACTIVATIONS[activation], len(x))
+    kernels.activation_forward(h, slopes, x, ACTIVATIONS[activation].code)
     return h, slopes
 
 
@@ -382,7 +384,7 @@ def test_a_slope_that_is_kept_is_the_one_that_follows(kernels, dtype, activation
     h, slopes = both(kernels, activation, x)
     np.testing.assert_array_equal(h, apply(kernels, activation, x))
     expected, ones = np.empty_like(x), np.ones_like(x)
-    kernels.activation_backward(expected, ones, h, ACTIVATIONS[activation], len(x))
+    kernels.activation_backward(expected, ones, h, ACTIVATIONS[activation].code)
     np.testing.assert_array_equal(slopes, expected)
 
 

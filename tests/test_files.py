@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import places
 from safetensors.numpy import save_file
 
 import fastmlp
-from fastmlp import _backend, _files
 
 ROWS = 40
 LABELS = {
@@ -39,8 +39,11 @@ def targets(kind: str) -> np.ndarray:
     if kind in LABELS:
         return LABELS[kind][np.arange(ROWS) % len(LABELS[kind])]
     return {
-        "one-hot": np.eye(3, dtype=int)[np.arange(ROWS) % 3], "multi-label": (X > 0).astype(int), "numbers": X[:, 0],
-        "a column": X[:, :1], "two columns": X[:, :2],
+        "one-hot": np.eye(3, dtype=int)[np.arange(ROWS) % 3],
+        "multi-label": (X > 0).astype(int),
+        "numbers": X[:, 0],
+        "a column": X[:, :1],
+        "two columns": X[:, :2],
     }[kind]
 
 
@@ -73,7 +76,7 @@ def path(tmp_path) -> Path:
 def test_what_is_saved_comes_back(kind, dtype, path):
     X, y = features(dtype), targets(kind)
     net = fastmlp.train(X, y, hidden=(4, 3), activation=("tanh", "relu"), epochs=2, seed=2**63 - 1, l1=0.25, l2=1e-300)
-    net.metadata = {"made by": "a test", "": "Ünïcode \0 and \"quotes\""}
+    net.metadata = {"made by": "a test", "": 'Ünïcode \0 and "quotes"'}
     net.save(path)
     other = fastmlp.load(path)
     assert_alike(net, other)
@@ -89,7 +92,10 @@ def test_what_is_saved_comes_back(kind, dtype, path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"hidden": ()}, {"bias": False}, {"output": "sigmoid", "loss": "squared_error"}, {"loss": "cross_entropy"},
+        {"hidden": ()},
+        {"bias": False},
+        {"output": "sigmoid", "loss": "squared_error"},
+        {"loss": "cross_entropy"},
         {"hidden": (100,)},
     ],
     ids=str,
@@ -125,7 +131,7 @@ def test_a_loaded_network_trains_on(path, backend):
 
 def test_the_backend_is_not_part_of_the_file(path):
     fastmlp.Network((3, 1), seed=0, backend="reference").save(path)
-    assert fastmlp.load(path).backend == _backend.in_use
+    assert fastmlp.load(path).backend == places.backend.in_use
     with pytest.raises(ValueError, match="^backend: got 'refernce'"):
         fastmlp.load(path, backend="refernce")
 
@@ -149,7 +155,7 @@ def test_another_process_reads_the_file(path):
         "print(ascii(net.classes_.tolist()))\n"
     )
     files = [str(path), str(path.with_name("X.npy")), str(path.with_name("proba.npy"))]
-    environment = os.environ | {"FASTMLP_BACKEND": _backend.in_use}
+    environment = os.environ | {"FASTMLP_BACKEND": places.backend.in_use}
     command = [sys.executable, "-W", "error", "-c", code, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -186,7 +192,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(broken, path, monkeypatch):
     def fail(*arguments):
         raise OSError("no space left")
 
-    module, name = (_files.os, broken[3:]) if broken.startswith("os.") else (_files, broken)
+    module, name = (places.model_file.os, broken[3:]) if broken.startswith("os.") else (places.model_file, broken)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, fail)
         with pytest.raises(OSError, match="no space left"):
@@ -221,16 +227,27 @@ def test_a_new_file_has_the_permissions_of_any_new_file(path):
 
 # ---- refused at reading ----------------------------------------------------------------------------------
 
-REFUSED = "is no model file of fastmlp: "
+REFUSED = "is not a model file of fastmlp: "
 
 
 def description(**changes) -> dict:
     """What a file of a network 3 -> 2 -> 3 says, with some of it changed."""
     return {
-        "sizes": [3, 2, 3], "activations": ["relu", "softmax"], "loss": "cross_entropy", "output": "softmax",
-        "bias": True, "l1": 0.0, "l2": 0.0, "loss_parameters": [], "kind": "labels", "squeeze": False,
-        "dropout": [0.0], "missing": False,
-        "classes": {"dtype": "int64", "values": [0, 1, 2]}, "seed": 1, "metadata": {},
+        "sizes": [3, 2, 3],
+        "activations": ["relu", "softmax"],
+        "loss": "cross_entropy",
+        "output": "softmax",
+        "bias": True,
+        "l1": 0.0,
+        "l2": 0.0,
+        "loss_parameters": [],
+        "kind": "labels",
+        "squeeze": False,
+        "dropout": [0.0],
+        "missing": False,
+        "classes": {"dtype": "int64", "values": [0, 1, 2]},
+        "seed": 1,
+        "metadata": {},
     } | changes
 
 
@@ -259,10 +276,10 @@ def labels(values: object, dtype: object = "int64") -> dict:
 
 REGRESSION = {"loss": "squared_error", "output": "identity", "activations": ["relu", "identity"], "classes": None}
 DESCRIPTIONS = {
-    "nothing": ("", "its description is no JSON"),
-    "no JSON": ("{'sizes': 3}", "its description is no JSON"),
-    "deep": ("[" * 100_000, "its description is no JSON"),
-    "many digits": ('{"sizes": [' + "1" * 5_000 + "]}", "its description is no JSON"),
+    "nothing": ("", "its description is not JSON"),
+    "no JSON": ("{'sizes': 3}", "its description is not JSON"),
+    "deep": ("[" * 100_000, "its description is not JSON"),
+    "many digits": ('{"sizes": [' + "1" * 5_000 + "]}", "its description is not JSON"),
     "a list": ([1, 2], "its description does not have the fields sizes, activations"),
     "null": ("null", "its description does not have the fields"),
     **{f"no {name}": (without(name), "its description does not have the fields") for name in description()},
@@ -278,19 +295,16 @@ DESCRIPTIONS = {
     "l2 true": (description(l2=True), "l2 is a bool"),
     "loss parameters": (description(loss_parameters=0.5), "loss_parameters is a float"),
     "loss parameters of text": (description(loss_parameters=["a"]), "loss_parameters are not numbers"),
-    "parameters of a loss without": (
-        description(loss_parameters=[0.5, 0.5]), "loss 'cross_entropy' has no parameters"
-    ),
+    "parameters of a loss without": (description(loss_parameters=[0.5, 0.5]), "loss 'cross_entropy' has no parameters"),
     "two deltas": (
-        description(**REGRESSION | {"loss": "huber", "loss_parameters": [0.5, 1.0]}), "loss 'huber' has one parameter"
+        description(**REGRESSION | {"loss": "huber", "loss_parameters": [0.5, 1.0]}),
+        "loss 'huber' has one parameter",
     ),
-    "a level of 1": (
-        description(**REGRESSION | {"loss": "quantile", "loss_parameters": [1.0]}), "levels: got 1.0"
-    ),
+    "a level of 1": (description(**REGRESSION | {"loss": "quantile", "loss_parameters": [1.0]}), "levels: got 1.0"),
     "squeeze": (description(squeeze=0), "squeeze is a int"),
     "dropout": (description(dropout=0.5), "dropout is a float"),
-    "dropout of text": (description(dropout=["a"]), "dropout is not a list of numbers"),
-    "dropout of too many layers": (description(dropout=[0.5, 0.5]), "dropout: got 2 shares for 1 hidden layers"),
+    "dropout of text": (description(dropout=["a"]), "dropout are not numbers"),
+    "dropout of too many layers": (description(dropout=[0.5, 0.5]), "dropout: got 2 fractions for 1 hidden layers"),
     "dropout of all units": (description(dropout=[1.0]), "dropout[0]: got 1.0"),
     "missing": (description(missing=0), "missing is a int"),
     "smoothing of 1": (description(loss_parameters=[1.0]), "label_smoothing: got 1.0"),
@@ -394,7 +408,7 @@ CONTENTS = {
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_what_is_no_safetensors_file_is_refused(content, path):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="^path: .*it is no safetensors file"):
+    with pytest.raises(ValueError, match="^path: .*it is not a safetensors file"):
         fastmlp.load(path)
 
 
@@ -403,7 +417,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(path):
     content = path.read_bytes()
     for size in range(0, len(content), 7):
         path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match="it is no safetensors file"):
+        with pytest.raises(ValueError, match="it is not a safetensors file"):
             fastmlp.load(path)
 
 

@@ -50,8 +50,15 @@ def test_extended_joins_every_entry(epochs, later):
 
 def test_every_field_takes_part_in_joining():
     assert {field.name for field in dataclasses.fields(History)} == {
-        *ALWAYS, *MEASURES, *NOTES, "metrics", "frames", "stopped", "best_epoch",
-    }  # fmt: skip
+        *ALWAYS,
+        *MEASURES,
+        *NOTES,
+        "metrics",
+        "frames",
+        "stopped",
+        "best_epoch",
+        "n_threads",
+    }
 
 
 def test_extended_joins_metrics_and_notes():
@@ -74,9 +81,13 @@ def test_extended_joins_metrics_and_notes():
 def test_extended_tells_why_the_last_training_stopped():
     one, other = history(3), history(2)
     one.stopped, other.stopped, other.best_epoch = "early", "late", 1
+    one.n_threads, other.n_threads = 4, 2
     joined = one.extended(other)
     assert (joined.stopped, joined.best_epoch) == ("late", 4), "the epoch as the joined history counts it"
+    assert joined.n_threads == 2
     assert one.extended(history(2)).best_epoch is None
+    assert History().n_threads == 0
+    assert one.extended(History()).n_threads == 4, "no epoch was trained afterwards"
 
 
 def test_extended_from_nothing():

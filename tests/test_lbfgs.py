@@ -4,6 +4,7 @@ import builtins
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp import LBFGS, EarlyStopping
@@ -44,9 +45,13 @@ def test_the_path_is_scipys_on_the_same_objective(backend, normal):
 
     start = twin.params.copy()
     found = scipy_optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", callback=lambda xk: seen.append(objective(xk)[0]),
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        callback=lambda xk: seen.append(objective(xk)[0]),
         options={"maxiter": 30, "maxcor": 7, "gtol": 1e-8, "ftol": 0.0},
-    )  # fmt: skip
+    )
     net.train(X, y, optimizer=LBFGS(memory=7, gradient_tolerance=1e-8, loss_tolerance=0.0), epochs=30)
     # Line searches decide by comparisons, so that thirty steps of roundings stay roundings: 1e-10 is found.
     np.testing.assert_allclose(net.params, found.x, rtol=1e-7, atol=1e-8)
@@ -57,14 +62,20 @@ def test_the_path_is_scipys_on_the_same_objective(backend, normal):
 def test_what_is_written_down(backend, dtype, normal):
     X, y = data(normal)
     X, classes = X.astype(dtype), (y > 0).astype(int)
-    net = fastmlp.Network((5, 8, 1), activation="tanh", loss="binary_cross_entropy", seed=0, dtype=dtype,
-                          backend=backend)  # fmt: skip
+    net = fastmlp.Network(
+        (5, 8, 1), activation="tanh", loss="binary_cross_entropy", seed=0, dtype=dtype, backend=backend
+    )
     before = net.loss(X, classes), net.score(X, classes), np.linalg.norm(net.gradient(X, classes))
     snapshots = []
     net.train(
-        X, classes, optimizer="lbfgs", epochs=12, validation=(X[:50], classes[:50]), metrics=["roc_auc"],
+        X,
+        classes,
+        optimizer="lbfgs",
+        epochs=12,
+        validation=(X[:50], classes[:50]),
+        metrics=["roc_auc"],
         callbacks=[lambda state: snapshots.append((state.epoch, state.params.copy()))],
-    )  # fmt: skip
+    )
     history, limit = net.history, 1e-5 if dtype == np.float32 else 1e-12
     assert len(history) == len(history.seconds) == len(history.metrics["val_roc_auc"]) == 12
     np.testing.assert_allclose([history.loss[0], history.accuracy[0], history.gradient_norm[0]], before, rtol=limit)
@@ -98,46 +109,8 @@ def test_it_is_far_ahead_of_adam_on_a_small_problem():
     assert losses[1] < losses[0] / 10
 
 
-@pytest.fixture
-def looks(backend, monkeypatch):
-    """A list with an entry for each look at the objective."""
-    kernels, seen = fastmlp._backend.kernels(np.dtype(np.float64), backend), []
-    given = kernels.train
-    monkeypatch.setattr(kernels, "train", lambda *arguments: (seen.append(1), given(*arguments)))
-    return seen
-
-
-def test_all_looks_together_are_bounded(backend, looks, normal):
-    X, y = data(normal)
-    y = 8 * y  # so far from the start that some line searches look more than once
-    options, counts, seen = {"epochs": 40, "n_threads": 1}, [], []
-    whole = network(backend)
-    whole.train(
-        X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0), **options,
-        callbacks=[lambda state: (counts.append(len(looks)), seen.append(state.params.copy()))],
-    )  # fmt: skip
-    assert len(counts) == 40
-    assert max(np.diff(counts)) > 1
-    for most in (1, 2, 7, 20, 30):
-        looks.clear()
-        net = network(backend)
-        net.train(X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0, most_looks=most), **options)
-        # SciPy ends behind the first iteration that went past the bound: the line search before it is not cut short.
-        ended = int(np.argmax(np.array(counts) > most))
-        assert len(net.history) == ended + 1 < 40
-        assert most < len(looks) == counts[ended] <= most + LBFGS().trials
-        np.testing.assert_array_equal(net.params, seen[ended])
-        assert net.history.stopped.startswith("L-BFGS ended: stop: total no. of f")
-        assert "evaluations exceeds limit" in net.history.stopped
-    # A bound that is not reached changes nothing, and one that the last iteration goes past has not ended it.
-    for most in (10**6, counts[-1] - 1):
-        net = network(backend)
-        net.train(X, y, optimizer=LBFGS(gradient_tolerance=0.0, loss_tolerance=0.0, most_looks=most), **options)
-        np.testing.assert_array_equal(net.params, whole.params)
-        assert net.history.stopped == ""
-
-
-def test_each_training_may_look_as_often(backend, looks, normal):
+def test_each_training_may_look_as_often(backend, monkeypatch, normal):
+    looks = places.count_kernel_calls(monkeypatch, None)
     X, y = data(normal)
     net = network(backend)
     for _ in range(3):
@@ -152,10 +125,17 @@ def test_early_stopping_and_the_best_weights(backend, normal):
     y = y + normal(60, seed=3)
     seen = []
     net = fastmlp.train(
-        X[:40], y[:40], hidden=30, optimizer="lbfgs", epochs=500, seed=0, backend=backend,
-        validation=(X[40:], y[40:]), early_stopping=EarlyStopping(patience=5),
+        X[:40],
+        y[:40],
+        hidden=30,
+        optimizer="lbfgs",
+        epochs=500,
+        seed=0,
+        backend=backend,
+        validation=(X[40:], y[40:]),
+        early_stopping=EarlyStopping(patience=5),
         callbacks=[lambda state: seen.append(state.params.copy())],
-    )  # fmt: skip
+    )
     best = int(np.argmin(net.history.val_loss))
     assert len(net.history) == best + 1 + 5
     np.testing.assert_array_equal(net.params, seen[best])
@@ -167,9 +147,9 @@ def test_going_on_and_changing_over(backend, normal):
     net.train(X, y, epochs=20).train(X, y, optimizer="lbfgs", epochs=10).train(X, y, epochs=5)
     assert len(net.history) <= 35
     assert net.history.loss[25] < net.history.loss[19]
-    assert int(net._state.position["epoch"][0]) == len(net.history)
+    assert places.position(net, "epoch") == len(net.history)
     net.partial_train(X, y)
-    assert isinstance(net._optimizer, fastmlp.Adam)
+    assert isinstance(places.optimizer_of(net), fastmlp.Adam)
 
 
 def test_a_callback_stops_it(backend, normal):
@@ -189,9 +169,17 @@ def test_a_callback_stops_it(backend, normal):
 def test_validation_has_the_penalty_of_the_weights_after_the_step(backend, penalty, normal):
     X, y = data(normal, rows=60)
     net = fastmlp.train(
-        X[:40], y[:40], hidden=5, activation="tanh", optimizer="lbfgs", epochs=5, validation=(X[40:], y[40:]), seed=0,
-        backend=backend, **penalty,
-    )  # fmt: skip
+        X[:40],
+        y[:40],
+        hidden=5,
+        activation="tanh",
+        optimizer="lbfgs",
+        epochs=5,
+        validation=(X[40:], y[40:]),
+        seed=0,
+        backend=backend,
+        **penalty,
+    )
     # loss() puts the penalty over its own 20 rows, training over its 40.
     weights = np.concatenate([w.ravel() for w in net.weights])
     size = 0.5 * net.l2 * np.square(weights).sum() + net.l1 * np.abs(weights).sum()
@@ -209,7 +197,7 @@ def test_weights_are_for_reading(backend, normal):
     with pytest.raises(ValueError, match="^params: got other weights from a callback"):
         net.train(X, y, optimizer="lbfgs", epochs=5, callbacks=[reset])
     assert len(net.history) == 1
-    assert int(net._state.position["epoch"][0]) == 1
+    assert places.position(net, "epoch") == 1
     net.train(X, y, optimizer="lbfgs", epochs=2)
     np.testing.assert_array_equal(net.history.layer_epochs, [0, 1, 2])
 
@@ -260,12 +248,15 @@ def test_what_contradicts_it_is_refused(normal, options, words):
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
-        ({"memory": 0}, ValueError, "^memory: got 0"), ({"memory": 2.5}, TypeError, "^memory: got 2.5"),
+        ({"memory": 0}, ValueError, "^memory: got 0"),
+        ({"memory": 2.5}, TypeError, "^memory: got 2.5"),
         ({"gradient_tolerance": -1}, ValueError, "^gradient_tolerance: got -1.0"),
-        ({"loss_tolerance": np.nan}, ValueError, "^loss_tolerance: got nan"), ({"trials": 0}, ValueError, "^trials"),
-        ({"most_looks": 0}, ValueError, "^most_looks: got 0"), ({"most_looks": 1.5}, TypeError, "^most_looks: got 1.5"),
+        ({"loss_tolerance": np.nan}, ValueError, "^loss_tolerance: got nan"),
+        ({"trials": 0}, ValueError, "^trials"),
+        ({"most_looks": 0}, ValueError, "^most_looks: got 0"),
+        ({"most_looks": 1.5}, TypeError, "^most_looks: got 1.5"),
     ],
-)  # fmt: skip
+)
 def test_settings_check_themselves(settings, kind, words):
     with pytest.raises(kind, match=words):
         LBFGS(**settings)

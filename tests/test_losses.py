@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp.activations import ACTIVATIONS
@@ -10,18 +11,27 @@ from fastmlp.losses import LOSSES
 SQUARED, BINARY, CROSS = (LOSSES[name].code for name in ("squared_error", "binary_cross_entropy", "cross_entropy"))
 ABSOLUTE, HUBER, QUANTILE = (LOSSES[name].code for name in ("absolute_error", "huber", "quantile"))
 LOG_COSH, POISSON, GAMMA = (LOSSES[name].code for name in ("log_cosh", "poisson", "gamma"))
-EXPONENTIAL = ACTIVATIONS["exponential"]
-IDENTITY, SIGMOID, SOFTMAX = (ACTIVATIONS[name] for name in ("identity", "sigmoid", "softmax"))
+EXPONENTIAL = ACTIVATIONS["exponential"].code
+IDENTITY, SIGMOID, SOFTMAX = (ACTIVATIONS[name].code for name in ("identity", "sigmoid", "softmax"))
 NO_METRIC, LARGEST, THRESHOLD = range(3)
 
 # loss, output activation, measure of accuracy: all that go together
 COMBINATIONS = [
-    (SQUARED, IDENTITY, NO_METRIC), (SQUARED, IDENTITY, LARGEST), (SQUARED, IDENTITY, THRESHOLD),
-    (SQUARED, SIGMOID, NO_METRIC), (SQUARED, SIGMOID, LARGEST), (SQUARED, SIGMOID, THRESHOLD),
-    (BINARY, SIGMOID, THRESHOLD), (CROSS, SOFTMAX, LARGEST), (ABSOLUTE, IDENTITY, NO_METRIC),
-    (HUBER, IDENTITY, NO_METRIC), (QUANTILE, IDENTITY, NO_METRIC), (LOG_COSH, IDENTITY, NO_METRIC),
-    (POISSON, EXPONENTIAL, NO_METRIC), (GAMMA, EXPONENTIAL, NO_METRIC),
-]  # fmt: skip
+    (SQUARED, IDENTITY, NO_METRIC),
+    (SQUARED, IDENTITY, LARGEST),
+    (SQUARED, IDENTITY, THRESHOLD),
+    (SQUARED, SIGMOID, NO_METRIC),
+    (SQUARED, SIGMOID, LARGEST),
+    (SQUARED, SIGMOID, THRESHOLD),
+    (BINARY, SIGMOID, THRESHOLD),
+    (CROSS, SOFTMAX, LARGEST),
+    (ABSOLUTE, IDENTITY, NO_METRIC),
+    (HUBER, IDENTITY, NO_METRIC),
+    (QUANTILE, IDENTITY, NO_METRIC),
+    (LOG_COSH, IDENTITY, NO_METRIC),
+    (POISSON, EXPONENTIAL, NO_METRIC),
+    (GAMMA, EXPONENTIAL, NO_METRIC),
+]
 SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (8, 1), (15, 4), (16, 10), (17, 5), (33, 3), (64, 65), (100, 2)]
 
 
@@ -35,10 +45,16 @@ def run(kernels, z, y, loss, activation, metric, guarded, weights=None):
     rows, outputs = z.shape
     losses = guarded.result(rows, dtype=z.dtype)
     dz, h = guarded.result(rows, outputs, dtype=z.dtype), guarded.result(rows, outputs, dtype=z.dtype)
-    hits = kernels.output_forward_backward(
-        losses, dz, h, guarded.given(z), y, weights, parameters_of(loss, outputs), loss, metric, activation, rows,
-        outputs,
-    )  # fmt: skip
+    hits = places.output_layer(
+        kernels,
+        (losses, dz, h, guarded.given(z)),
+        y,
+        weights,
+        parameters_of(loss, outputs),
+        loss=loss,
+        metric=metric,
+        activation=activation,
+    )
     guarded.check()
     return losses, dz, h, hits
 
@@ -239,9 +255,17 @@ def constant_model(y, loss, backend, **options):
     """A linear model whose inputs are all 0: its biases alone approximate y."""
     X = np.zeros((len(y), 1))
     return fastmlp.train(
-        X, y, hidden=(), loss=loss, learning_rate=fastmlp.schedules.Exponential(0.3, 0.985), batch_size="full",
-        epochs=600, seed=0, backend=backend, **options,
-    )  # fmt: skip
+        X,
+        y,
+        hidden=(),
+        loss=loss,
+        learning_rate=fastmlp.schedules.Exponential(0.3, 0.985),
+        batch_size="full",
+        epochs=600,
+        seed=0,
+        backend=backend,
+        **options,
+    )
 
 
 def test_what_minimises_each_loss(backend, normal):
@@ -308,13 +332,19 @@ def test_targets_that_do_not_go_with_a_loss(y, loss, kind, words):
         (lambda: fastmlp.losses.quantile(0.5, 0.5), ValueError, r"^levels: got \[0.5, 0.5\]; .* that rise"),
         (lambda: fastmlp.losses.quantile(0.0), ValueError, "^levels: got 0.0"),
         (lambda: fastmlp.losses.quantile(0.5, 1), ValueError, "^levels: got 1.0"),
-        (lambda: fastmlp.Network((2, 3), loss=fastmlp.losses.quantile(0.1, 0.9)), ValueError,
-         "^sizes: got 3 outputs with 2 quantiles; a multiple"),
+        (
+            lambda: fastmlp.Network((2, 3), loss=fastmlp.losses.quantile(0.1, 0.9)),
+            ValueError,
+            "^sizes: got 3 outputs with 2 quantiles; a multiple",
+        ),
         (lambda: fastmlp.Network((2, 2), loss="gamma", classes=[0, 1]), ValueError, "^classes: got labels with loss"),
-        (lambda: fastmlp.Network((2, 1), loss="poisson").predict_proba(np.zeros((1, 2))), ValueError,
-         "^predict_proba: got a network trained with loss 'poisson'"),
+        (
+            lambda: fastmlp.Network((2, 1), loss="poisson").predict_proba(np.zeros((1, 2))),
+            ValueError,
+            "^predict_proba: got a network trained with loss 'poisson'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_losses_check_themselves(make, kind, words):
     with pytest.raises(kind, match=words):
         make()

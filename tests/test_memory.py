@@ -38,6 +38,7 @@ def test_mapped_rows_are_not_copied(memory, tmp_path):
 
 
 @pytest.mark.parametrize("number", range(3))
+@pytest.mark.slow
 def test_the_peak_is_the_workspace_four_times_the_parameters_and_the_way_back(memory, number):
     cases = memory.cases(small=True)
     assert len(cases) == 3
@@ -46,6 +47,7 @@ def test_the_peak_is_the_workspace_four_times_the_parameters_and_the_way_back(me
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.slow
 def test_resident_memory_is_flat_over_a_thousand_trainings(memory, threads):
     row = memory.flat(memory.TRAININGS, threads)
     assert row["kept"] == "yes", row
@@ -64,6 +66,6 @@ def test_a_bound_that_is_broken_is_told(memory, monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(memory, name, broken)
     monkeypatch.setattr(memory, "cases", lambda small: [])
     path = Path(tmp_path) / "memory.csv"
-    assert memory.main(["--out", str(path)]) == 1
+    assert memory.SCRIPT.main(["--out", str(path)]) == 1
     assert "2.000 of at most      1.000 MiB  of something;   BROKEN" in capsys.readouterr().out
     assert "a question,of something,2097152,1048576,no," in path.read_text(encoding="utf-8")

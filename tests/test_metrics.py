@@ -152,10 +152,14 @@ def theirs(their, name, shape, y, given, weights):
     elif name == "roc_auc" and shape == "many":
         options |= {"multi_class": "ovr"}
     function = {
-        "accuracy": their.accuracy_score, "balanced_accuracy": their.balanced_accuracy_score, "f1": their.f1_score,
-        "roc_auc": their.roc_auc_score, "mse": their.mean_squared_error, "mae": their.mean_absolute_error,
+        "accuracy": their.accuracy_score,
+        "balanced_accuracy": their.balanced_accuracy_score,
+        "f1": their.f1_score,
+        "roc_auc": their.roc_auc_score,
+        "mse": their.mean_squared_error,
+        "mae": their.mean_absolute_error,
         "r2": their.r2_score,
-    }[name]  # fmt: skip
+    }[name]
     return function(y, given, **options)
 
 
@@ -332,26 +336,26 @@ def test_float32_is_added_in_float64():
 @pytest.mark.parametrize(
     ("name", "arguments", "kind", "words"),
     [
-        ("accuracy", (["a"], ["b"]), TypeError, r"^y: got <U1 of shape \(1,\); class codes .*; of labels, give"),
+        ("accuracy", (["a"], ["b"]), TypeError, r"^y: got <U1 of shape \(1,\); class codes .*; for labels, pass"),
         ("accuracy", ([0.0, 1.0], [0, 1]), TypeError, r"^y: got float64 of shape \(2,\); class codes"),
         ("accuracy", ([0, 1], np.zeros((2, 1, 1))), TypeError, r"^predicted: got float64 of shape \(2, 1, 1\)"),
         ("accuracy", (np.zeros((2, 0)), np.zeros((2, 0))), TypeError, r"^y: got float64 of shape \(2, 0\)"),
-        ("accuracy", ([0, 1], [0, 1, 1]), ValueError, r"^predicted: got shape \(3,\) where y has \(2,\); equal"),
+        ("accuracy", ([0, 1], [0, 1, 1]), ValueError, r"^predicted: got shape \(3,\) with y of shape \(2,\); equal"),
         ("accuracy", ([0, -1], [0, 1]), ValueError, "^y: got the class code -1; codes of at least 0 are accepted"),
-        ("f1", ([[0, 1]], [[0, 2]]), ValueError, "^predicted: got a matrix with other values than 0 and 1; 0/1 mat"),
-        ("f1", ([[0, NAN]], [[0, 1]]), ValueError, "^y: got a matrix with other values than 0 and 1"),
+        ("f1", ([[0, 1]], [[0, 2]]), ValueError, "^predicted: got a matrix with values other than 0 and 1; 0/1 mat"),
+        ("f1", ([[0, NAN]], [[0, 1]]), ValueError, "^y: got a matrix with values other than 0 and 1"),
         ("balanced_accuracy", ([[0, 1]], [[0, 1]]), ValueError, "^y: got a matrix with 2 columns; class codes .* f1"),
-        ("roc_auc", ([0, 1], [0.1]), ValueError, r"^scores: got shape \(1,\) where y has \(2,\); a row for each"),
-        ("roc_auc", ([[0, 1]], [[1, 2, 3]]), ValueError, r"^scores: got shape \(1, 3\) where y has \(1, 2\)"),
+        ("roc_auc", ([0, 1], [0.1]), ValueError, r"^scores: got shape \(1,\) with y of shape \(2,\); one row per row"),
+        ("roc_auc", ([[0, 1]], [[1, 2, 3]]), ValueError, r"^scores: got shape \(1, 3\) with y of shape \(1, 2\)"),
         ("roc_auc", ([0, 1], np.zeros((2, 0))), ValueError, r"^scores: got shape \(2, 0\)"),
-        ("roc_auc", ([0, 2], [0.1, 0.2]), ValueError, "^y: got the class code 2 with scores of 2 classes; .*; give a"),
+        ("roc_auc", ([0, 2], [0.1, 0.2]), ValueError, "^y: got the class code 2 with scores of 2 classes; .*; pass"),
         ("roc_auc", ([0, 3], np.zeros((2, 3))), ValueError, "^y: got the class code 3 with scores of 3 classes"),
         ("roc_auc", ([0, 1], ["a", "b"]), TypeError, r"^scores: got <U1 of shape \(2,\); numbers"),
         ("mse", (["a"], [1.0]), TypeError, r"^y: got <U1 of shape \(1,\); numbers of shape"),
         ("mae", ([1.0], 1.0), TypeError, r"^predicted: got float64 of shape \(\); numbers of shape"),
-        ("r2", ([1.0, 2.0], [[1.0], [2.0]]), ValueError, r"^predicted: got shape \(2, 1\) where y has \(2,\)"),
+        ("r2", ([1.0, 2.0], [[1.0], [2.0]]), ValueError, r"^predicted: got shape \(2, 1\) with y of shape \(2,\)"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_measured_is_refused(name, arguments, kind, words):
     with pytest.raises(kind, match=words):
         measure(name, *arguments)
@@ -361,7 +365,7 @@ def test_what_cannot_be_measured_is_refused(name, arguments, kind, words):
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ([1, 1, 1], r"^sample_weight: got int\d+ of shape \(3,\) for 2 rows; one number a row is accepted"),
+        ([1, 1, 1], r"^sample_weight: got int\d+ of shape \(3,\) for 2 rows; one number per row is accepted"),
         ([[1], [1]], r"^sample_weight: got int\d+ of shape \(2, 1\) for 2 rows"),
         (["a", "b"], r"^sample_weight: got <U1 of shape \(2,\)"),
         ([1, -2], "^sample_weight: got -2.0 at row 1; finite numbers of at least 0 are accepted"),
@@ -377,7 +381,7 @@ def test_weights_are_checked(name, weights, words):
 @pytest.mark.parametrize(
     ("classes", "kind", "words"),
     [
-        (2, ValueError, "^classes: got 2 with the class code 2; a number above every code is accepted"),
+        (2, ValueError, "^classes: got 2 with the class code 2; a number above all codes is accepted"),
         (1, ValueError, "^classes: got 1, expected a whole number of at least 2"),
         (3.0, TypeError, "^classes: got 3.0"),
     ],
@@ -428,7 +432,7 @@ def test_a_measure_of_ones_own():
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
-        ({"name": 3}, TypeError, r"^name: got 3 \(int\); a string is accepted"),
+        ({"name": 3}, TypeError, r"^name: got 3 \(int\); a name is accepted"),
         ({"name": ""}, ValueError, "^name: got an empty string"),
         ({"function": "max"}, TypeError, r"^function: got 'max' \(str\); a callable"),
         ({"given": "score"}, ValueError, "^given: got 'score', .*did you mean 'scores'"),

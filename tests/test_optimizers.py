@@ -2,100 +2,35 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import places
+from plain_optimizers import (
+    LEARNING_RATE,
+    OPTIMIZERS,
+    PLAIN,
+    THEIRS,
+    PlainHat,
+    PlainVelocity,
+    gradient_of,
+    linear_network,
+    near,
+)
 
 import fastmlp
-from fastmlp import _reference
+from fastmlp import optimizers
 from fastmlp.optimizers import OPTIMIZERS as OPTIMIZERS_BY_NAME
 from fastmlp.schedules import Exponential, OnPlateau, StepDecay
 
 STEPS = 10
-LEARNING_RATE = 0.05
-OPTIMIZERS = [
-    fastmlp.SGD(), fastmlp.SGD(momentum=0.9), fastmlp.SGD(momentum=0.7, nesterov=True), fastmlp.Adam(),
-    fastmlp.Adam(beta1=0.8, beta2=0.95, epsilon=0.01), fastmlp.Lion(), fastmlp.Lion(beta1=0.7, weight_decay=0.5),
-]  # fmt: skip
 TORCH = json.loads(Path(__file__).with_name("torch_steps.json").read_text(encoding="utf-8"))
 
 
-class PlainSGD:
-    """PyTorch's formulas: buffer = momentum buffer + g; p -= rate (g + momentum buffer), or rate buffer."""
-
-    def __init__(self, optimizer, size):
-        self.optimizer, self.buffer = optimizer, np.zeros(size)
-
-    def step(self, params, gradient):
-        momentum = self.optimizer.momentum
-        self.buffer = momentum * self.buffer + gradient
-        params -= LEARNING_RATE * (gradient + momentum * self.buffer if self.optimizer.nesterov else self.buffer)
-
-    def state(self):
-        return self.buffer if self.optimizer.momentum else np.empty(0)
-
-
-class PlainAdam:
-    """Algorithm 1 of D. P. Kingma and J. Ba, Adam (2015)."""
-
-    def __init__(self, optimizer, size):
-        self.optimizer, self.m, self.v, self.t = optimizer, np.zeros(size), np.zeros(size), 0
-
-    def step(self, params, gradient):
-        beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
-        self.t += 1
-        self.m = beta1 * self.m + (1 - beta1) * gradient
-        self.v = beta2 * self.v + (1 - beta2) * gradient**2
-        m_hat, v_hat = self.m / (1 - beta1**self.t), self.v / (1 - beta2**self.t)
-        params -= LEARNING_RATE * m_hat / (np.sqrt(v_hat) + self.optimizer.epsilon)
-
-    def state(self):
-        return np.concatenate((self.m, self.v))
-
-
-class PlainLion:
-    """Algorithm 2 of X. Chen et al., Symbolic discovery of optimization algorithms (2023)."""
-
-    def __init__(self, optimizer, size):
-        self.optimizer, self.m = optimizer, np.zeros(size)
-
-    def step(self, params, gradient):
-        beta1, beta2 = self.optimizer.beta1, self.optimizer.beta2
-        direction = np.sign(beta1 * self.m + (1 - beta1) * gradient)
-        params -= LEARNING_RATE * (direction + self.optimizer.weight_decay * params)
-        self.m = beta2 * self.m + (1 - beta2) * gradient
-
-    def state(self):
-        return self.m
-
-
-PLAIN = {"sgd": PlainSGD, "adam": PlainAdam, "lion": PlainLion}
-
-
-def linear_network(inputs, outputs, dtype, backend, **options):
-    """A linear model with biases, of squared error."""
-    net = fastmlp.Network((inputs, outputs), loss="squared_error", seed=1, dtype=dtype, backend=backend, **options)
-    net.biases[0][:] = 0.1
-    return net
-
-
-def gradient_of(net, params, X, y, rows):
-    """The objective's gradient of a linear model over a batch, in double; `rows` is N of the penalties."""
-    inputs, outputs = net.sizes
-    w, b = params[: inputs * outputs].reshape(inputs, outputs), params[inputs * outputs :]
-    error = X.astype(np.float64) @ w + b - y
-    dw = X.T @ error / len(X) + net.l2 / rows * w + net.l1 / rows * np.sign(w)
-    return np.concatenate((dw.ravel(), error.mean(axis=0)))
-
-
-def near(result, expected, limit):
-    """Within a tolerance, relative to the largest number."""
-    return np.abs(result - expected).max(initial=0) <= limit * np.abs(expected).max(initial=0)
-
-
 # narrow and wide, and sizes that leave a partial vector
-@pytest.mark.parametrize("sizes", [(3, 2), (5, 1), (30, 7), (70, 11)])
+@pytest.mark.parametrize("sizes", [(5, 1), (70, 11)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 @pytest.mark.parametrize("penalties", [{}, {"l1": 0.3, "l2": 2.0}], ids=["free", "penalized"])
 def test_formulas(backend, dtype, sizes, optimizer, penalties, normal, tolerance):
@@ -108,7 +43,7 @@ def test_formulas(backend, dtype, sizes, optimizer, penalties, normal, tolerance
     net.train(X, y, optimizer=optimizer, learning_rate=LEARNING_RATE, batch_size="full", epochs=STEPS)
     assert near(net.params, params, tolerance("steps", dtype))
     # m and v apart: v is smaller by far.
-    slots, states = (state.reshape(-1, len(params)) for state in (net._state.slots, plain.state()))
+    slots, states = (state.reshape(-1, len(params)) for state in (places.slots(net), plain.state()))
     for slot, expected in zip(slots, states, strict=True):
         assert near(slot, expected, tolerance("steps", dtype))
 
@@ -128,19 +63,6 @@ def test_minibatches_in_order(backend, dtype, optimizer, normal, tolerance):
     assert near(net.params, params, tolerance("steps", dtype))
 
 
-def test_the_first_step_of_adam_keeps_its_digits(backend, dtype, normal, tolerance):
-    # v = (1 - beta2) g²: 1 - 0.999 is 0.001, not what is left of 0.999 after it was rounded to float32.
-    X, y = normal(24, 4, dtype=dtype), normal(24, 3, dtype=dtype, seed=2)
-    net = linear_network(4, 3, dtype, backend)
-    gradient = net.gradient(X, y).astype(np.float64)
-    net.train(X, y, optimizer="adam", learning_rate=LEARNING_RATE, batch_size="full", epochs=1)
-    m, v = net._state.slots.reshape(2, -1)
-    # the gradient again, and two roundings each
-    limit = 16 * tolerance("roundoff", dtype)
-    np.testing.assert_allclose(m, (1 - 0.9) * gradient, rtol=limit)
-    np.testing.assert_allclose(v, (1 - 0.999) * gradient**2, rtol=limit)
-
-
 def test_a_weight_of_zero_feels_no_l1(backend, dtype, normal):
     X = normal(10, 2, dtype=dtype)
     net = linear_network(2, 1, dtype, backend, l1=5.0)
@@ -156,9 +78,7 @@ def test_pytorch(backend, dtype, case, tolerance):
     net = linear_network(X.shape[1], y.shape[1], dtype, backend)
     net.params = TORCH["params"]
     optimizer = getattr(fastmlp, case["optimizer"])(**case["options"])
-    net.train(
-        X, y, optimizer=optimizer, learning_rate=case["learning_rate"], batch_size="full", epochs=TORCH["steps"]
-    )
+    net.train(X, y, optimizer=optimizer, learning_rate=case["learning_rate"], batch_size="full", epochs=TORCH["steps"])
     # In float32 the data and the start are rounded before the first step.
     assert near(net.params, np.array(case["params"]), tolerance("steps", dtype))
 
@@ -169,9 +89,8 @@ def test_what_is_written_down_covers_every_optimizer_and_option():
         given.setdefault(case["optimizer"], set()).update(case["options"])
     assert given.pop("Rprop") | {"Lion"} == {"eta_minus", "eta_plus", "least_step", "most_step", "Lion"}
     ours = {type(optimizer).__name__: set(vars(optimizer)) for optimizer in OPTIMIZERS_BY_NAME.values()}
-    assert ours.keys() - given.keys() == {"Rprop", "Lion", "LBFGS"}, (
-        "Lion is its paper's, L-BFGS SciPy's; Rprop was looked at above"
-    )
+    theirs = set(re.findall(r"`(\w+)` +torch\.optim", optimizers.__doc__))  # by its table; Rprop was looked at above
+    assert given.keys() | {"Rprop"} == theirs <= ours.keys()
     # AdamW's and NAdam's betas and epsilon are Adam's, in the same lines of code.
     shared = {"beta1", "beta2", "epsilon"}
     others = {"rate_in_velocity", "epsilon_hat"}  # scikit-learn's formulas, which are looked at below
@@ -192,26 +111,11 @@ def test_stopping_and_going_on_keeps_the_state(backend, dtype, normal):
         np.testing.assert_array_equal(in_parts.params, at_once.params, err_msg=repr(optimizer))
 
 
-def test_the_mean_of_squares_of_amsgrad_never_falls(backend, dtype, normal):
-    # A gradient that shrinks: Adam's v falls with it, and AMSGrad's divisor stays.
-    X, y = normal(24, 4, dtype=dtype), normal(24, 1, dtype=dtype, seed=2)
-    net = linear_network(4, 1, dtype, backend)
-    options = {"optimizer": fastmlp.Adam(beta2=0.5, amsgrad=True), "learning_rate": 0.1, "batch_size": "full"}
-    before = np.zeros(5)
-    for _ in range(30):
-        net.train(X, y, epochs=1, **options)
-        _, v, largest = net._state.slots.reshape(3, -1)
-        assert (largest >= before).all()
-        assert (largest >= v).all()
-        before = largest.copy()
-    assert (largest > v).any(), "v fell below its largest value"
-
-
 def test_rprop_takes_all_rows(backend, normal):
     X, y = normal(300, 4), normal(300, 1, seed=2)
     net = linear_network(4, 1, np.float64, backend)
     net.train(X, y, optimizer="rprop", epochs=3)
-    assert net._state.position["step"] == 3, "one step an epoch: 'auto' is all rows"
+    assert places.position(net, "step") == 3, "one step an epoch: 'auto' is all rows"
     with pytest.raises(ValueError, match="^batch_size: got 200 with optimizer 'rprop' and 300 rows .* 'full' or"):
         net.train(X, y, optimizer="rprop", batch_size=200)
     net.train(X, y, optimizer="rprop", batch_size=300, epochs=1)
@@ -235,50 +139,6 @@ def test_rprop_steps_back_and_forth(backend, dtype):
 # ---- scikit-learn's formulas ---------------------------------------------------------------------------------
 
 
-class PlainVelocity:
-    """velocity = momentum velocity + rate g; p -= velocity, or rate g + momentum velocity."""
-
-    def __init__(self, optimizer, size):
-        self.optimizer, self.velocity = optimizer, np.zeros(size)
-
-    def step(self, params, gradient, rate):
-        momentum = self.optimizer.momentum
-        self.velocity = momentum * self.velocity + rate * gradient
-        params -= rate * gradient + momentum * self.velocity if self.optimizer.nesterov else self.velocity
-
-    def state(self):
-        return self.velocity if self.optimizer.momentum else np.empty(0)
-
-
-class PlainHat:
-    """The short form at the end of the second section of Adam (2015), with AMSGrad's largest v and AdamW's decay."""
-
-    def __init__(self, optimizer, size):
-        self.optimizer, self.t = optimizer, 0
-        self.m, self.v, self.largest = np.zeros((3, size))
-
-    def step(self, params, gradient, rate):
-        optimizer, beta1, beta2 = self.optimizer, self.optimizer.beta1, self.optimizer.beta2
-        self.t += 1
-        self.m = beta1 * self.m + (1 - beta1) * gradient
-        self.v = beta2 * self.v + (1 - beta2) * gradient**2
-        self.largest = np.maximum(self.largest, self.v)
-        root = np.sqrt(self.largest if optimizer.amsgrad else self.v)
-        params *= 1 - rate * getattr(optimizer, "weight_decay", 0.0)
-        params -= rate * np.sqrt(1 - beta2**self.t) / (1 - beta1**self.t) * self.m / (root + optimizer.epsilon)
-
-    def state(self):
-        return np.concatenate((self.m, self.v, self.largest) if self.optimizer.amsgrad else (self.m, self.v))
-
-
-THEIRS = [
-    fastmlp.SGD(momentum=0.9, rate_in_velocity=True), fastmlp.SGD(momentum=1.0, rate_in_velocity=True),
-    fastmlp.SGD(momentum=0.8, nesterov=True, rate_in_velocity=True), fastmlp.Adam(epsilon=0.02, epsilon_hat=True),
-    fastmlp.Adam(beta1=0.8, beta2=0.9, epsilon=0.03, amsgrad=True, epsilon_hat=True),
-    fastmlp.AdamW(epsilon=0.02, weight_decay=0.3, epsilon_hat=True),
-]  # fmt: skip
-
-
 def as_pytorch(optimizer):
     """The same optimizer by PyTorch's formulas."""
     name = "rate_in_velocity" if isinstance(optimizer, fastmlp.SGD) else "epsilon_hat"
@@ -300,7 +160,7 @@ def test_scikit_learns_formulas(backend, dtype, sizes, optimizer, normal, tolera
     options = {"learning_rate": schedule, "batch_size": 10, "epochs": 3, "shuffle": False}
     net.train(X, y, optimizer=optimizer, **options)
     assert near(net.params, params, tolerance("steps", dtype))
-    slots, states = (state.reshape(-1, len(params)) for state in (net._state.slots, plain.state()))
+    slots, states = (state.reshape(-1, len(params)) for state in (places.slots(net), plain.state()))
     assert len(slots) == len(states) == optimizer.slots
     for slot, expected in zip(slots, states, strict=True):
         assert near(slot, expected, tolerance("steps", dtype))
@@ -315,7 +175,7 @@ def test_at_one_rate_a_velocity_is_the_buffer_times_it(backend, dtype, optimizer
     for each, chosen in ((net, optimizer), (twin, as_pytorch(optimizer))):
         each.train(X, y, optimizer=chosen, learning_rate=LEARNING_RATE, batch_size="full", epochs=STEPS)
     assert near(net.params, twin.params, tolerance("steps", dtype))
-    assert near(net._state.slots, LEARNING_RATE * twin._state.slots, tolerance("steps", dtype))
+    assert near(places.slots(net), LEARNING_RATE * places.slots(twin), tolerance("steps", dtype))
 
 
 @pytest.mark.parametrize("make", [fastmlp.Adam, fastmlp.AdamW])
@@ -333,7 +193,7 @@ def test_without_momentum_there_is_no_velocity(backend, dtype, normal):
     nets = [linear_network(6, 3, dtype, backend) for _ in range(2)]
     for net, optimizer in zip(nets, (fastmlp.SGD(rate_in_velocity=True), fastmlp.SGD()), strict=True):
         net.train(X, y, optimizer=optimizer, learning_rate=StepDecay(0.1, every=1), batch_size=10, epochs=3)
-    assert nets[0]._state.slots.size == 0
+    assert places.slots(nets[0]).size == 0
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
@@ -361,14 +221,16 @@ def test_going_on_by_scikit_learns_formulas(backend, dtype, optimizer, normal):
 # ---- a state that begins anew --------------------------------------------------------------------------------
 
 REMEMBERING = [
-    *OPTIMIZERS_BY_NAME.values(), *THEIRS, fastmlp.RMSprop(momentum=0.5, centered=True),
+    *OPTIMIZERS_BY_NAME.values(),
+    *THEIRS,
+    fastmlp.RMSprop(momentum=0.5, centered=True),
     fastmlp.Adagrad(initial_accumulator=0.5, rate_decay=0.2),
-]  # fmt: skip
+]
 
 
 def fields_of(net):
     """Where the optimizer stands: its steps and the powers that correct for them."""
-    return [net._state.position[name][0] for name in ("step", "beta1_power", "beta2_power")]
+    return list(places.position(net, "step", "beta1_power", "beta2_power"))
 
 
 @pytest.mark.parametrize("optimizer", REMEMBERING, ids=repr)
@@ -390,12 +252,12 @@ def test_behind_a_reset_it_trains_as_a_new_network_does(backend, dtype, optimize
     for each in (net, fresh, on):
         each.train(X, y, epochs=3, **options)
     np.testing.assert_array_equal(net.params, fresh.params)
-    np.testing.assert_array_equal(net._state.slots, fresh._state.slots)
+    np.testing.assert_array_equal(places.slots(net), places.slots(fresh))
     assert fields_of(net) == fields_of(fresh)
     np.testing.assert_array_equal(net.history.loss[first:], fresh.history.loss)
     np.testing.assert_array_equal(net.history.learning_rate[first:], fresh.history.learning_rate)
     # What is counted over all trainings goes on.
-    assert int(net._state.position["epoch"][0]) == len(net.history) == first + len(fresh.history)
+    assert places.position(net, "epoch") == len(net.history) == first + len(fresh.history)
     np.testing.assert_array_equal(net.history.layer_epochs, np.arange(len(net.history)))
     if not optimizer.searches_step:
         assert not np.array_equal(net.params, on.params), "it would have gone on elsewhere"
@@ -416,7 +278,7 @@ def test_epochs_go_on_behind_a_reset(backend, normal):
     order = np.empty(24, np.int32)
 
     def of_the_seed(epoch):
-        _reference.shuffle(order, 5, 7 + epoch, 24)
+        places.reference.shuffle(order, 5, 7 + epoch)
         return order
 
     for net, shuffle in zip(nets, (True, of_the_seed), strict=True):
@@ -444,15 +306,15 @@ def test_a_rate_that_followed_the_loss_is_the_first_one_again(backend, normal):
     options = {"optimizer": "sgd", "learning_rate": rule, "batch_size": "full"}
     net.train(X, y, epochs=7, **options)
     np.testing.assert_allclose(net.history.learning_rate, 0.1 / 2.0 ** np.array([0, 0, 0, 1, 1, 2, 2]), rtol=1e-15)
-    best = net._state.memory.best
+    best = places.schedule_memory(net).best
     assert best == net.history.loss[0]
     for remembers in (True, False):
         if remembers:
-            net._remember_schedule()
+            places.remember_schedule(net)
         net.reset_optimizer()
         net.train(X, y, epochs=1, **options)
         assert net.last_history.learning_rate[0] == 0.1
-        assert net._state.memory.best == (best if remembers else net.last_history.loss[0])
+        assert places.schedule_memory(net).best == (best if remembers else net.last_history.loss[0])
 
 
 def test_a_reset_behind_a_divergence(backend, normal):

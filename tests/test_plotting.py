@@ -202,7 +202,7 @@ def test_last_picture_of_an_animation_is_the_still_one(tmp_path):
 
 def test_animation_without_frames_is_refused(tmp_path, xor):
     network, X, y = xor
-    with pytest.raises(ValueError, match="frames is empty"):
+    with pytest.raises(ValueError, match="frames: got none"):
         plotting.save_animation(tmp_path / "all.gif", network, X, y)
     assert not (tmp_path / "all.gif").exists()
 

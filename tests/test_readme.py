@@ -31,6 +31,7 @@ def test_python_runs_and_reaches_the_promised_accuracy(tmp_path, monkeypatch, ca
     assert (tmp_path / "digits.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_an_import_is_changed(capsys):
     names = run(blocks("python")[0])
     assert names["search"].best_score_ > 0.94
@@ -65,6 +66,7 @@ def test_ten_lines_are_ten():
     assert len([line for line in code.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
 
 
+@pytest.mark.slow
 def test_the_table_commands_run(tmp_path):
     (commands,) = [block for block in blocks("sh") if "fastmlp train" in block]
     # `python` and `fastmlp` are those of this environment, whatever is on the path.

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import _backend, _reference
 
 THRESHOLD = 2**31
 
@@ -12,10 +12,11 @@ THRESHOLD = 2**31
 # ---- dropout: the units that are left out ------------------------------------------------------------------
 
 
-def mask(rows, width, share=0.5, *, seed=1, epoch=0, layer=0, first=0, kernels=_reference, dtype=np.float64):
+def mask(rows, width, share=0.5, *, seed=1, epoch=0, layer=0, first=0, kernels=places.reference, dtype=np.float64):
     """Which units stay, as the kernels have it."""
     h, slopes = np.ones((rows, width), dtype), np.full((rows, width), 2, dtype)
-    kernels.dropout(h, slopes, round(share * THRESHOLD), seed, epoch, layer, first, rows, width)
+    units = places.layout.DroppedUnits(round(share * THRESHOLD), seed, epoch, layer)
+    kernels.dropout(h, slopes, units, first)
     np.testing.assert_array_equal(slopes, 2 * h)
     kept = h != 0
     # 1 / (1 - share), rounded once; the share in parts of 2^31, as it is compared with 31 random bits
@@ -50,11 +51,16 @@ def test_masks_are_unrelated():
     rows, width = 300, 200
     first = mask(rows, width)
     others = {
-        "another seed": mask(rows, width, seed=2), "the next epoch": mask(rows, width, epoch=1),
-        "the next layer": mask(rows, width, layer=1), "the next rows": mask(rows, width, first=rows),
-        "a far epoch": mask(rows, width, epoch=2**20), "the row above": np.roll(first, 1, axis=0),
-        "the unit beside": np.roll(first, 1, axis=1), "turned over": first[::-1], "another width": mask(width, rows).T,
-    }  # fmt: skip
+        "another seed": mask(rows, width, seed=2),
+        "the next epoch": mask(rows, width, epoch=1),
+        "the next layer": mask(rows, width, layer=1),
+        "the next rows": mask(rows, width, first=rows),
+        "a far epoch": mask(rows, width, epoch=2**20),
+        "the row above": np.roll(first, 1, axis=0),
+        "the unit beside": np.roll(first, 1, axis=1),
+        "turned over": first[::-1],
+        "another width": mask(width, rows).T,
+    }
     for name, other in others.items():
         correlation = np.corrcoef(first.ravel(), other.ravel())[0, 1]
         assert abs(correlation) < 5 / np.sqrt(rows * width), name
@@ -115,7 +121,7 @@ def test_kernels_drop_as_the_reference_does(backend, layout, dtype, batch, norma
 @pytest.mark.parametrize("options", [{"clip_norm": 0.05}, {"clip_value": 0.003}, {"max_norm": 0.8}], ids=str)
 @pytest.mark.parametrize("batch", [300, 64])
 def test_the_same_bits_for_any_number_of_threads(backend, layout, dtype, options, batch, normal):
-    if backend == _backend.REFERENCE:
+    if backend == places.backend.REFERENCE:
         pytest.skip("the reference computes in one thread")
     X, y = rows(normal, 300, dtype=dtype)
     trained = []
@@ -164,9 +170,7 @@ def test_dropout_makes_noise_harder_to_learn_by_heart():
     X, y = fastmlp.datasets.moons(120, noise=0.4, seed=0)
     X_new, y_new = fastmlp.datasets.moons(2000, noise=0.4, seed=1)
     options = {"hidden": (256, 256), "epochs": 400, "learning_rate": 0.005, "seed": 0, "batch_size": 32}
-    losses = [
-        fastmlp.train(X, y, dropout=share, **options).loss(X_new, y_new) for share in (0.0, 0.5)
-    ]
+    losses = [fastmlp.train(X, y, dropout=share, **options).loss(X_new, y_new) for share in (0.0, 0.5)]
     assert losses[1] < 0.7 * losses[0]
 
 
@@ -272,9 +276,12 @@ def test_a_column_of_zeros_stays(backend, normal):
 # ---- together ----------------------------------------------------------------------------------------------
 
 EVERYTHING = [
-    {"dropout": 0.3, "clip_norm": 0.1, "max_norm": 0.9}, {"dropout": (0.0, 0.5), "clip_value": 0.01, "max_norm": 2.0},
-    {"clip_norm": 0.3}, {"clip_value": 0.02}, {"max_norm": 0.7},
-]  # fmt: skip
+    {"dropout": 0.3, "clip_norm": 0.1, "max_norm": 0.9},
+    {"dropout": (0.0, 0.5), "clip_value": 0.01, "max_norm": 2.0},
+    {"clip_norm": 0.3},
+    {"clip_value": 0.02},
+    {"max_norm": 0.7},
+]
 
 
 @pytest.mark.parametrize("options", EVERYTHING, ids=str)
@@ -298,7 +305,7 @@ def test_kernels_train_as_the_reference_does(backend, layout, dtype, options, op
         ({"dropout": 1.0}, ValueError, "^dropout: got 1.0, expected .* below 1"),
         ({"dropout": -0.1}, ValueError, "^dropout: got -0.1"),
         ({"dropout": "half"}, TypeError, "^dropout: got 'half'"),
-        ({"dropout": [0.1, 0.2]}, ValueError, "^dropout: got 2 shares for 1 hidden layers"),
+        ({"dropout": [0.1, 0.2]}, ValueError, "^dropout: got 2 fractions for 1 hidden layers"),
         ({"dropout": [1.5]}, ValueError, r"^dropout\[0\]: got 1.5"),
         ({"dropout": 0.5, "hidden": ()}, ValueError, "^dropout: got 0.5 without a hidden layer"),
         ({"clip_norm": 0}, ValueError, "^clip_norm: got 0.0, expected .* above 0"),

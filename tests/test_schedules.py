@@ -19,13 +19,21 @@ from fastmlp.schedules import (
     OnPlateau,
     Polynomial,
     StepDecay,
-)  # fmt: skip
+)
 
 TORCH = json.loads(Path(__file__).with_name("torch_steps.json").read_text(encoding="utf-8"))["schedules"]
 EVERY = [
-    Constant(0.1), StepDecay(0.1, every=2), MultiStep(0.1, (1, 3)), Exponential(0.1, 0.7), InverseScaling(0.1),
-    Polynomial(0.1), Cosine(0.1, warmup=2), OneCycle(0.1), OnPlateau(0.1), Adaptive(0.1),
-]  # fmt: skip
+    Constant(0.1),
+    StepDecay(0.1, every=2),
+    MultiStep(0.1, (1, 3)),
+    Exponential(0.1, 0.7),
+    InverseScaling(0.1),
+    Polynomial(0.1),
+    Cosine(0.1, warmup=2),
+    OneCycle(0.1),
+    OnPlateau(0.1),
+    Adaptive(0.1),
+]
 
 
 @pytest.mark.parametrize("case", TORCH, ids=lambda case: f"{case['schedule']}{case['options']}")
@@ -105,7 +113,7 @@ def test_a_schedule_counts_from_where_it_was_first_given(backend, normal):
         (StepDecay, {"rate": 0.1, "every": 2, "factor": 0}, ValueError, "^factor: got 0.0, expected .* above 0"),
         (StepDecay, {"rate": 0.1, "every": 2, "unit": "epochs"}, ValueError, "^unit: got 'epochs', .*you mean 'epoch'"),
         (MultiStep, {"rate": 0.1, "milestones": 5}, TypeError, "^milestones: got 5"),
-        (MultiStep, {"rate": 0.1, "milestones": (5, 5)}, ValueError, r"^milestones: got \[5, 5\]; .* rise"),
+        (MultiStep, {"rate": 0.1, "milestones": (5, 5)}, ValueError, r"^milestones: got \[5, 5\]; increasing"),
         (MultiStep, {"rate": 0.1, "milestones": ()}, ValueError, r"^milestones: got \[\]"),
         (MultiStep, {"rate": 0.1, "milestones": (1, 2.5)}, TypeError, r"^milestones\[1\]: got 2.5"),
         (Exponential, {"rate": 0.1, "factor": np.inf}, ValueError, "^factor: got inf"),
@@ -115,7 +123,7 @@ def test_a_schedule_counts_from_where_it_was_first_given(backend, normal):
         (Cosine, {"rate": 0.1, "cycle": 2, "growth": 0.5}, ValueError, "^growth: got 0.5"),
         (OneCycle, {"rate": 0.1, "rise": 1.0}, ValueError, "^rise: got 1.0"),
     ],
-)  # fmt: skip
+)
 def test_schedules_check_themselves(make, settings, kind, words):
     with pytest.raises(kind, match=words):
         make(**settings)

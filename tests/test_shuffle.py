@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import EarlyStopping, _orders, _reference, training
 
 
 def shuffled(module, seed, epoch, size):
     """The order of one epoch."""
     order = np.full(size, -1, np.int32)
-    module.shuffle(order, seed, epoch, size)
+    module.shuffle(order, seed, epoch)
     return order
 
 
@@ -38,7 +38,7 @@ def test_a_permutation_by_the_book(kernels, seed, size):
         order = shuffled(kernels, seed, epoch, size)
         np.testing.assert_array_equal(np.sort(order), np.arange(size))
         np.testing.assert_array_equal(order, by_the_book(seed, epoch, size))
-        np.testing.assert_array_equal(order, shuffled(_reference, seed, epoch, size))
+        np.testing.assert_array_equal(order, shuffled(places.reference, seed, epoch, size))
 
 
 def test_the_same_on_every_machine(kernels):
@@ -48,7 +48,7 @@ def test_the_same_on_every_machine(kernels):
 
 def test_it_forgets_the_order_before(kernels):
     order = shuffled(kernels, 5, 0, 50)
-    kernels.shuffle(order, 5, 1, 50)
+    kernels.shuffle(order, 5, 1)
     np.testing.assert_array_equal(order, shuffled(kernels, 5, 1, 50))
 
 
@@ -119,14 +119,7 @@ def drawn(epoch):
 
 def as_the_seed(seed, first=0):
     """The orders that the kernels make of a seed, `first` epochs after the network's first."""
-    return lambda epoch: shuffled(_reference, seed, first + epoch, ROWS)
-
-
-@pytest.fixture(params=[0, 1, 3, 100])
-def ahead(request, monkeypatch):
-    """Of how many epochs orders are asked for together; 0: of each where it begins."""
-    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", request.param * ROWS)
-    return request.param
+    return lambda epoch: shuffled(places.reference, seed, first + epoch, ROWS)
 
 
 def network(backend=None, hidden=(6,), dtype=np.float64, **options):
@@ -137,7 +130,7 @@ def network(backend=None, hidden=(6,), dtype=np.float64, **options):
 def assert_same(one, other):
     """The same bits: parameters, the optimizer's state, and everything of the history that is no time."""
     np.testing.assert_array_equal(one.params, other.params)
-    np.testing.assert_array_equal(one._state.slots, other._state.slots)
+    np.testing.assert_array_equal(places.slots(one), places.slots(other))
     for name in ("loss", "accuracy", "val_loss", "learning_rate", "gradient_norm", "layer_gradient_norms"):
         np.testing.assert_array_equal(getattr(one.history, name), getattr(other.history, name), name)
     for name in ("stopped", "best_epoch"):
@@ -165,7 +158,7 @@ def test_weights_and_targets_come_with_their_rows(backend, normal):
     nets = [fastmlp.Network((3, 5, 2), seed=0, backend=backend) for _ in range(2)]
     options = {"batch_size": 20, "epochs": 1}
     # A permutation, which leaves the weights' mean as it is, but for the order of its sum: 1e-16 of every weight.
-    order = shuffled(_reference, 5, 0, ROWS)
+    order = shuffled(places.reference, 5, 0, ROWS)
     nets[0].train(X, y, sample_weight=weights, shuffle=lambda epoch: order, **options)
     nets[1].train(X[order], y[order], sample_weight=weights[order], shuffle=False, **options)
     np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-12)
@@ -181,110 +174,6 @@ def test_whole_numbers_of_every_kind_are_an_order(make):
     plain.train(X, y, batch_size=20, epochs=2)
     net.train(X, y, batch_size=20, epochs=2, shuffle=lambda epoch: make(as_the_seed(3)(epoch)))
     assert_same(net, plain)
-
-
-@pytest.mark.parametrize(
-    "together",
-    [False, True],
-)
-def test_an_order_may_be_written_over_once_it_was_given(together):
-    X, y = points()
-    kept, net, other = np.empty(ROWS, np.int32), network(), network()
-
-    def again(epoch):
-        kept[:] = drawn(epoch)
-        return kept
-
-    net.train(X, y, batch_size=20, epochs=4, shuffle=Orders(again, together))
-    other.train(X, y, batch_size=20, epochs=4, shuffle=drawn)
-    assert_same(net, other)
-
-
-# With the kernels' own orders handed in, everything has to come out as it does without.
-LOOKERS = {
-    "alone": {}, "callbacks": {"callbacks": [lambda state: None]}, "stopped": {"callbacks": [lambda s: s.epoch == 3]},
-    "every": {"callbacks": [fastmlp.callbacks.Every(3, lambda state: None)]},
-    "early stopping": {"early_stopping": EarlyStopping("val_loss", patience=8), "learning_rate": 0.02, "epochs": 40},
-    "best is the last": {"early_stopping": EarlyStopping("loss", patience=50)},
-    "plateau": {"learning_rate": fastmlp.schedules.OnPlateau(0.1, factor=0.5, patience=0, threshold=0.05)},
-    "metrics": {"metrics": ["f1"]}, "steps": {"learning_rate": fastmlp.schedules.Exponential(0.02, 0.95, unit="step")},
-    "clipped": {"clip_norm": 0.1, "max_norm": 1.0},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("lookers", LOOKERS)
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_whoever_looks_sees_what_there_is_to_see_with_a_seed(backend, lookers, n_threads, ahead):
-    X, y = points()
-    options = {"batch_size": 20, "epochs": 12, "validation": (X[:30], np.roll(y[:30], 1)), "n_threads": n_threads}
-    options |= LOOKERS[lookers]
-    orders, net, plain = Orders(as_the_seed(3), ahead > 0), network(backend), network(backend)
-    net.train(X, y, **options, shuffle=orders)
-    plain.train(X, y, **options)
-    assert_same(net, plain)
-    assert orders.asked == list(range(len(orders.asked))), "once an epoch"
-    if not ahead:
-        assert len(orders.asked) == len(net.history), "for none that was not trained"
-    if lookers == "early stopping":
-        # The best epoch ends no block of three, and lies blocks behind the last one.
-        assert plain.history.best_epoch % 3 != 0
-        assert plain.history.best_epoch + 8 == len(plain.history) < 40
-
-
-def test_however_the_steps_are_cut_into_calls_it_is_asked_once_an_epoch(monkeypatch, backend):
-    X, y = points()
-    nets = []
-    for first_steps, seconds in ((1, 0.0), (7, 0.0), (10**9, 1e9)):  # single steps; within epochs; as long as may be
-        monkeypatch.setattr(training, "_FIRST_STEPS", first_steps)
-        monkeypatch.setattr(training, "SLICE_SECONDS", seconds)
-        orders, net = Orders(drawn), network(backend)
-        net.train(X, y, batch_size=20, epochs=4, shuffle=orders)
-        assert orders.asked == [0, 1, 2, 3]
-        nets.append(net)
-    assert_same(nets[0], nets[1])
-    assert_same(nets[0], nets[2])
-
-
-def test_orders_that_are_asked_for_together_make_longer_calls(monkeypatch):
-    kernels, calls = fastmlp._backend.kernels(np.dtype(np.float64)), []
-    given = kernels.train
-    monkeypatch.setattr(kernels, "train", lambda *arguments: (calls.append(1), given(*arguments)))
-    monkeypatch.setattr(training, "_FIRST_STEPS", 10**9)
-    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", 5 * ROWS)
-    X, y = points()
-    for ahead, expected in ((False, 12), (True, 3)):
-        calls.clear()
-        network().train(X, y, batch_size=20, epochs=12, shuffle=Orders(drawn, ahead), n_threads=1)
-        assert len(calls) == expected
-
-
-def test_going_on_with_orders_that_are_asked_for_together(backend, ahead):
-    X, y = points()
-    net, plain = network(backend), network(backend)
-    for epochs in (4, 1, 7):
-        orders = Orders(as_the_seed(3, len(net.history)), ahead > 0)
-        net.train(X, y, batch_size=20, epochs=epochs, shuffle=orders)
-        assert orders.asked == list(range(epochs)), "none is asked for that no epoch could have"
-    plain.train(X, y, batch_size=20, epochs=12)
-    assert_same(net, plain)
-
-
-def test_frames_are_those_of_a_seed(monkeypatch, backend, ahead):
-    X, y = points()
-    given = fastmlp.Network._schedule
-
-    def with_frames(*arguments, **options):
-        optimizer, schedule = given(*arguments, **options)
-        schedule.frames = (0, 2, 3, 5)
-        return optimizer, schedule
-
-    monkeypatch.setattr(fastmlp.Network, "_schedule", staticmethod(with_frames))
-    net, plain = network(backend), network(backend)
-    net.train(X, y, batch_size=20, epochs=5, shuffle=Orders(as_the_seed(3), ahead > 0))
-    plain.train(X, y, batch_size=20, epochs=5)
-    assert [epoch for epoch, _ in net.history.frames] == [0, 2, 3, 5]
-    for (_, one), (_, other) in zip(net.history.frames, plain.history.frames, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_one_batch_has_no_order_to_ask_for(backend):
@@ -377,28 +266,6 @@ def test_what_gives_no_orders_is_refused(value, got):
 # ---- orders and a loss that stops being finite ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0.9, 3.0, 1e3, 1e6])
-@pytest.mark.parametrize("watched", [False, True])
-def test_a_divergence_goes_back_as_with_a_seed(backend, rate, watched, ahead):
-    X, _ = points()
-    nets, words = [], []
-    for orders in (True, Orders(as_the_seed(3), ahead > 0)):
-        net = fastmlp.Network((3, 6, 1), activation="identity", seed=3, backend=backend)
-        with pytest.warns(fastmlp.DivergenceWarning) as seen:
-            net.train(
-                X, X[:, 0], optimizer=fastmlp.SGD(momentum=0.5), learning_rate=rate, batch_size=20, epochs=80,
-                shuffle=orders, callbacks=[lambda state: None] if watched else (),
-            )
-        nets.append(net)
-        words.append([str(warning.message) for warning in seen])
-    assert words[0] == words[1]
-    assert "the weights before the last step came back" in words[0][0]
-    assert_same(*nets)
-    assert orders.asked == list(range(len(orders.asked))), "no order is asked for again on the way back"
-    if not ahead:
-        assert len(orders.asked) == len(nets[1].history)
-
-
 @pytest.mark.parametrize("epoch", [0, 1, 3])
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_the_weights_before_the_last_step_come_back(backend, epoch, place):
@@ -427,8 +294,8 @@ def test_the_weights_before_the_last_step_come_back(backend, epoch, place):
     assert orders.asked == list(range(epochs))
     assert len(net.history) == epochs
     # It goes on, with the optimizer's state of those weights.
-    buffer = 0.0 if twin._state is None else float(twin._state.slots[0])
-    assert float(net._state.slots[0]) == buffer
+    buffer = 0.0 if places.optimizer_of(twin) is None else float(places.slots(twin)[0])
+    assert float(places.slots(net)[0]) == buffer
     net.train(X[:4], y[:4], epochs=2, shuffle=lambda number: np.array([3, 3, 1, 0]), **options)
     assert np.isfinite(net.history.loss[-2:]).all()
 
@@ -448,16 +315,3 @@ def test_a_divergence_that_a_callback_made_in_the_last_step_of_an_epoch(backend)
         nets.append(net)
     assert np.isfinite(nets[0].params).all()
     assert_same(*nets)
-
-
-def test_a_large_network_goes_back_to_weights_that_were_kept(monkeypatch, backend):
-    monkeypatch.setattr(fastmlp.divergence, "_REPLAYED_BYTES", 0)
-    X, _ = points()
-    orders = Orders(as_the_seed(3))
-    net = fastmlp.Network((3, 6, 1), activation="identity", seed=3, backend=backend)
-    with pytest.warns(fastmlp.DivergenceWarning):
-        net.train(X, X[:, 0], optimizer="sgd", learning_rate=3.0, batch_size=20, epochs=80, shuffle=orders)
-    assert np.isfinite(net.params).all()
-    assert orders.asked == list(range(len(net.history)))
-    net.train(X, X[:, 0], optimizer="sgd", learning_rate=0.01, batch_size=20, epochs=3, shuffle=drawn)
-    assert np.isfinite(net.history.loss[-3:]).all()

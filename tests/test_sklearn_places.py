@@ -138,9 +138,7 @@ def test_searches_find_what_scikit_learns_finds(search, make, labelled, numbered
     assert alone.best_params_ == at_once.best_params_ == other.best_params_
     # The same sums in the same order, however many tasks there are.
     np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], at_once.cv_results_["mean_test_score"])
-    np.testing.assert_allclose(
-        alone.cv_results_["mean_test_score"], other.cv_results_["mean_test_score"], **FIT
-    )
+    np.testing.assert_allclose(alone.cv_results_["mean_test_score"], other.cv_results_["mean_test_score"], **FIT)
     assert len(set(other.cv_results_["mean_test_score"])) > 1, "a grid whose points are told apart"
     np.testing.assert_array_equal(at_once.predict(X), alone.best_estimator_.predict(X))
 

@@ -22,12 +22,17 @@ CONFIGURATIONS = [
     MLPClassifier(solver="sgd", learning_rate="adaptive", max_iter=100, activation="logistic"),
     MLPRegressor(solver="sgd", learning_rate_init=0.05, random_state=42),
     MLPClassifier(
-        solver=AdamW(), activation=["gelu"], learning_rate=schedules.Cosine(0.01),
-        label_smoothing=0.05, clip_norm=1.0, max_iter=100, n_jobs=1,
+        solver=AdamW(),
+        activation=["gelu"],
+        learning_rate=schedules.Cosine(0.01),
+        label_smoothing=0.05,
+        clip_norm=1.0,
+        max_iter=100,
+        n_jobs=1,
     ),
     MLPRegressor(loss="huber", solver="rmsprop", activation="silu", max_norm=3.0, max_iter=100),
     MLPRegressor(loss=losses.huber(0.5), solver="nadam", max_iter=100),
-]  # fmt: skip
+]
 IGNORED = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # the checks stop early on purpose
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),  # what they have no library for
@@ -49,6 +54,7 @@ def test_any_estimator(estimator, check):
 
 @marked
 @parametrize_with_checks([MLPClassifier(early_stopping=True), MLPRegressor(early_stopping=True)])
+@pytest.mark.slow
 def test_with_early_stopping_what_scikit_learns_own_passes(estimator, check):
     own = getattr(sklearn.neural_network, type(estimator).__name__)(early_stopping=True)
     try:
@@ -66,14 +72,29 @@ PRIVATE = {
 }
 
 
+@pytest.mark.slow
 def test_the_tests_of_scikit_learns_own():
     folder = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "scikit_learn_replaced", "-p", "no:cacheprovider", "-rfE", "--tb=line",
-         "--pyargs", "sklearn.neural_network.tests.test_mlp"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "scikit_learn_replaced",
+            "-p",
+            "no:cacheprovider",
+            "-rfE",
+            "--tb=line",
+            "--pyargs",
+            "sklearn.neural_network.tests.test_mlp",
+        ],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])},
-        cwd=folder.parent.anchor, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder.parent.anchor,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     failed = set(re.findall(r"^(?:FAILED|ERROR) .*::(\w+)", done.stdout, re.MULTILINE))
     assert failed == PRIVATE.keys(), done.stdout
     for test, attribute in PRIVATE.items():

@@ -6,9 +6,10 @@ import time
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import EarlyStopping, _helpers, _orders, _validate, divergence
+from fastmlp import EarlyStopping
 
 
 def moons(rows=300, noise=0.3):
@@ -37,36 +38,6 @@ def test_rows_of_their_own_are_measured_after_every_epoch(backend, dtype):
     expected = net.loss(X[80:], y[80:]) - penalty / 40 + penalty / 80
     np.testing.assert_allclose(net.history.val_loss[-1], expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
     assert net.history.val_accuracy[-1] == net.score(X[80:], y[80:])
-
-
-@pytest.mark.parametrize(("classes", "share"), [(2, 0.25), (3, 0.2), (5, 0.5)])
-def test_a_share_takes_as_many_of_every_class(classes, share):
-    generator = np.random.default_rng(0)
-    y = generator.choice(classes, 400, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
-    X = np.arange(400.0)[:, None]
-    known = _validate.targets(y, 400, np.float64)
-    (rows, codes, _), (left, left_codes, _) = _validate.split(share, X, known.values, None, known.task, 7)
-    assert sorted(np.concatenate([rows, left]).ravel()) == list(range(400)), "every row is in one part, once"
-    assert len(left) == round(400 * share)
-    np.testing.assert_array_equal(codes.ravel(), y[rows[:, 0].astype(int)])
-    np.testing.assert_array_equal(left_codes.ravel(), y[left[:, 0].astype(int)])
-    for label in range(classes):
-        assert abs((left_codes == label).sum() - share * (y == label).sum()) <= 1
-    other = _validate.split(share, X, known.values, None, known.task, 8)[1][0]
-    assert not np.array_equal(left, other), "another seed draws other rows"
-
-
-def test_drawn_rows_are_not_trained_on(backend):
-    X, y = moons(100)
-    known = _validate.targets(y, 100, np.float64)
-    (rows, codes, _), (left, left_codes, _) = _validate.split(0.3, X, known.values, None, known.task, 5)
-    options = {"hidden": 6, "epochs": 3, "seed": 5, "backend": backend, "batch_size": 16}
-    drawn = fastmlp.train(X, y, validation=0.3, **options)
-    apart = fastmlp.train(
-        rows, codes[:, 0].astype(int), validation=(left, left_codes[:, 0].astype(int)), **options
-    )
-    np.testing.assert_array_equal(drawn.params, apart.params)
-    np.testing.assert_array_equal(drawn.history.val_loss, apart.history.val_loss)
 
 
 def test_numbers_are_drawn_at_random(normal):
@@ -207,10 +178,16 @@ def test_going_on_after_a_stop(backend):
     ("options", "kind", "words"),
     [
         ({"early_stopping": True}, ValueError, r"^early_stopping: got monitor 'val_loss' without .*validation=0.2"),
-        ({"early_stopping": EarlyStopping("val_accuracy"), "validation": 0.2}, ValueError,
-         "^early_stopping: got monitor 'val_accuracy' for regression"),
-        ({"early_stopping": EarlyStopping("val_los"), "validation": 0.2}, ValueError,
-         "^early_stopping: monitor: got 'los', expected one of 'loss', 'accuracy'; did you mean 'loss'"),
+        (
+            {"early_stopping": EarlyStopping("val_accuracy"), "validation": 0.2},
+            ValueError,
+            "^early_stopping: got monitor 'val_accuracy' for regression",
+        ),
+        (
+            {"early_stopping": EarlyStopping("val_los"), "validation": 0.2},
+            ValueError,
+            "^early_stopping: monitor: got 'los', expected one of 'loss', 'accuracy'; did you mean 'loss'",
+        ),
         ({"early_stopping": "yes"}, TypeError, "^early_stopping: got 'yes'; True, False"),
         ({"early_stopping": EarlyStopping}, TypeError, r"^early_stopping: got .*; write EarlyStopping\(\)"),
         ({"validation": 0.0}, ValueError, "^validation: got 0.0, expected .* above 0"),
@@ -224,7 +201,7 @@ def test_going_on_after_a_stop(backend):
         ({"callbacks": print}, TypeError, "^callbacks: got .*; a list of callables"),
         ({"callbacks": [3]}, TypeError, r"^callbacks: got \[3\]"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_refused(normal, options, kind, words):
     with pytest.raises(kind, match=words):
         fastmlp.train(normal(20, 2), normal(20), epochs=1, **options)
@@ -260,7 +237,8 @@ def glance(state):
 
 
 RULES = [
-    {"early_stopping": EarlyStopping("loss", patience=3)}, {"early_stopping": EarlyStopping("val_loss", patience=5)},
+    {"early_stopping": EarlyStopping("loss", patience=3)},
+    {"early_stopping": EarlyStopping("val_loss", patience=5)},
     {"early_stopping": EarlyStopping("val_loss", patience=8, restore_best=False)},
     {"early_stopping": EarlyStopping("val_accuracy", patience=10, min_delta=0.01)},
     {"early_stopping": EarlyStopping("loss", patience=400, goal=0.25)},
@@ -268,22 +246,29 @@ RULES = [
     {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.5, patience=1)},
     {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.9, patience=0, threshold=0.1)},
     {"learning_rate": fastmlp.schedules.Adaptive(0.05, patience=2, threshold=0.01, monitor="val_loss")},
-    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, patience=4, monitor="val_loss"),
-     "early_stopping": EarlyStopping("val_loss", patience=20)},
-]  # fmt: skip
+    {
+        "learning_rate": fastmlp.schedules.OnPlateau(0.05, patience=4, monitor="val_loss"),
+        "early_stopping": EarlyStopping("val_loss", patience=20),
+    },
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize(("batch", "hidden"), [("full", 4), (32, 16), (50, (30, 10))])
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(("batch", "hidden", "n_threads"), [("full", 4, 1), (32, 16, 2), (50, (30, 10), 2)])
 def test_looking_back_leads_where_stopping_at_every_epoch_does(backend, rule, batch, hidden, n_threads):
-    given = {"batch_size": batch, "hidden": hidden, "epochs": 250, "dropout": 0.2, "n_threads": n_threads,
-             "learning_rate": 0.02} | rule  # fmt: skip
+    given = {
+        "batch_size": batch,
+        "hidden": hidden,
+        "epochs": 100,
+        "dropout": 0.2,
+        "n_threads": n_threads,
+        "learning_rate": 0.02,
+    } | rule
     back, watched = fit(backend, **given), fit(backend, **given, callbacks=[glance])
     np.testing.assert_array_equal(back.params, watched.params)
-    np.testing.assert_array_equal(back._state.slots, watched._state.slots)
+    np.testing.assert_array_equal(places.slots(back), places.slots(watched))
     for name in ("epoch", "batch", "step", "diverged", "noted", "beta1_power"):
-        assert back._state.position[name] == watched._state.position[name], name
+        assert places.position(back, name) == places.position(watched, name), name
     for name in ("loss", "accuracy", "val_loss", "learning_rate", "gradient_norm", "layer_epochs", "layer_activations"):
         np.testing.assert_array_equal(getattr(back.history, name), getattr(watched.history, name), name)
     assert (back.history.stopped, back.history.best_epoch) == (watched.history.stopped, watched.history.best_epoch)
@@ -314,28 +299,6 @@ def test_looking_back_before_a_divergence(backend):
         np.testing.assert_array_equal(back.history.loss, watched.history.loss)
 
 
-def test_the_kernels_do_not_stop_to_be_looked_at(monkeypatch):
-    kernels, calls = fastmlp._backend.kernels(np.dtype(np.float64)), []
-    given = kernels.train
-    monkeypatch.setattr(kernels, "train", lambda *arguments: (calls.append(1), given(*arguments)))
-    monkeypatch.setattr(fastmlp.training, "_BACK_SECONDS", 1e9)
-    options = {"epochs": 4000, "batch_size": "full", "hidden": 3, "n_threads": 1, "learning_rate": 1e-4}
-    fit(None, **options, early_stopping=EarlyStopping("loss", patience=4000))
-    # 16 epochs, 128, 1024 and the rest, whose last one is the best
-    assert len(calls) == 4
-    # nor where the orders of the rows are given some epochs ahead of their time
-    options |= {"batch_size": 70, "epochs": 2000, "early_stopping": EarlyStopping("loss", patience=4000)}
-    for ahead in (False, True):
-        calls.clear()
-        fit(None, **options, shuffle=Orders(210, ahead))  # the rows that are left to train on
-        assert len(calls) < 40 if ahead else len(calls) >= 2000
-    # of a large network, which could not be gone back to, none are run twice
-    calls.clear()
-    monkeypatch.setattr(divergence, "_REPLAYED_BYTES", 100)
-    fit(None, **options | {"hidden": 300, "epochs": 20})
-    assert len(calls) == 20
-
-
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_signal_while_the_kernels_run_brings_the_best_weights_back(n_threads):
     X, y = moons()
@@ -352,42 +315,18 @@ def test_a_signal_while_the_kernels_run_brings_the_best_weights_back(n_threads):
     options = {"learning_rate": 0.05, "batch_size": 32, "validation": (X[:100], y[:100])}
     with pytest.raises(KeyboardInterrupt):
         net.train(
-            X[100:], y[100:], epochs=10**6, early_stopping=EarlyStopping("val_loss", patience=10**6),
-            n_threads=n_threads, progress=lambda progress: begun.set(), **options,
+            X[100:],
+            y[100:],
+            epochs=10**6,
+            early_stopping=EarlyStopping("val_loss", patience=10**6),
+            n_threads=n_threads,
+            progress=lambda progress: begun.set(),
+            **options,
         )
     killer.join()
     best = int(np.argmin(net.history.val_loss)) + 1
     assert net.history.best_epoch == best < len(net.history)
     twin.train(X[100:], y[100:], epochs=best, n_threads=1, **options)
-    np.testing.assert_array_equal(net.params, twin.params)
-
-
-@pytest.mark.parametrize("slice_seconds", [1e-9, 1.0])
-@pytest.mark.parametrize("calls", [1, 2, 4, 9, 40])
-def test_an_interruption_brings_the_best_weights_back(backend, monkeypatch, calls, slice_seconds):
-    X, y = moons()
-    options = {"learning_rate": 0.05, "batch_size": 32, "n_threads": 1, "validation": (X[:100], y[:100])}
-    net, twin = (fastmlp.Network((2, 64, 1), loss="binary_cross_entropy", seed=0, backend=backend) for _ in range(2))
-    given, made = _helpers.Helpers.call, []
-
-    def interrupted(*arguments):
-        given(*arguments)
-        made.append(1)
-        if len(made) == calls:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(_helpers.Helpers, "call", interrupted)
-    monkeypatch.setattr(fastmlp.training, "_BACK_SECONDS", slice_seconds)  # an epoch a call, or many
-    rule = EarlyStopping("val_loss", patience=200)
-    try:
-        net.train(X[100:], y[100:], epochs=150, early_stopping=rule, **options)
-        assert len(made) < calls
-    except KeyboardInterrupt:
-        assert len(made) >= calls
-    monkeypatch.undo()
-    best = int(np.argmin(net.history.val_loss)) + 1
-    assert net.history.best_epoch == best
-    twin.train(X[100:], y[100:], epochs=best, **options)
     np.testing.assert_array_equal(net.params, twin.params)
 
 
@@ -399,39 +338,6 @@ class Orders:
 
     def __call__(self, epoch):
         return np.random.default_rng(epoch).permutation(self._rows)
-
-
-def bits(net):
-    return net.params.tobytes(), net.history.loss.tobytes(), net.history.stopped, net.history.best_epoch
-
-
-@pytest.mark.parametrize("block", [1, 3, 50])
-@pytest.mark.parametrize(
-    "rule", [
-        None, EarlyStopping("val_loss", patience=5), EarlyStopping("loss", patience=3, min_delta=0.01),
-        EarlyStopping("val_accuracy", patience=8, restore_best=False),
-    ],
-)  # fmt: skip
-def test_orders_that_are_asked_for_ahead_change_no_bit(backend, monkeypatch, rule, block):
-    options = {"hidden": 32, "epochs": 60, "early_stopping": rule}
-    expected = bits(fit(backend, **options, shuffle=Orders(210, False)))
-    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", 210 * block)
-    assert bits(fit(backend, **options, shuffle=Orders(210, True))) == expected
-    assert bits(fit(backend, **options, shuffle=Orders(210, True), n_threads=2)) == expected
-
-
-@pytest.mark.parametrize("block", [1, 2, 20])
-def test_a_divergence_finds_the_orders_that_it_goes_back_to(backend, monkeypatch, block):
-    options = {"hidden": 32, "learning_rate": 30.0, "optimizer": "sgd", "loss": "squared_error", "epochs": 40}
-
-    def diverged(ahead):
-        with pytest.warns(fastmlp.DivergenceWarning) as caught:
-            net = fit(backend, **options, shuffle=Orders(210, ahead))
-        return bits(net), str(caught[0].message)
-
-    expected = diverged(False)
-    monkeypatch.setattr(_orders, "_AHEAD_NUMBERS", 210 * block)
-    assert diverged(True) == expected
 
 
 # ---- callbacks -----------------------------------------------------------------------------------------------

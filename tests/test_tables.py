@@ -139,7 +139,7 @@ def test_cells_of_the_wrong_kind_are_refused_when_predicting(people):
 def test_fit_refuses_what_leaves_nothing_to_learn(people):
     with pytest.raises(ValueError, match="target: got 'buy', expected one of .*did you mean 'buys'"):
         Table.fit(people, "buy", "classification")
-    with pytest.raises(ValueError, match="no column but the target"):
+    with pytest.raises(ValueError, match="no column except the target"):
         Table.fit(people[["buys"]], "buys", "classification")
     with pytest.raises(ValueError, match="got no rows"):
         Table.fit(people.iloc[:0], "buys", "classification")

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp.losses import LOSSES
@@ -16,8 +17,16 @@ def outputs(kernels, z, y, loss, metric, parameters=None, weights=None):
     output = {"cross_entropy": 4, "binary_cross_entropy": 1}.get(loss, 0)
     losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
     parameters = None if parameters is None else np.full(z.shape[1], parameters)
-    hits = kernels.output_forward_backward(
-        losses, dz, h, z, y, weights, parameters, LOSSES[loss].code, metric, output, *z.shape
+    hits = places.output_layer(
+        kernels,
+        (losses, dz, h, z),
+        y,
+        weights,
+        parameters,
+        loss=LOSSES[loss].code,
+        metric=metric,
+        activation=output,
+        threshold=LOSSES[loss].threshold,
     )
     return losses, dz, h, hits
 
@@ -35,7 +44,7 @@ def probabilities(rows, classes, seed=0, dtype=np.float64):
 def test_hinge_by_hand(kernels, dtype):
     z = np.array([[2.0], [0.25], [-1.0], [0.25], [1.0], [-3.0], [0.0]] * 3, dtype)
     y = np.array([[1.0], [1.0], [1.0], [-1.0], [1.0], [-1.0], [-1.0]] * 3, dtype)
-    losses, dz, h, hits = outputs(kernels, z, y, "hinge", 3)
+    losses, dz, h, hits = outputs(kernels, z, y, "hinge", 2)
     np.testing.assert_array_equal(losses, [0, 0.75, 2, 1.25, 0, 0, 1] * 3)
     np.testing.assert_array_equal(dz[:, 0], [0, -1, -1, 1, 0, 0, 1] * 3)
     np.testing.assert_array_equal(h, z)
@@ -150,9 +159,16 @@ def test_soft_targets_are_approximated(backend, dtype):
     y = probabilities(60, 4, dtype=dtype)
     X = np.eye(60, dtype=dtype)
     net = fastmlp.train(
-        X, y, loss="cross_entropy", hidden=(), learning_rate=fastmlp.schedules.Exponential(0.3, 0.995), epochs=1500,
-        batch_size="full", seed=0, backend=backend,
-    )  # fmt: skip
+        X,
+        y,
+        loss="cross_entropy",
+        hidden=(),
+        learning_rate=fastmlp.schedules.Exponential(0.3, 0.995),
+        epochs=1500,
+        batch_size="full",
+        seed=0,
+        backend=backend,
+    )
     # A row of its own for every target: what is left is how far 1500 steps came, and the one-hot row is never reached.
     np.testing.assert_allclose(net.predict_proba(X)[1:], y[1:], rtol=0, atol=2e-3)
     np.testing.assert_array_equal(net.predict(X)[2:], y.argmax(axis=1)[2:])
@@ -170,11 +186,22 @@ def test_kernels_train_on_soft_targets_as_the_reference_does(
     labels = y.argmax(axis=1)
     trained = [
         fastmlp.train(
-            X, y, loss="cross_entropy", label_smoothing=smoothing, hidden=7, activation="tanh", batch_size=batch,
-            epochs=5, seed=0, backend=name, validation=(X, labels), optimizer="sgd", learning_rate=0.1,
+            X,
+            y,
+            loss="cross_entropy",
+            label_smoothing=smoothing,
+            hidden=7,
+            activation="tanh",
+            batch_size=batch,
+            epochs=5,
+            seed=0,
+            backend=name,
+            validation=(X, labels),
+            optimizer="sgd",
+            learning_rate=0.1,
         )
         for name in (backend, "reference")
-    ]  # fmt: skip
+    ]
     limit = tolerance("training", dtype)
     assert np.abs(trained[0].params - trained[1].params).max() <= limit * np.abs(trained[1].params).max()
     for name in ("loss", "val_loss"):
@@ -251,9 +278,15 @@ def test_kernels_mask_as_the_reference_does(backend, layout, dtype, loss, batch,
     ]
     for net in nets:
         net.train(
-            X, holed, sample_weight=weights, batch_size=batch, epochs=4, validation=(X, holed), optimizer="sgd",
+            X,
+            holed,
+            sample_weight=weights,
+            batch_size=batch,
+            epochs=4,
+            validation=(X, holed),
+            optimizer="sgd",
             learning_rate=0.05,
-        )  # fmt: skip
+        )
     limit = tolerance("training", dtype)
     assert np.abs(nets[0].params - nets[1].params).max() <= limit * np.abs(nets[1].params).max()
     for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
@@ -278,13 +311,32 @@ def test_two_classes_with_gaps(backend, normal):
     y[::7] = NAN
     there = ~np.isnan(y)
     net = fastmlp.train(
-        X, y, loss="binary_cross_entropy", missing_targets="mask", hidden=(), learning_rate=0.1, epochs=200,
-        batch_size="full", seed=0, backend=backend, class_weight={1.0: 2.0}, metrics=["f1"],
-    )  # fmt: skip
+        X,
+        y,
+        loss="binary_cross_entropy",
+        missing_targets="mask",
+        hidden=(),
+        learning_rate=0.1,
+        epochs=200,
+        batch_size="full",
+        seed=0,
+        backend=backend,
+        class_weight={1.0: 2.0},
+        metrics=["f1"],
+    )
     whole = fastmlp.train(
-        X[there], y[there], loss="binary_cross_entropy", hidden=(), learning_rate=0.1, epochs=200, batch_size="full",
-        seed=0, backend=backend, class_weight={1.0: 2.0}, metrics=["f1"],
-    )  # fmt: skip
+        X[there],
+        y[there],
+        loss="binary_cross_entropy",
+        hidden=(),
+        learning_rate=0.1,
+        epochs=200,
+        batch_size="full",
+        seed=0,
+        backend=backend,
+        class_weight={1.0: 2.0},
+        metrics=["f1"],
+    )
     np.testing.assert_allclose(net.params, whole.params, rtol=1e-9)  # 200 steps of Adam amplify roundings
     np.testing.assert_allclose(net.history.metrics["f1"], whole.history.metrics["f1"], rtol=1e-12)
     assert set(net.predict(X)) == {0.0, 1.0}
@@ -304,8 +356,8 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
 
 def test_balance_counts_the_rows_that_were_observed(normal):
     y = np.array([0.0, 1.0, NAN, NAN, 0.0, 1.0, 1.0])
-    known = fastmlp._validate.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
-    weights = fastmlp._validate.weights(None, "balanced", known.values, known.task)
+    known = places.checks.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
+    weights = places.checks_of_weights.weights(None, "balanced", known.values, known.task)
     np.testing.assert_allclose(weights, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
 
 
@@ -322,36 +374,54 @@ def test_one_hot_rows_with_gaps_are_no_column(normal):
         ([1.0, NAN, 2.0], {}, ValueError, "^y: got nan at row 1; .*missing_targets='mask'"),
         ([1.0, np.inf, 2.0], {"missing_targets": "mask"}, ValueError, "^y: got inf at row 1"),
         ([NAN] * 3, {"missing_targets": "mask"}, ValueError, "^y: got NaN in every place"),
-        ([1.0, NAN, 2.0], {"missing_targets": "mask", "sample_weight": [0, 1, 0]}, ValueError,
-         "^y: got no observed target in any row of a weight above 0"),
+        (
+            [1.0, NAN, 2.0],
+            {"missing_targets": "mask", "sample_weight": [0, 1, 0]},
+            ValueError,
+            "^y: got no observed target in any row of a weight above 0",
+        ),
         ([1.0, 0.0, 2.0], {"missing_targets": "skip"}, ValueError, "^missing_targets: got 'skip', .*'error', 'mask'"),
         ([1.0, 0.0, 2.0], {"missing_targets": True}, TypeError, "^missing_targets: got True"),
-        ([1.0, 0.0, 2.0], {"label_smoothing": 0.1}, ValueError,
-         "^label_smoothing: got 0.1 with loss 'squared_error', .*'cross_entropy' and 'binary_cross_entropy'"),
+        (
+            [1.0, 0.0, 2.0],
+            {"label_smoothing": 0.1},
+            ValueError,
+            "^label_smoothing: got 0.1 with loss 'squared_error', .*'binary_cross_entropy' and 'cross_entropy'",
+        ),
         ([0, 1, 2], {"label_smoothing": 1.0}, ValueError, "^label_smoothing: got 1.0"),
         ([0, 1, 1], {"label_smoothing": -0.1}, ValueError, "^label_smoothing: got -0.1"),
-        ([0, 1, 1], {"label_smoothing": 0.1, "loss": "hinge"}, ValueError,
-         "^label_smoothing: got 0.1 with loss 'hinge'"),
+        (
+            [0, 1, 1],
+            {"label_smoothing": 0.1, "loss": "hinge"},
+            ValueError,
+            "^label_smoothing: got 0.1 with loss 'hinge'",
+        ),
         ([0.5, 1.5, 2.5], {"loss": "hinge"}, ValueError, "^y: got 0.5 at row 0 with loss 'hinge'; labels"),
         ([1.0, NAN, 1.0], {"loss": "hinge", "missing_targets": "mask"}, ValueError, "^y: got one single class, 1.0"),
-        ([1.0, NAN, 1.0], {"loss": "binary_cross_entropy", "missing_targets": "mask"}, ValueError,
-         "^y: got one single class, 1.0"),
+        (
+            [1.0, NAN, 1.0],
+            {"loss": "binary_cross_entropy", "missing_targets": "mask"},
+            ValueError,
+            "^y: got one single class, 1.0",
+        ),
         ([[0.5, 0.6]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 0.5, 0.6 at row 0 .*sum to 1"),
         ([[1.5, -0.5]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 1.5, -0.5 at row 0"),
-        ([[0.5, 0.5]] * 3, {"loss": "cross_entropy", "class_weight": "balanced"}, ValueError,
-         "^class_weight: got it with soft targets"),
+        (
+            [[0.5, 0.5]] * 3,
+            {"loss": "cross_entropy", "class_weight": "balanced"},
+            ValueError,
+            "^class_weight: got it with soft targets",
+        ),
         ([0.0, 1.0, 1.0], {"loss": "hinge", "output": "sigmoid"}, ValueError, "^output: got 'sigmoid'; loss 'hinge'"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_refused(normal, y, options, kind, words):
     with pytest.raises(kind, match=words):
         fastmlp.train(normal(3, 2), y, epochs=1, **options)
 
 
-@pytest.mark.parametrize(
-    "options", [{"label_smoothing": 0.2}, {"missing_targets": "mask"}, {"loss": "hinge"}], ids=str
-)
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.2}, {"missing_targets": "mask"}, {"loss": "hinge"}], ids=str)
 def test_files_keep_what_targets_are(tmp_path, normal, options):
     X, y = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40)
     net = fastmlp.train(X, y, hidden=4, epochs=2, seed=0, **options)
@@ -359,4 +429,4 @@ def test_files_keep_what_targets_are(tmp_path, normal, options):
     again = fastmlp.load(tmp_path / "net")
     assert again.loss(X, y) == net.loss(X, y)
     np.testing.assert_array_equal(again.predict(X), net.predict(X))
-    assert again._task.missing == net._task.missing
+    assert places.task_of(again).missing == places.task_of(net).missing

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
-from fastmlp import _backend
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
 from fastmlp.schedules import Memory, OnPlateau
@@ -25,9 +25,14 @@ def test_clipping(backend, dtype, case, tolerance):
     net = fastmlp.Network((X.shape[1], y.shape[1]), dtype=dtype, backend=backend)
     net.params = TORCH["params"]
     net.train(
-        X, y, optimizer=fastmlp.SGD(momentum=0.5), learning_rate=0.1, batch_size="full", epochs=TORCH["steps"],
+        X,
+        y,
+        optimizer=fastmlp.SGD(momentum=0.5),
+        learning_rate=0.1,
+        batch_size="full",
+        epochs=TORCH["steps"],
         **case["options"],
-    )  # fmt: skip
+    )
     expected = np.array(case["params"])
     # torch.renorm scales by max_norm / (norm + 1e-7); everything else is the same formula
     limit = tolerance("steps", dtype) + (2e-7 if "max_norm" in case["options"] else 0)
@@ -47,10 +52,10 @@ def test_plateaus(case):
 
 @pytest.mark.parametrize("name", TORCH["activations"])
 def test_activations(backend, name, tolerance):
-    kernels = _backend.kernels(np.dtype(np.float64), backend)
+    kernels = places.backend.kernels(np.dtype(np.float64), backend)
     x = np.linspace(-8, 8, 321)
     h, slopes = np.empty_like(x), np.empty_like(x)
-    kernels.activation_forward(h, slopes, x, ACTIVATIONS[name], len(x))
+    kernels.activation_forward(h, slopes, x, ACTIVATIONS[name].code)
     # Both are within a few roundings of numbers of up to 8; PyTorch's 1 + tanh and 1 + erf lose what is far below 1.
     np.testing.assert_allclose(h, TORCH["activations"][name]["h"], rtol=0, atol=8 * 8 * tolerance("roundoff", x.dtype))
     inside = np.abs(x) != {"hard_sigmoid": 3.0, "hard_tanh": 1.0}.get(name, 99.0)  # a kink has no one slope
@@ -69,7 +74,10 @@ def test_cross_entropies(kernels, dtype, targets, smoothing, tolerance):
     losses, dz, h = np.empty(len(z), dtype), np.empty_like(z), np.empty_like(z)
     parameters = np.full(z.shape[1], smoothing) if smoothing else None
     code = LOSSES["cross_entropy"].code
-    kernels.output_forward_backward(losses, dz, h, z, y, None, parameters, code, 1, ACTIVATIONS["softmax"], *z.shape)
+    given = (losses, dz, h, z)
+    places.output_layer(
+        kernels, given, y, None, parameters, loss=code, metric=1, activation=ACTIVATIONS["softmax"].code
+    )
     expected = CROSS[f"{targets} {smoothing}"]
     limit = 100 * tolerance("roundoff", dtype)  # z, of up to 10, is rounded to the dtype; four terms in a few roundings
     np.testing.assert_allclose(losses, expected["losses"], rtol=limit, atol=limit)

@@ -5,6 +5,7 @@ And what a batch's loss and the penalties are divided by.
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp.losses import LOSSES
@@ -36,10 +37,17 @@ def test_kernels_train_as_the_reference_does(backend, layout, dtype, classes, ba
     X, y = normal(90, 5, dtype=dtype), np.random.default_rng(1).integers(0, classes, 90)
     weights = np.random.default_rng(2).uniform(0, 3, 90) * (np.arange(90) % 5 > 0)
     options = {
-        "hidden": (20, 9), "activation": "tanh", "sample_weight": weights, "class_weight": {1: 2.5}, "l2": 0.2,
-        "epochs": 4, "batch_size": batch, "seed": 0, "optimizer": fastmlp.Adam(epsilon=1e-3),
+        "hidden": (20, 9),
+        "activation": "tanh",
+        "sample_weight": weights,
+        "class_weight": {1: 2.5},
+        "l2": 0.2,
+        "epochs": 4,
+        "batch_size": batch,
+        "seed": 0,
+        "optimizer": fastmlp.Adam(epsilon=1e-3),
         "validation": (X[:20], y[:20], weights[:20] + 0.5),
-    }  # fmt: skip
+    }
     net, twin = (fastmlp.train(X, y, backend=name, **options) for name in (backend, "reference"))
     limit = tolerance("training", dtype)
     assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
@@ -52,8 +60,17 @@ def test_kernels_train_as_the_reference_does(backend, layout, dtype, classes, ba
 def test_training_on_weights_is_training_on_repeated_rows(backend, dtype, normal, tolerance):
     X, y = normal(30, 4, dtype=dtype), normal(30, 2, dtype=dtype, seed=1)
     counts = np.arange(30) % 3
-    options = {"hidden": 7, "activation": "tanh", "optimizer": "sgd", "learning_rate": 0.1, "batch_size": "full",
-               "epochs": 20, "seed": 0, "backend": backend, "l2": 0.3}  # fmt: skip
+    options = {
+        "hidden": 7,
+        "activation": "tanh",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "batch_size": "full",
+        "epochs": 20,
+        "seed": 0,
+        "backend": backend,
+        "l2": 0.3,
+    }
     weighted = fastmlp.train(X, y, sample_weight=counts, **options)
     often = fastmlp.train(np.repeat(X, counts, axis=0), np.repeat(y, counts, axis=0), **options)
     limit = tolerance("training", dtype)
@@ -97,19 +114,11 @@ def test_a_rare_class_is_found_once_it_weighs_enough(backend):
     assert found[0] < 0.5 < 0.7 < found[1]
 
 
-def test_a_share_of_weighted_rows(backend, normal):
-    X, y, weights = normal(50, 3), normal(50), np.random.default_rng(0).uniform(0, 2, 50)
-    net = fastmlp.train(X, y, hidden=4, sample_weight=weights, validation=0.4, epochs=2, seed=3, backend=backend)
-    known = fastmlp._validate.targets(y, 50, np.float64)
-    _, (left, codes, left_weights) = fastmlp._validate.split(0.4, X, known.values, weights, known.task, 3)
-    np.testing.assert_allclose(net.history.val_loss[-1], net.loss(left, codes[:, 0], left_weights), rtol=1e-12)
-
-
 def test_a_weight_of_zero_hides_what_is_not_finite(kernels, dtype):
     z = np.array([[0.5], [np.nan], [1.0]], dtype)
     y, weights = np.zeros((3, 1), dtype), np.array([1, 0, 2], dtype)
     losses, dz, h = np.empty(3, dtype), np.empty((3, 1), dtype), np.empty((3, 1), dtype)
-    kernels.output_forward_backward(losses, dz, h, z, y, weights, None, 0, 0, 0, 3, 1)
+    places.output_layer(kernels, (losses, dz, h, z), y, weights, None, loss=0)
     np.testing.assert_array_equal(losses, np.array([0.125, 0, 1], dtype))
     np.testing.assert_array_equal(dz[:, 0], np.array([0.5, 0, 2], dtype))
 
@@ -128,8 +137,11 @@ def test_a_weight_of_zero_hides_what_is_not_finite(kernels, dtype):
         ({"class_weight": [1, 2]}, TypeError, r"^class_weight: got \[1, 2\]; 'balanced' or a dict"),
         ({"class_weight": {2: 1.0}}, ValueError, "^class_weight: got the unknown label 2; the classes are 0, 1"),
         ({"class_weight": {0: -1}}, ValueError, r"^class_weight\[0\]: got -1.0"),
-        ({"class_weight": {0: 0}, "sample_weight": [1, 0, 1, 0, 1, 0]}, ValueError,
-         "^class_weight: got 0 for every class of a row whose sample_weight is above 0"),
+        (
+            {"class_weight": {0: 0}, "sample_weight": [1, 0, 1, 0, 1, 0]},
+            ValueError,
+            "^class_weight: got 0 for every class of a row whose sample_weight is above 0",
+        ),
         ({"class_weight": {0: 0, 1: 0}}, ValueError, "^class_weight: got 0 for every class"),
         ({"y": np.ones(6) / 3, "class_weight": "balanced"}, ValueError, "^class_weight: got it for targets without"),
     ],
@@ -202,10 +214,21 @@ def test_steps_over_a_batchs_own_weight(backend, layout, dtype, kind, normal, to
     weights, validation = weights_of(kind, 40), (normal(11, 5, dtype=dtype), normal(11, 3, dtype=dtype, seed=1))
     validation = (*validation, np.ones(11) if weights is None else np.arange(11.0))
     given = {
-        "hidden": 9, "activation": "tanh", "l1": 0.2, "l2": 0.7, "seed": 0, "batch_size": 16, "epochs": 4,
-        "shuffle": False, "optimizer": "sgd", "learning_rate": 0.1, "sample_weight": weights, "average": "batch",
-        "validation": validation if weights is not None else validation[:2], "backend": backend,
-    }  # fmt: skip
+        "hidden": 9,
+        "activation": "tanh",
+        "l1": 0.2,
+        "l2": 0.7,
+        "seed": 0,
+        "batch_size": 16,
+        "epochs": 4,
+        "shuffle": False,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "sample_weight": weights,
+        "average": "batch",
+        "validation": validation if weights is not None else validation[:2],
+        "backend": backend,
+    }
     start = fastmlp.Network((5, 9, 3), activation="tanh", l1=0.2, l2=0.7, seed=0, dtype=dtype)
     params, losses, val_losses = steps_by_hand(start, X, y, weights, validation, batch=16, epochs=4, rate=0.1)
     net = fastmlp.train(X, y, **given)
@@ -227,9 +250,7 @@ def test_steps_over_a_batchs_own_weight(backend, layout, dtype, kind, normal, to
 def test_a_batch_without_weight_leaves_no_gradient(backend, layout, dtype, weights, normal):
     X, y = normal(32, 4, dtype=dtype), normal(32, 2, dtype=dtype, seed=1)
     options = {"batch_size": 16, "shuffle": False, "epochs": 1, "average": "batch", "optimizer": "sgd"}
-    both, one = (
-        fastmlp.Network((4, 7, 2), l1=0.3, l2=2.0, seed=0, dtype=dtype, backend=backend) for _ in range(2)
-    )
+    both, one = (fastmlp.Network((4, 7, 2), l1=0.3, l2=2.0, seed=0, dtype=dtype, backend=backend) for _ in range(2))
     both.train(X, y, sample_weight=weights, **options)
     one.train(X[weights > 0], y[weights > 0], **options)
     # Weights of mean 1 are 2 and 0, which scales by powers of two and rounds nothing.
@@ -241,18 +262,32 @@ def test_a_batch_without_weight_leaves_no_gradient(backend, layout, dtype, weigh
 
 @pytest.mark.parametrize(
     "further",
-    [{}, {"clip_norm": 0.4}, {"clip_value": 0.02}, {"max_norm": 0.8}, {"dropout": 0.3}, {"shuffle": False},
-     {"optimizer": "sgd", "learning_rate": 0.05}, {"optimizer": "nadam"}],
+    [
+        {},
+        {"clip_norm": 0.4},
+        {"clip_value": 0.02},
+        {"max_norm": 0.8},
+        {"dropout": 0.3},
+        {"shuffle": False},
+        {"optimizer": "sgd", "learning_rate": 0.05},
+        {"optimizer": "nadam"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_batches_of_one_size_are_a_matter_of_the_penalty_alone(backend, dtype, classes, further, normal, tolerance):
     # Over the batch's 15 rows instead of over all 60 a penalty weighs four times as much, and nothing else differs.
     X, y = normal(60, 5, dtype=dtype), np.random.default_rng(1).integers(0, classes, 60)
     options = {
-        "hidden": (12, 7), "activation": "tanh", "batch_size": 15, "epochs": 3, "seed": 0, "backend": backend,
-        "optimizer": fastmlp.Adam(epsilon=1e-3), "validation": (X[:20], y[:20]),
-    } | further  # fmt: skip
+        "hidden": (12, 7),
+        "activation": "tanh",
+        "batch_size": 15,
+        "epochs": 3,
+        "seed": 0,
+        "backend": backend,
+        "optimizer": fastmlp.Adam(epsilon=1e-3),
+        "validation": (X[:20], y[:20]),
+    } | further
     net = fastmlp.train(X, y, l1=0.1, l2=0.5, average="batch", **options)
     twin = fastmlp.train(X, y, l1=0.4, l2=2.0, **options)
     limit = tolerance("training", dtype)
@@ -272,10 +307,18 @@ def test_all_rows_in_one_batch_are_the_rows(backend, dtype, optimizer, kind, nor
     X, y, weights = normal(30, 4, dtype=dtype), normal(30, dtype=dtype, seed=1), weights_of(kind, 30)
     # Adam and Rprop do not divide by what is all rounding here. L-BFGS decides by comparisons, which come out alike.
     options = {
-        "hidden": 6, "activation": "tanh", "l1": 0.0 if optimizer == "lbfgs" else 0.2, "l2": 0.6, "epochs": 8,
-        "batch_size": "full", "seed": 0, "optimizer": optimizer, "sample_weight": weights, "backend": backend,
+        "hidden": 6,
+        "activation": "tanh",
+        "l1": 0.0 if optimizer == "lbfgs" else 0.2,
+        "l2": 0.6,
+        "epochs": 8,
+        "batch_size": "full",
+        "seed": 0,
+        "optimizer": optimizer,
+        "sample_weight": weights,
+        "backend": backend,
         "validation": (X[:9], y[:9]),
-    }  # fmt: skip
+    }
     net, twin = (fastmlp.train(X, y, average=average, **options) for average in ("batch", "rows"))
     limit = tolerance("training", dtype)
     assert np.abs(net.params - twin.params).max() <= limit * np.abs(twin.params).max()
@@ -306,9 +349,12 @@ def test_what_is_divided_by_goes_on_with_a_training(backend, kind, normal):
 
 @pytest.mark.parametrize(
     ("value", "kind", "words"),
-    [("row", ValueError, "^average: got 'row', expected one of 'rows', 'batch'; did you mean 'rows'"),
-     (None, TypeError, "^average: got None"), (True, TypeError, "^average: got True")],
-)  # fmt: skip
+    [
+        ("row", ValueError, "^average: got 'row', expected one of 'rows', 'batch'; did you mean 'rows'"),
+        (None, TypeError, "^average: got None"),
+        (True, TypeError, "^average: got True"),
+    ],
+)
 def test_another_average_is_refused(normal, value, kind, words):
     X, y = normal(6, 2), normal(6)
     with pytest.raises(kind, match=words):

@@ -31,14 +31,24 @@ CASES = [
     ("RMSprop", {"centered": True, "epsilon": 0.01}, "RMSprop", {"centered": True, "eps": 0.01}, 0.05),
     ("RMSprop", {"centered": True, "momentum": 0.5}, "RMSprop", {"centered": True, "momentum": 0.5}, 0.05),
     ("Adagrad", {}, "Adagrad", {}, 0.05),
-    ("Adagrad", {"rate_decay": 0.2, "initial_accumulator": 0.3, "epsilon": 0.01}, "Adagrad",
-     {"lr_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 0.01}, 0.05),
+    (
+        "Adagrad",
+        {"rate_decay": 0.2, "initial_accumulator": 0.3, "epsilon": 0.01},
+        "Adagrad",
+        {"lr_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 0.01},
+        0.05,
+    ),
     ("Adadelta", {}, "Adadelta", {}, 1.0),
     ("Adadelta", {"beta2": 0.7, "epsilon": 0.01}, "Adadelta", {"rho": 0.7, "eps": 0.01}, 0.5),
     ("Rprop", {}, "Rprop", {}, 0.05),
-    ("Rprop", {"eta_minus": 0.3, "eta_plus": 2.0, "least_step": 0.01, "most_step": 0.2}, "Rprop",
-     {"etas": (0.3, 2.0), "step_sizes": (0.01, 0.2)}, 0.05),
-]  # fmt: skip
+    (
+        "Rprop",
+        {"eta_minus": 0.3, "eta_plus": 2.0, "least_step": 0.01, "most_step": 0.2},
+        "Rprop",
+        {"etas": (0.3, 2.0), "step_sizes": (0.01, 0.2)},
+        0.05,
+    ),
+]
 
 
 SCHEDULED = 40
@@ -51,28 +61,66 @@ SCHEDULES = [
     ("Polynomial", {"length": 30, "power": 2.5}, "PolynomialLR", {"total_iters": 30, "power": 2.5}),
     ("Cosine", {"length": 40, "final": 0.01}, "CosineAnnealingLR", {"T_max": 40, "eta_min": 0.01}),
     ("Cosine", {"cycle": 9}, "CosineAnnealingWarmRestarts", {"T_0": 9}),
-    ("Cosine", {"cycle": 3, "growth": 2, "final": 0.02}, "CosineAnnealingWarmRestarts",
-     {"T_0": 3, "T_mult": 2, "eta_min": 0.02}),
+    (
+        "Cosine",
+        {"cycle": 3, "growth": 2, "final": 0.02},
+        "CosineAnnealingWarmRestarts",
+        {"T_0": 3, "T_mult": 2, "eta_min": 0.02},
+    ),
     ("OneCycle", {"unit": "epoch"}, "OneCycleLR", {"max_lr": 0.2, "total_steps": 40}),
-    ("OneCycle", {"unit": "epoch", "start": 0.1, "final": 0.001, "rise": 0.6}, "OneCycleLR",
-     {"max_lr": 0.2, "total_steps": 40, "div_factor": 10.0, "final_div_factor": 100.0, "pct_start": 0.6}),
-]  # fmt: skip
+    (
+        "OneCycle",
+        {"unit": "epoch", "start": 0.1, "final": 0.001, "rise": 0.6},
+        "OneCycleLR",
+        {"max_lr": 0.2, "total_steps": 40, "div_factor": 10.0, "final_div_factor": 100.0, "pct_start": 0.6},
+    ),
+]
 
 
 # Losses as a scheduler that looks at them sees them: falling, flat, falling a little, rising, and once not a number.
 SEEN = [
-    1.0, 0.8, 0.7, 0.7, 0.7, 0.69995, 0.6999, 0.6998, 0.75, 0.6, 0.6, 0.61, 0.6, float("nan"), 0.6, 0.5999, 0.5, 0.5,
-    0.5, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4,
-]  # fmt: skip
+    1.0,
+    0.8,
+    0.7,
+    0.7,
+    0.7,
+    0.69995,
+    0.6999,
+    0.6998,
+    0.75,
+    0.6,
+    0.6,
+    0.61,
+    0.6,
+    float("nan"),
+    0.6,
+    0.5999,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.5,
+    0.4,
+    0.4,
+    0.4,
+    0.4,
+    0.4,
+    0.4,
+    0.4,
+    0.4,
+]
 # fastmlp's options, PyTorch's options of ReduceLROnPlateau; the rate is 0.2
 PLATEAUS = [
     ({"patience": 1}, {"patience": 1}),
     ({"patience": 0, "factor": 0.5}, {"patience": 0, "factor": 0.5}),
     ({"patience": 2, "cooldown": 3, "factor": 0.3}, {"patience": 2, "cooldown": 3, "factor": 0.3}),
     ({"patience": 1, "threshold": 0.05, "final": 0.01}, {"patience": 1, "threshold": 0.05, "min_lr": 0.01}),
-    ({"patience": 1, "threshold": 0.02, "relative": False, "factor": 0.7},
-     {"patience": 1, "threshold": 0.02, "threshold_mode": "abs", "factor": 0.7}),
-]  # fmt: skip
+    (
+        {"patience": 1, "threshold": 0.02, "relative": False, "factor": 0.7},
+        {"patience": 1, "threshold": 0.02, "threshold_mode": "abs", "factor": 0.7},
+    ),
+]
 # fastmlp's options of a training, and what is done to gradient or weights in PyTorch; SGD with momentum
 CLIPPED = [
     ({"clip_norm": 0.3}, lambda layer: torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.3), None),
@@ -81,11 +129,16 @@ CLIPPED = [
     ({"max_norm": 1.1}, None, lambda layer: torch.renorm(layer.weight, 2, 0, 1.1)),
 ]
 ACTIVATIONS = {
-    "silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu, "elu": torch.nn.functional.elu,
-    "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"), "selu": torch.nn.functional.selu,
-    "hard_sigmoid": torch.nn.functional.hardsigmoid, "hard_tanh": torch.nn.functional.hardtanh,
-    "softplus": torch.nn.functional.softplus, "leaky_relu": torch.nn.functional.leaky_relu,
-}  # fmt: skip
+    "silu": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
+    "elu": torch.nn.functional.elu,
+    "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+    "selu": torch.nn.functional.selu,
+    "hard_sigmoid": torch.nn.functional.hardsigmoid,
+    "hard_tanh": torch.nn.functional.hardtanh,
+    "softplus": torch.nn.functional.softplus,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+}
 
 
 def plateau(options):
@@ -160,14 +213,21 @@ def main():
     X, y = generator.standard_normal((ROWS, INPUTS)), generator.standard_normal((ROWS, OUTPUTS))
     weights, biases = generator.standard_normal((INPUTS, OUTPUTS)) / 2, generator.standard_normal(OUTPUTS) / 2
     table = {
-        "torch": torch.__version__, "steps": STEPS, "X": X.tolist(), "y": y.tolist(),
+        "torch": torch.__version__,
+        "steps": STEPS,
+        "X": X.tolist(),
+        "y": y.tolist(),
         "params": [*weights.ravel().tolist(), *biases.tolist()],
         "cases": [
-            {"optimizer": mine, "options": given, "learning_rate": rate,
-             "params": steps(kind, options, rate, X, y, weights, biases)}
+            {
+                "optimizer": mine,
+                "options": given,
+                "learning_rate": rate,
+                "params": steps(kind, options, rate, X, y, weights, biases),
+            }
             for mine, given, kind, options, rate in CASES
         ],
-    }  # fmt: skip
+    }
     table["schedules"] = [
         {"schedule": mine, "options": given, "rates": rates(kind, options)} for mine, given, kind, options in SCHEDULES
     ]
@@ -182,7 +242,8 @@ def main():
     labels, soft = generator.integers(0, 4, 12).tolist(), generator.dirichlet(np.ones(4), 12).tolist()
     table["cross_entropy"] = {"z": z, "labels": labels, "soft": soft} | {
         f"{name} {smoothing}": lost(z, targets, {"label_smoothing": smoothing})
-        for name, targets in (("labels", labels), ("soft", soft)) for smoothing in (0.0, 0.1)
+        for name, targets in (("labels", labels), ("soft", soft))
+        for smoothing in (0.0, 0.1)
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(table) + "\n", encoding="utf-8")
 

@@ -1,10 +1,9 @@
-"""The activations that a layer can have: a checked table of names and the kernels' codes for them.
+"""The activations that a layer can have.
 
-No arithmetic here: the kernels and the reference compute them. Imports nothing of fastmlp; `_validate`, the
-network and the kernels' callers may import it.
+No arithmetic here: the kernels and the reference compute them, by the rows of `_spec.activations`.
 
 ============ ================================== =========================================
-name         h(z)                               derivative, written with h where it follows from it
+name         h(z)                               derivative, written with h if it follows from h
 ============ ================================== =========================================
 identity     z                                  1
 sigmoid      1 / (1 + exp(-z))                  h (1 - h)
@@ -36,14 +35,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-ACTIVATIONS: Mapping[str, int] = MappingProxyType(
-    {
-        "identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "softmax": 4, "leaky_relu": 5, "elu": 6, "selu": 7,
-        "softplus": 8, "exponential": 9, "silu": 10, "gelu": 11, "gelu_tanh": 12, "hard_sigmoid": 13, "hard_tanh": 14,
-    }
-)  # fmt: skip
-# Softmax couples the units of a layer, and its derivative is simple only together with cross-entropy; an exponential
-# is what positive numbers are predicted with, and within a network grows past all bounds.
-HIDDEN_ACTIVATIONS: tuple[str, ...] = tuple(name for name in ACTIVATIONS if name not in ("softmax", "exponential"))
-# Two inputs have the same output, so that the derivative is kept beside it.
-KEPT_ACTIVATIONS: tuple[str, ...] = ("silu", "gelu", "gelu_tanh")
+from fastmlp._spec import activations as rows
+from fastmlp._spec.activations import Activation
+
+ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(rows.ACTIVATIONS)
+HIDDEN_ACTIVATIONS: tuple[str, ...] = tuple(name for name, row in ACTIVATIONS.items() if row.hidden)
+# Two inputs have the same output, so that the slope is kept beside it.
+KEPT_ACTIVATIONS: tuple[str, ...] = tuple(name for name, row in ACTIVATIONS.items() if row.kept)

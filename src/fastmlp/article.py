@@ -1,16 +1,15 @@
 """The article that fastmlp began with: a net for XOR built from scratch, its procedure and its numbers.
 
 The article by Omar Florez that goes with the repository omar-florez/scratch_mlp (2017). Two layers of sigmoids without
-biases, squared error, full batches of the first 50 of 300 points. Two things differ from the rest of fastmlp, and are
-mapped here, so that the same kernels run the article:
+biases, squared error, full batches of the first 50 of 300 points. Two things differ from the rest of fastmlp; they
+are mapped here, so that the same kernels run the article:
 
 * Its step follows the gradient of N L, not of L: a published rate of 0.003 with 50 rows is 0.15 here.
-* Its ridge term is no gradient of its loss. The loss holds λ ΣW² / 2N, whose gradient, times N, is λ W. The published
-  code adds the one number λ ΣW² to every weight of a layer instead. ``ridge="published"`` does as published,
-  ``ridge="true"`` follows the gradient. The article's "exploding gradient" is that term: it pushes all weights the
-  same way, harder the larger they are, until they overflow; with the true gradient the same run keeps learning.
-
-Imports the network; the command line imports it.
+* Its ridge term is not the gradient of its loss. The loss holds λ ΣW² / 2N, whose gradient, times N, is λ W. The
+  published code adds the one number λ ΣW² to every weight of a layer instead. ``ridge="published"`` is the published
+  term, ``ridge="true"`` the gradient. The article's "exploding gradient" is the published term: it moves all weights in
+  the same direction, faster the larger they are, until they overflow; with the true gradient the same training run
+  keeps learning.
 """
 
 from __future__ import annotations
@@ -20,24 +19,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastmlp import _validate, training
-from fastmlp._watch import Progress
+from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.options import learning_rate as checked_rate
+from fastmlp._checks.samples import Samples
+from fastmlp._spec.values import choice, number, whole
+from fastmlp.callbacks import Progress
 from fastmlp.history import History
 from fastmlp.network import Network
+from fastmlp.optimizers import SGD
 from fastmlp.schedules import Constant
 
 RIDGES = ("published", "true")
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """Make the article's points.
+    """Draw the article's points.
 
     Returns
     -------
     X : ndarray of float64, shape (300, 2)
         Normal points.
     y : ndarray of float64, shape (300, 2)
-        One-hot rows: [0, 1] where exactly one coordinate is positive, else [1, 0].
+        One-hot rows: [0, 1] if exactly one coordinate is positive, else [1, 0].
 
     Examples
     --------
@@ -72,8 +75,8 @@ def initial_weights(hidden: int = 3, seed: int = 2017) -> tuple[np.ndarray, np.n
     >>> initial_weights()[0][0].round(8).tolist()
     [-0.67746455, 0.37769425, -0.07365253]
     """
-    hidden = _validate.whole(hidden, "hidden")
-    seed = _validate.whole(seed, "seed", minimum=0, maximum=2**32 - 1)
+    hidden = whole(hidden, "hidden")
+    seed = whole(seed, "seed", minimum=0, maximum=2**32 - 1)
     generator = np.random.RandomState(seed)
     W1 = 2 * generator.random_sample((2, hidden)) - 1
     W2 = 2 * generator.random_sample((hidden, 2)) - 1
@@ -109,19 +112,39 @@ def worked_example() -> dict[str, np.ndarray]:
     error, slope2, slope1 = -(Y - h2), h2 * (1 - h2), h1 * (1 - h1)
     dh1 = (error * slope2) @ W2.T
     values = {
-        "X": X, "Y": Y, "W1": W1, "W2": W2, "z1": X @ W1, "h1": h1, "z2": h1 @ W2, "h2": h2, "-(y - h2)": error,
-        "h2(1 - h2)": slope2, "dL/dW2": h1.T @ (error * slope2), "W2 after": network.weights[1].copy(),
-        "dL/dh1": dh1, "h1(1 - h1)": slope1, "dL/dW1": X.T @ (dh1 * slope1), "W1 after": network.weights[0].copy(),
+        "X": X,
+        "Y": Y,
+        "W1": W1,
+        "W2": W2,
+        "z1": X @ W1,
+        "h1": h1,
+        "z2": h1 @ W2,
+        "h2": h2,
+        "-(y - h2)": error,
+        "h2(1 - h2)": slope2,
+        "dL/dW2": h1.T @ (error * slope2),
+        "W2 after": network.weights[1].copy(),
+        "dL/dh1": dh1,
+        "h1(1 - h1)": slope1,
+        "dL/dW1": X.T @ (dh1 * slope1),
+        "W1 after": network.weights[0].copy(),
     }
     single = {"X", "Y", "z1", "h1", "z2", "h2", "-(y - h2)", "h2(1 - h2)", "dL/dh1", "h1(1 - h1)"}
     return {name: value[0] if name in single else value for name, value in values.items()}
 
 
 def _network(W1: np.ndarray, W2: np.ndarray, reg: float, backend: str | None = None) -> Network:
-    """Make the article's network: sigmoids, no biases, squared error."""
+    """Return the article's network: sigmoids, no biases, squared error."""
     network = Network(
-        (2, W1.shape[1], 2), activation="sigmoid", loss="squared_error", output="sigmoid", bias=False,
-        classes=(0, 1), l2=reg, seed=0, backend=backend,
+        (2, W1.shape[1], 2),
+        activation="sigmoid",
+        loss="squared_error",
+        output="sigmoid",
+        bias=False,
+        classes=(0, 1),
+        l2=reg,
+        seed=0,
+        backend=backend,
     )
     for weights, start in zip(network.weights, (W1, W2), strict=True):
         weights[:] = start
@@ -129,13 +152,21 @@ def _network(W1: np.ndarray, W2: np.ndarray, reg: float, backend: str | None = N
 
 
 def train(
-    hidden: int = 3, learning_rate: float = 0.003, reg: float = 0.0, rows: int = 50, epochs: int = 1000,
-    seed: int = 2017, ridge: str = "published", *, frames: int = 0,
-    progress: bool | Callable[[Progress], None] | None = None, backend: str | None = None,
+    hidden: int = 3,
+    learning_rate: float = 0.003,
+    reg: float = 0.0,
+    rows: int = 50,
+    epochs: int = 1000,
+    seed: int = 2017,
+    ridge: str = "published",
+    *,
+    frames: int = 0,
+    progress: bool | Callable[[Progress], None] | None = None,
+    backend: str | None = None,
 ) -> Network:
     """Train the article's network by the article's procedure.
 
-    Every epoch is one full-batch step over the first `rows` points; accuracy is measured on all 300 points after it.
+    Every epoch is one full-batch step over the first `rows` points; accuracy is then measured on all 300 points.
 
     Parameters
     ----------
@@ -146,16 +177,16 @@ def train(
     reg : float, default 0.0
         The article's λ; the loss is Σ(y - h2)² / 2N + λ (ΣW1² + ΣW2²) / 2N.
     rows : int, default 50
-        How many points are trained on, at most 300.
+        The number of points to train on, at most 300.
     epochs : int, default 1000
-        Steps.
+        The number of steps.
     seed : int, default 2017
         Seed of the initial weights.
     ridge : {"published", "true"}, default "published"
-        What the penalty adds to the gradient of N L: the published λ ΣW², one number for all weights of a layer,
-        which is not the gradient of the published loss; or that gradient, λ W. Without `reg` they are the same.
+        What the penalty adds to the gradient of N L: "published" adds λ ΣW², one number for all weights of a layer,
+        which is not the gradient of the published loss; "true" adds the gradient, λ W. Without `reg` they are equal.
     frames : int, default 0
-        How many copies of the parameters to keep in ``history.frames``, evenly spaced over the epochs, the first
+        The number of copies of the parameters to keep in ``history.frames``, evenly spaced over the epochs, the first
         before any step.
     progress : bool, callable or None, default None
         As in `fastmlp.train`.
@@ -166,7 +197,7 @@ def train(
     -------
     Network
         The network. Its ``history.loss`` is the article's loss before each step, its ``history.accuracy`` the
-        accuracy over all 300 points after it.
+        accuracy over all 300 points after the step.
 
     Raises
     ------
@@ -185,25 +216,31 @@ def train(
     0.26199427
     """
     X, y = data()
-    rows = _validate.whole(rows, "rows", maximum=len(X))
-    reg = _validate.number(reg, "reg")
-    _validate.choice(ridge, RIDGES, "ridge")
-    epochs = _validate.whole(epochs, "epochs")
-    frames = _validate.whole(frames, "frames", minimum=0)
-    optimizer, schedule = Network._schedule(
-        rows, np.dtype(np.float64), "sgd", learning_rate, "full", epochs, False, progress, seed, 1,
-        frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
-    )
-    schedule = dataclasses.replace(schedule, learning_rate=Constant(schedule.learning_rate.rate * rows))
+    rows = whole(rows, "rows", maximum=len(X))
+    reg = number(reg, "reg")
+    choice(ridge, RIDGES, "ridge")
+    epochs = whole(epochs, "epochs")
+    frames = whole(frames, "frames", minimum=0)
+    samples, points = Samples(X[:rows], y[:rows]), Samples(X, y)
     network = _network(*initial_weights(hidden, seed), reg=reg, backend=backend)
-    network._fit(
-        training.Samples(X[:rows], y[:rows]), training.Samples(X, y), optimizer, schedule,
+    options = TrainingOptions(
+        network._summary(samples, points),
+        optimizer="sgd",
+        learning_rate=Constant(checked_rate(learning_rate, SGD()).rate * rows),
+        batch_size="full",
+        epochs=epochs,
+        shuffle=False,
+        progress=progress,
+        seed=seed,
+        n_threads=1,
+        frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
         published_ridge=ridge == "published",
     )
+    network._fit(samples, points, options)
     network.history = _over_all_points(network.history)
     return network
 
 
 def _over_all_points(history: History) -> History:
-    """Put the accuracy over all points where the article has it."""
+    """Return a history whose accuracy is that over all points, as in the article."""
     return dataclasses.replace(history, accuracy=history.val_accuracy, val_loss=None, val_accuracy=None)

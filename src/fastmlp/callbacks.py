@@ -1,10 +1,7 @@
-"""Ready callbacks: a progress bar, a log as CSV, checkpoints; and `Every`, which lets any callback sleep in between.
+"""Callbacks: what is called at the end of epochs, and ready ones: a progress bar, a log as CSV, checkpoints.
 
-A callback is any callable that takes the state of a training at the end of an epoch; one that returns True stops it.
-It may have two more things that the loop looks for: ``every``, how many epochs pass from one call to the next, and
-``close()``, which is called when the training ends, however it ends.
-
-Imports `_scalars` only, and tqdm where a bar is asked for; the network and the command line may import it.
+A callback is any callable that takes an `EpochState`; one that returns True stops the training run. It may have the
+attributes and methods of `Callback`, and need not be one.
 """
 
 from __future__ import annotations
@@ -12,30 +9,187 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from fastmlp._scalars import whole
-
-if TYPE_CHECKING:
-    from fastmlp.training import EpochState
+from fastmlp._spec.fields import whole_or_epochs
+from fastmlp._spec.values import choice, number
 
 
-class Every:
-    """Call a callback at the end of every k-th epoch only; the kernels do not stop for the others.
+@dataclass(frozen=True)
+class Progress:
+    """How far a training run is.
 
     Parameters
     ----------
-    every : int
-        k: epochs k, 2k, ... of a training, and its last one.
+    epoch : int
+        Epochs that are over.
+    epochs : int
+        Epochs in all.
+    loss : float
+        The last epoch's loss; NaN before the first.
+    accuracy : float or None
+        The last epoch's accuracy; None for regression.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float | None
+
+
+class _Course(NamedTuple):
+    """What an `EpochState` knows of its training run besides the epoch's own numbers."""
+
+    network: Any
+    epochs: int
+    seconds: float
+    set_rate: Callable[[int, float], None]
+    rises: Callable[[str], bool]
+
+
+class EpochState:
+    """Where a training run stands at the end of an epoch: what callbacks are given.
+
+    Parameters
+    ----------
+    epoch : int
+        The epoch, counted from 1.
+    numbers : mapping of str to float
+        The epoch's numbers, as far as there are any.
+    metrics : dict of str to float
+        The epoch's metrics.
+    course : _Course
+        What is the same at all epochs of the training run. States are made by fastmlp alone.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        Epochs of this training run that are over, and in all.
+    loss, accuracy, val_loss, val_accuracy, gradient_norm : float
+        The epoch's numbers, as in `History`; NaN if there is none.
+    metrics : dict of str to float
+        The epoch's metrics by their names, those of validation rows as ``val_...``.
+    learning_rate : float
+        The epoch's rate. What is written into it is the rate from the next step to the end of the training run.
+    seconds : float
+        Since the training run began.
+    params : ndarray, shape (parameters,)
+        The parameters themselves, not a copy: read them; what is written into them is trained on (not with L-BFGS,
+        which refuses it).
+    network : Network
+        The network that is trained: its weights and biases, `predict`, `save`. Its history ends before this training
+        run. `params`, `dropout`, `l1` and `l2` may be assigned, and count from the next step on (not with L-BFGS).
+    """
+
+    def __init__(self, epoch: int, numbers: Mapping[str, float], metrics: dict[str, float], course: _Course) -> None:
+        self.epoch, self.epochs, self.metrics = epoch, course.epochs, metrics
+        self.seconds, self.network, self.params = course.seconds, course.network, course.network.params
+        self.loss, self.accuracy, self.val_loss, self.val_accuracy, self.gradient_norm = (
+            numbers.get(name, math.nan) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
+        )
+        self._numbers, self._course = dict(numbers), course
+
+    @property
+    def learning_rate(self) -> float:
+        """The epoch's rate; written, the rate of all that is left."""
+        return self._numbers["learning_rate"]
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._numbers["learning_rate"] = number(rate, "learning_rate")
+        self._course.set_rate(self.epoch, self._numbers["learning_rate"])
+
+    def numbers(self) -> dict[str, float]:
+        """Return the epoch's numbers by their names: rate, losses, accuracies, norm, metrics; only those that exist.
+
+        Returns
+        -------
+        dict of str to float
+            In the same order at every epoch of a training run.
+        """
+        order = ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
+        return {name: self._numbers[name] for name in order if name in self._numbers} | self.metrics
+
+    def falling(self, name: str) -> float:
+        """Return a number by its name, with its sign turned if it is to rise, so that less is better.
+
+        Parameters
+        ----------
+        name : str
+            A loss, an accuracy or a metric.
+
+        Returns
+        -------
+        float
+            The number.
+
+        Raises
+        ------
+        ValueError
+            If no such number is measured.
+        """
+        numbers = self.numbers()
+        value = numbers[choice(name, numbers, "best")]
+        return -value if self._course.rises(name) else value
+
+
+class Callback:
+    """The hooks that a callback may have, with their defaults; a base for callbacks of one's own.
+
+    Attributes
+    ----------
+    every : int or collection of int, default 1
+        At the end of which epochs it is called, counted from 1 in each training run: every so many and the last one,
+        or those of the collection. The kernels do not stop for the others.
+    best : str or None, default None
+        The name of a number that it monitors; a training run that does not measure it is refused.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> class Losses(Callback):
+    ...     every = {1, 3}
+    ...     def __init__(self):
+    ...         self.seen = []
+    ...     def __call__(self, state):
+    ...         self.seen.append((state.epoch, state.loss < 1))
+    >>> losses = Losses()
+    >>> X, y = fastmlp.datasets.xor(40)
+    >>> net = fastmlp.train(X, y, hidden=4, epochs=4, seed=0, callbacks=[losses])
+    >>> losses.seen
+    [(1, True), (3, True)]
+    """
+
+    every: int | Collection[int] = 1
+    best: str | None = None
+
+    def __call__(self, state: EpochState) -> object:
+        """Take the state of a training run at the end of an epoch; return True to stop the training run."""
+        raise NotImplementedError(
+            f"{type(self).__name__}.__call__: a callback says here what it does at an epoch's end"
+        )
+
+    def close(self) -> None:
+        """Release what the callback holds: called once at the end of a training run, however that ends."""
+
+
+class Every(Callback):
+    """Call a callback at the end of some epochs only; the kernels do not stop for the others.
+
+    Parameters
+    ----------
+    every : int or collection of int
+        k: epochs k, 2k, ... of a training run, and its last one; or the epochs themselves.
     callback : callable
-        Takes a `training.EpochState`.
+        Takes an `EpochState`.
 
     Raises
     ------
     TypeError, ValueError
-        If `every` is no whole number of at least 1, or `callback` cannot be called.
+        If `every` does not hold whole numbers of at least 1, or `callback` cannot be called.
 
     Examples
     --------
@@ -43,12 +197,12 @@ class Every:
     10
     """
 
-    def __init__(self, every: int, callback: Callable[[EpochState], object]) -> None:
-        self.every = whole(every, "every")
+    def __init__(self, every: int | Collection[int], callback: Callable[[EpochState], object]) -> None:
+        self.every = whole_or_epochs(every, "every")
         if not callable(callback):
             raise TypeError(f"callback: got {callback!r}; a callable that takes a state is accepted")
         self.callback = callback
-        self.best = getattr(callback, "best", None)  # looked at before a training begins
+        self.best = getattr(callback, "best", None)  # checked before a training run begins
         self.__name__ = getattr(callback, "__name__", type(callback).__name__)
 
     def __call__(self, state: EpochState) -> object:
@@ -56,22 +210,22 @@ class Every:
         return self.callback(state)
 
     def close(self) -> None:
-        """Close the callback, if it has anything to close."""
+        """Close the callback, if it can be closed."""
         close = getattr(self.callback, "close", None)
         if close is not None:
             close()
 
 
-class ProgressBar:
-    """A tqdm bar with the last loss and accuracy.
+class ProgressBar(Callback):
+    """Show a tqdm bar with the last loss and accuracy.
 
-    ``progress=True`` shows the same and costs nothing per epoch; in ``callbacks`` the loop stops at the end of every
+    ``progress=True`` shows the same and costs nothing per epoch; in ``callbacks`` the kernels stop at the end of every
     epoch, or of every k-th.
 
     Parameters
     ----------
-    every : int, default 1
-        How many epochs pass from one look to the next.
+    every : int or collection of int, default 1
+        How many epochs pass from one call to the next, or the epochs themselves.
     **options
         For tqdm, such as ``leave=False`` or ``file=sys.stdout``.
 
@@ -80,7 +234,7 @@ class ProgressBar:
     ImportError
         If tqdm is not installed.
     TypeError, ValueError
-        If `every` is no whole number of at least 1.
+        If `every` does not hold whole numbers of at least 1.
 
     Examples
     --------
@@ -90,18 +244,18 @@ class ProgressBar:
     >>> net = fastmlp.train(X, y, hidden=4, epochs=4, callbacks=[bar])
     """
 
-    def __init__(self, every: int = 1, **options: Any) -> None:
+    def __init__(self, every: int | Collection[int] = 1, **options: Any) -> None:
         try:
             from tqdm import tqdm
         except ImportError as error:
             raise ImportError('the progress bar needs tqdm: pip install "fastmlp[cli]"') from error
-        self.every = whole(every, "every")
+        self.every = whole_or_epochs(every, "every")
         self._make = tqdm
         self._options = {"unit": " epochs", "unit_scale": True, "dynamic_ncols": True} | options
         self._bar: Any = None
 
     def __call__(self, state: Any) -> None:
-        """Move the bar to the state's epoch; a `Progress` will do too."""
+        """Move the bar to the state's epoch; a `Progress` is accepted too."""
         if self._bar is None:
             self._bar = self._make(total=state.epochs, **self._options)
         shown = {"loss": f"{state.loss:.4g}"}
@@ -111,26 +265,26 @@ class ProgressBar:
         self._bar.update(state.epoch - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it is; the next training gets a new one."""
+        """Leave the bar as it is; the next training run gets a new one."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
-class CSVLog:
-    """A line an epoch, into a CSV file: epoch, seconds, learning rate, losses, accuracies, metrics.
+class CSVLog(Callback):
+    """Write one line per epoch into a CSV file: epoch, seconds, learning rate, losses, accuracies, metrics.
 
     Parameters
     ----------
     path : str or path-like
-        Where to. An existing file is replaced when the training begins.
-    every : int, default 1
-        How many epochs pass from one line to the next.
+        Where to. An existing file is replaced when the training run begins.
+    every : int or collection of int, default 1
+        How many epochs pass from one line to the next, or the epochs that have one.
 
     Raises
     ------
     TypeError, ValueError
-        If `path` is no path or `every` no whole number of at least 1.
+        If `path` is not a path, or `every` does not hold whole numbers of at least 1.
 
     Examples
     --------
@@ -143,9 +297,9 @@ class CSVLog:
     4
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1) -> None:
         self.path = Path(path)
-        self.every = whole(every, "every")
+        self.every = whole_or_epochs(every, "every")
         self._file: TextIO | None = None
         self._writer: Any = None
 
@@ -157,7 +311,7 @@ class CSVLog:
             self._writer = csv.DictWriter(self._file, list(numbers))
             self._writer.writeheader()
         self._writer.writerow(numbers)
-        self._file.flush()  # so that a training that is looked at, or that dies, has left its lines
+        self._file.flush()  # so that a training run that is monitored, or that dies, has left its lines
 
     def close(self) -> None:
         """Close the file."""
@@ -166,23 +320,23 @@ class CSVLog:
             self._file = None
 
 
-class Checkpoint:
-    """Save the network while it is trained: at every k-th epoch, or only where a number is the best one so far.
+class Checkpoint(Callback):
+    """Save the network while it is trained: at every k-th epoch, or only if a number is the best one so far.
 
     Parameters
     ----------
     path : str or path-like
         Where to; ``{epoch}`` in it is replaced by the epoch. An existing file is replaced once the new one is whole.
-    every : int, default 1
-        How many epochs pass from one look to the next.
+    every : int or collection of int, default 1
+        How many epochs pass from one call to the next, or the epochs themselves.
     best : str or None, default None
         The name of a number that is to fall (``"loss"``, ``"val_loss"``) or, of an accuracy or a metric that is to
-        rise, to rise; the network is saved where it is the best so far. None saves it always.
+        rise, to rise; the network is saved if it is the best so far. None saves it always.
 
     Raises
     ------
     TypeError, ValueError
-        If `path` is no path, `every` no whole number of at least 1, or no number is called `best`.
+        If `path` is not a path, `every` does not hold whole numbers of at least 1, or no number is called `best`.
 
     Examples
     --------
@@ -194,23 +348,23 @@ class Checkpoint:
     17
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int = 1, best: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1, best: str | None = None) -> None:
         self.path = os.fspath(path)
-        self.every = whole(every, "every")
+        self.every = whole_or_epochs(every, "every")
         if best is not None and not isinstance(best, str):
             raise TypeError(f"best: got {best!r}; the name of a number is accepted, such as 'val_loss'")
         self.best = best
-        self._least = math.inf
+        self._best_value = math.inf
 
     def __call__(self, state: EpochState) -> None:
-        """Save the network as it is, if it is time or it is the best."""
+        """Save the network, if its number is the best so far or none is monitored."""
         if self.best is not None:
             value = state.falling(self.best)
-            if not value < self._least:
+            if not value < self._best_value:
                 return
-            self._least = value
+            self._best_value = value
         state.network.save(self.path.format(epoch=state.epoch))
 
     def close(self) -> None:
-        """Forget the best number: the next training has its own."""
-        self._least = math.inf
+        """Forget the best number: the next training run has its own."""
+        self._best_value = math.inf

@@ -1,7 +1,7 @@
-"""Small two-dimensional data sets to learn and to teach with, made here from a seed.
+"""Small two-dimensional data sets to learn and to teach with, drawn from a seed.
 
-Every function returns ``(X, y)``: ``X`` of shape (rows, 2), float64, and ``y`` of shape (rows,), int64 class
-labels. The same arguments give the same numbers. May be imported by anyone; needs NumPy only.
+Every function returns ``(X, y)``: ``X`` of shape (rows, 2), float64, and ``y`` of shape (rows,), int64 class labels.
+The same arguments give the same numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._scalars import number, whole
+from fastmlp._spec.values import number, whole
 
 __all__ = ["circles", "moons", "spirals", "xor"]
 
@@ -17,7 +17,7 @@ LabelledPoints = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def xor(rows: int = 300, noise: float = 0.0, seed: int | None = 0) -> LabelledPoints:
-    """Exclusive or: points of a standard normal distribution, labelled by their quadrant.
+    """Draw exclusive or: points of a standard normal distribution, labelled by their quadrant.
 
     A point's label is ``(x1 > 0) xor (x2 > 0)``; no straight line separates the two classes.
 
@@ -26,9 +26,9 @@ def xor(rows: int = 300, noise: float = 0.0, seed: int | None = 0) -> LabelledPo
     rows : int, default 300
         Number of points, at least 2.
     noise : float, default 0.0
-        Standard deviation of the normal noise that is added to the points after they are labelled.
+        Standard deviation of the normal noise that is added to the labelled points.
     seed : int or None, default 0
-        Seed of ``numpy.random.default_rng``; None draws other numbers each time.
+        Seed of ``numpy.random.default_rng``; None draws new numbers each time.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def xor(rows: int = 300, noise: float = 0.0, seed: int | None = 0) -> LabelledPo
     Raises
     ------
     TypeError
-        If `rows` is not a whole number, or `noise` not a number.
+        If `rows` is not a whole number, or `noise` is not a number.
     ValueError
         If `rows` is below 2, or `noise` is negative or not finite.
 
@@ -58,7 +58,7 @@ def xor(rows: int = 300, noise: float = 0.0, seed: int | None = 0) -> LabelledPo
 
 
 def moons(rows: int = 300, noise: float = 0.1, seed: int | None = 0) -> LabelledPoints:
-    """Two half circles that reach into each other.
+    """Draw two half circles that reach into each other.
 
     With t uniform in [0, pi], class 0 lies on (cos t, sin t) and class 1 on (1 - cos t, 1/2 - sin t).
 
@@ -69,7 +69,7 @@ def moons(rows: int = 300, noise: float = 0.1, seed: int | None = 0) -> Labelled
     noise : float, default 0.1
         Standard deviation of the normal noise that is added to the points.
     seed : int or None, default 0
-        Seed of ``numpy.random.default_rng``; None draws other numbers each time.
+        Seed of ``numpy.random.default_rng``; None draws new numbers each time.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def moons(rows: int = 300, noise: float = 0.1, seed: int | None = 0) -> Labelled
     Raises
     ------
     TypeError
-        If `rows` is not a whole number, or `noise` not a number.
+        If `rows` is not a whole number, or `noise` is not a number.
     ValueError
         If `rows` is below 2, or `noise` is negative or not finite.
 
@@ -95,13 +95,12 @@ def moons(rows: int = 300, noise: float = 0.1, seed: int | None = 0) -> Labelled
     rng = _generator(rows, noise, seed)
     y = np.arange(rows) % 2
     angle = np.pi * rng.random(rows)
-    upper = np.column_stack([np.cos(angle), np.sin(angle)])
-    lower = np.column_stack([1.0 - np.cos(angle), 0.5 - np.sin(angle)])
-    return _noisy(np.where(y[:, None] == 0, upper, lower), y, noise, rng)
+    upper = _polar(np.ones(rows), angle)
+    return _noisy(np.where(y[:, None] == 0, upper, [1.0, 0.5] - upper), y, noise, rng)
 
 
 def circles(rows: int = 300, noise: float = 0.05, radius: float = 0.5, seed: int | None = 0) -> LabelledPoints:
-    """Two circles around the origin, one inside the other.
+    """Draw two circles around the origin, one inside the other.
 
     Class 0 lies on the circle of radius 1, class 1 on the circle of radius `radius`, both at angles uniform
     in [0, 2 pi].
@@ -115,7 +114,7 @@ def circles(rows: int = 300, noise: float = 0.05, radius: float = 0.5, seed: int
     radius : float, default 0.5
         Radius of the inner circle, above 0 and below 1.
     seed : int or None, default 0
-        Seed of ``numpy.random.default_rng``; None draws other numbers each time.
+        Seed of ``numpy.random.default_rng``; None draws new numbers each time.
 
     Returns
     -------
@@ -126,7 +125,7 @@ def circles(rows: int = 300, noise: float = 0.05, radius: float = 0.5, seed: int
     Raises
     ------
     TypeError
-        If `rows` is not a whole number, or `noise` or `radius` not a number.
+        If `rows` is not a whole number, or `noise` or `radius` is not a number.
     ValueError
         If `rows` is below 2, `noise` is negative or not finite, or `radius` is not between 0 and 1.
 
@@ -139,31 +138,29 @@ def circles(rows: int = 300, noise: float = 0.05, radius: float = 0.5, seed: int
     rng = _generator(rows, noise, seed)
     radius = number(radius, "radius", above=0.0, below=1.0)
     y = np.arange(rows) % 2
-    angle = 2.0 * np.pi * rng.random(rows)
-    distance = np.where(y == 0, 1.0, radius)
-    return _noisy(_polar(distance, angle), y, noise, rng)
+    return _noisy(_polar(np.where(y == 0, 1.0, radius), 2.0 * np.pi * rng.random(rows)), y, noise, rng)
 
 
 def spirals(
     rows: int = 300, noise: float = 0.02, turns: float = 1.5, classes: int = 2, seed: int | None = 0
 ) -> LabelledPoints:
-    """Interleaved spirals, one a class: harder the more turns they take.
+    """Draw interleaved spirals, one per class: the more turns, the harder.
 
-    With t uniform in [0, 1], a point of class k lies at the distance ``sqrt(t)`` (which spreads the points
-    evenly along the arm) and the angle ``2 pi (turns sqrt(t) + k / classes)``.
+    With t uniform in [0, 1], a point of class k lies at the distance ``sqrt(t)``, which spreads the points evenly
+    along the arm, and at the angle ``2 pi (turns sqrt(t) + k / classes)``.
 
     Parameters
     ----------
     rows : int, default 300
-        Number of points, at least `classes`; the classes take turns.
+        Number of points, at least `classes`; the classes alternate.
     noise : float, default 0.02
         Standard deviation of the normal noise that is added to the points.
     turns : float, default 1.5
-        How often each spiral winds around the origin; 0 gives straight arms.
+        Turns of each spiral around the origin, at least 0; 0 gives straight arms.
     classes : int, default 2
         Number of spirals, at least 2.
     seed : int or None, default 0
-        Seed of ``numpy.random.default_rng``; None draws other numbers each time.
+        Seed of ``numpy.random.default_rng``; None draws new numbers each time.
 
     Returns
     -------
@@ -174,7 +171,7 @@ def spirals(
     Raises
     ------
     TypeError
-        If `rows` or `classes` is not a whole number, or `noise` or `turns` not a number.
+        If `rows` or `classes` is not a whole number, or `noise` or `turns` is not a number.
     ValueError
         If `classes` is below 2, `rows` is below `classes`, or `noise` or `turns` is negative or not finite.
 
@@ -192,8 +189,7 @@ def spirals(
     rng = _generator(rows, noise, seed, minimum=classes)
     y = np.arange(rows) % classes
     distance = np.sqrt(rng.random(rows))
-    angle = 2.0 * np.pi * (turns * distance + y / classes)
-    return _noisy(_polar(distance, angle), y, noise, rng)
+    return _noisy(_polar(distance, 2.0 * np.pi * (turns * distance + y / classes)), y, noise, rng)
 
 
 def _polar(distance: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,7 +201,7 @@ def _noisy(X: NDArray[np.float64], y: NDArray, noise: float, rng: np.random.Gene
 
 
 def _generator(rows: int, noise: float, seed: int | None, minimum: int = 2) -> np.random.Generator:
-    """Check what every data set takes, and return its source of random numbers."""
+    """Check the arguments of every data set, and return the generator of its seed."""
     whole(rows, "rows", minimum=minimum)
     number(noise, "noise")
     return np.random.default_rng(None if seed is None else whole(seed, "seed", minimum=0))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _reference
-from fastmlp._scalars import whole
+from fastmlp._checks.topology import Topology
+from fastmlp._engine.reference.activations import slope
+from fastmlp._spec.values import whole
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.network import Network
 
@@ -21,12 +22,10 @@ from fastmlp.network import Network
 # over the step, 1e-12. The shorter ones are for parameters that step over a kink (relu, l1, absolute error).
 _STEPS = (2e-4, 2e-5, 2e-6)
 _GOOD = 1e-6  # a wrong term shows in the first digits; a right one is a thousand times closer than this
-_FLAT = 0.01  # the share of an activation's steepest slope below which a unit counts as saturated there
-_MOSTLY = 0.5  # the share of saturated outputs from which on a layer does
+_FLAT = 0.01  # the fraction of an activation's steepest slope below which a unit counts as saturated there
+_MOSTLY = 0.5  # the fraction of saturated outputs from which on a layer counts as saturated
 _VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
 _EXPLODED = 100.0  # how many times larger than at the beginning
-_STEEPEST = {"sigmoid": 0.25, "tanh": 1.0, "hard_sigmoid": 1 / 6, "hard_tanh": 1.0}
-_ONE_SIDED = ("relu", "hard_sigmoid", "hard_tanh")  # whose slope is exactly 0 somewhere
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class GradientCheck:
     gradient, difference : float
         The entry as computed, and by finite differences.
     entries : int
-        How many entries were looked at.
+        How many entries were compared.
     """
 
     error: float
@@ -63,7 +62,7 @@ class GradientCheck:
         return self.error <= _GOOD
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the result in one line."""
         verdict = "is" if self.ok else "is NOT"
         place = ", ".join(map(str, self.index))
         return (
@@ -78,7 +77,7 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare a network's gradient with finite differences of its objective, in float64.
 
-    The gradient is that of training: with the penalties and, where the network has dropout, with the units left out
+    The gradient is that of training: with the penalties and, if the network has dropout, with the units left out
     that its first epoch leaves out. The network is not changed.
 
     Parameters
@@ -90,16 +89,16 @@ def check_gradient(
     y : array-like, shape (rows,) or (rows, outputs)
         Their targets.
     sample_weight : array-like, shape (rows,), or None, default None
-        A weight a row.
+        One weight per row.
     entries : int, default 2000
-        How many entries are looked at; of a larger gradient so many are drawn.
+        How many entries are compared; of a larger gradient so many are drawn.
     seed : int, default 0
         Seed of that draw.
 
     Returns
     -------
     GradientCheck
-        The worst entry, by layer and index; print it, or look at ``ok``.
+        The worst entry, by layer and index; print it, or read ``ok``.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def check_gradient(
     Notes
     -----
     Differences are of fourth order: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h with h = 2e-4, and with a tenth and a
-    hundredth of it where they differ, since a step over a kink of the objective shows nothing of its slope.
+    hundredth of it if they differ, since a step over a kink of the objective shows nothing of its slope.
 
     Examples
     --------
@@ -122,8 +121,10 @@ def check_gradient(
     whole(entries, "entries")
     twin = _in_double(network)
 
+    samples = twin._samples(X, y, sample_weight)
+
     def objective() -> tuple[float, np.ndarray]:
-        return twin._objective_and_gradient(X, y, sample_weight, dropping=True)
+        return twin._model.differentiate(samples, dropping=True)
 
     gradient = objective()[1]
     places = np.arange(len(gradient))
@@ -142,19 +143,27 @@ def check_gradient(
 
 def _in_double(network: Network) -> Network:
     """Make a copy that computes in float64, on the same backend."""
-    twin = Network._for_task(
-        network.sizes[0], network.sizes[1:-1], network._task, activation=network.activations[:-1],
-        bias=bool(network.biases), l1=network.l1, l2=network.l2, dropout=network.dropout, seed=network.seed,
-        dtype=np.float64, backend=network._asked_backend,
+    model = network._model
+    topology = Topology(
+        model.sizes[0],
+        model.task,
+        model.sizes[1:-1],
+        activation=model.activations[:-1],
+        bias=bool(model.biases),
+        l1=model.l1,
+        l2=model.l2,
+        dropout=model.dropout,
+        seed=network.seed,
+        dtype=np.float64,
+        backend=model.asked_backend,
     )
-    twin.params = network.params
-    return twin
+    return Network._of(topology, network.params)
 
 
 def _difference(
     network: Network, place: int, expected: float, largest: float, objective: Callable[[], float]
 ) -> tuple[float, float]:
-    """Differentiate by one parameter: the error, relative to the gradient's largest entry, and the slope."""
+    """Differentiate by one parameter; return the error, relative to the gradient's largest entry, and the slope."""
     params, best = network.params, (math.inf, math.nan)
     value = params[place]
     for step in _STEPS:
@@ -172,7 +181,7 @@ def _difference(
 
 
 def _named(network: Network, place: int) -> tuple[int, str, tuple[int, ...]]:
-    """Name an entry of the flat vector: layer, weights or biases, index."""
+    """Return the name of an entry of the flat vector: layer, weights or biases, index."""
     for number, w in enumerate(network.weights, 1):
         if place < w.size:
             return number, "weights", tuple(int(at) for at in np.unravel_index(place, w.shape))
@@ -186,7 +195,7 @@ def _named(network: Network, place: int) -> tuple[int, str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """How one layer is.
+    """Condition of one layer.
 
     Parameters
     ----------
@@ -197,15 +206,15 @@ class LayerHealth:
     units : int
         Its width.
     gradient_norms : ndarray of float64, shape (noted,)
-        The norms of the gradient by its parameters over the training (``history.layer_epochs``).
+        The norms of the gradient by its parameters over the training runs (``history.layer_epochs``).
     activation_sizes : ndarray of float64, shape (noted,)
         The root mean squares of its outputs over the training.
     weight_norm : float
         The norm of its weights now.
     dead : ndarray of int64
-        Units whose slope is 0 for every row that was looked at.
+        Units whose slope is 0 for every row that was inspected.
     saturated : float
-        The share of its outputs whose slope is less than a hundredth of the steepest; NaN where there is none.
+        The fraction of its outputs whose slope is less than a hundredth of the steepest; NaN if there is none.
     """
 
     layer: int
@@ -220,16 +229,16 @@ class LayerHealth:
 
 @dataclass(frozen=True)
 class Health:
-    """How the layers of a network are, and what to change first.
+    """Condition of the layers of a network, and what to change first.
 
     Parameters
     ----------
     layers : tuple of LayerHealth
         The layers, inputs first.
     findings : tuple of str
-        What is wrong, each with what to change first; empty where all is well.
+        What is wrong, each with what to change first; empty if all is well.
     rows : int
-        How many rows the layers were looked at with.
+        How many rows the layers were inspected with.
     """
 
     layers: tuple[LayerHealth, ...]
@@ -243,8 +252,10 @@ class Health:
 
     def __str__(self) -> str:
         """Write a table of the layers, then the findings."""
-        lines = [f"{'layer':<6}{'activation':<13}{'units':>6}  {'gradient norm':<22}{'activation size':<22}"
-                 f"{'dead':>5}{'saturated':>11}"]  # fmt: skip
+        lines = [
+            f"{'layer':<6}{'activation':<13}{'units':>6}  {'gradient norm':<22}{'activation size':<22}"
+            f"{'dead':>5}{'saturated':>11}"
+        ]
         for layer in self.layers:
             saturated = "" if math.isnan(layer.saturated) else f"{layer.saturated:.0%}"
             lines.append(
@@ -255,20 +266,20 @@ class Health:
 
 
 def _ends(values: np.ndarray) -> str:
-    """Write how a number went over the training."""
+    """Return the first and the last of some numbers."""
     return f"{values[0]:.3g} -> {values[-1]:.3g}" if len(values) else "-"
 
 
 def health(network: Network, X: Any = None) -> Health:
-    """Look at the layers of a network: norms over its training, dead and saturated units, vanishing and exploding.
+    """Inspect the layers of a network: norms over its training, dead and saturated units, vanishing and exploding.
 
     Parameters
     ----------
     network : Network
         The network.
     X : array-like, shape (rows, inputs), or None, default None
-        Rows to look at dead and saturated units with. None takes up to 256 rows of the last training, of which the
-        network keeps a copy; of a network that was not trained here, layers are then not looked at with rows.
+        Rows to find dead and saturated units with. None takes up to 256 rows of the last training, of which the
+        network keeps a copy; of a network that was not trained here, no rows are then used.
 
     Returns
     -------
@@ -291,7 +302,7 @@ def health(network: Network, X: Any = None) -> Health:
     >>> health(net).ok
     True
     """
-    rows = network._sample if X is None else X
+    rows = network._record.sample if X is None else X
     outputs = [None] * len(network.weights) if rows is None else network.forward(rows)
     history, layers = network.history, []
     for number, (name, w) in enumerate(zip(network.activations, network.weights, strict=True)):
@@ -299,12 +310,16 @@ def health(network: Network, X: Any = None) -> Health:
         dead, saturated = _flat_units(outputs[number], name)
         layers.append(
             LayerHealth(
-                number + 1, name, w.shape[1],
+                number + 1,
+                name,
+                w.shape[1],
                 history.layer_gradient_norms[:, number] if noted else np.empty(0),
                 history.layer_activations[:, number] if noted else np.empty(0),
-                float(np.linalg.norm(w.astype(np.float64))), dead, saturated,
+                float(np.linalg.norm(w.astype(np.float64))),
+                dead,
+                saturated,
             )
-        )  # fmt: skip
+        )
     findings = [
         finding
         for find in (_exploding, _vanishing, _dead, _saturated)
@@ -315,13 +330,13 @@ def health(network: Network, X: Any = None) -> Health:
 
 
 def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, float]:
-    """Find the dead units of a layer from its outputs, and the share of saturated outputs."""
-    if h is None or activation not in (*_STEEPEST, *_ONE_SIDED):
-        return np.empty(0, np.int64), math.nan
-    slopes = np.abs(_reference._slope(h, ACTIVATIONS[activation]))
-    dead = np.flatnonzero((slopes == 0).all(axis=0)) if activation in _ONE_SIDED else np.empty(0, np.int64)
-    steepest = _STEEPEST.get(activation)
-    return dead, math.nan if steepest is None else float(np.mean(slopes < _FLAT * steepest))
+    """Return the dead units of a layer, found from its outputs, and the fraction of saturated outputs."""
+    row, none = ACTIVATIONS[activation], np.empty(0, np.int64)
+    if h is None or not (row.flat or row.steepest):
+        return none, math.nan
+    slopes = np.abs(slope(h, row.code))
+    dead = np.flatnonzero((slopes == 0).all(axis=0)) if row.flat else none
+    return dead, float(np.mean(slopes < _FLAT * row.steepest)) if row.steepest else math.nan
 
 
 def _exploding(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:

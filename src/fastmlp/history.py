@@ -1,53 +1,50 @@
-"""What happened during a training, epoch by epoch.
-
-Training fills it; the network keeps it, plotting draws it. Imports nothing of fastmlp.
-"""
+"""The record of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
-
-def _empty() -> np.ndarray:
-    return np.empty(0)
+_empty = partial(np.empty, 0)
 
 
 @dataclass
 class History:
-    """One entry an epoch.
+    """The numbers of a training run, one entry per epoch.
 
     Parameters
     ----------
     loss : ndarray of float64, shape (epochs,)
-        The mean objective over the epoch's batches, penalty included, each before its update: what was
-        differentiated.
+        Mean objective over the epoch's batches, penalty included, each before its update: what is differentiated.
     accuracy : ndarray of float64, shape (epochs,), or None
-        The fraction of training rows classified rightly in the same passes; None for regression.
+        Fraction of the training rows that the same passes classify correctly; None for regression.
     val_loss, val_accuracy : ndarray of float64, shape (epochs,), or None
-        The same of validation rows, after the epoch's last update; None without validation rows.
+        Loss and accuracy of the validation rows, after the epoch's last update; None without validation rows.
     learning_rate : ndarray of float64, shape (epochs,)
-        The rate that the epoch used.
+        Learning rate of the epoch.
     gradient_norm : ndarray of float64, shape (epochs,)
-        The Euclidean norm of the objective's gradient at the epoch's last step.
+        Euclidean norm of the objective's gradient at the epoch's last step.
     seconds : ndarray of float64, shape (epochs,)
-        Wall-clock seconds that the epoch took; short epochs are timed together and share evenly.
+        Wall-clock seconds of the epoch; short epochs are timed together, and each gets an equal part.
     frames : list of (int, ndarray)
-        Copies of the parameter vector, each with the number of epochs behind it, where they were asked for.
+        Copies of the parameter vector, each with the number of epochs before it, if they were requested.
     stopped : str
-        Why the last training stopped before its last epoch; empty where it did not.
+        Why the last training run stopped before its last epoch; empty if it did not.
     best_epoch : int or None
-        With early stopping, the epoch, counted from 1, whose number was the best one of the last training.
+        With early stopping, the epoch, counted from 1, with the best monitored number of the last training run.
     metrics : dict of str to ndarray of float64, shape (epochs,)
-        What was measured besides, after the epoch's last update; of validation rows as ``val_...``. NaN where it was
-        not.
+        Values of the metrics after the epoch's last update, those of validation rows as ``val_...``; NaN for an epoch
+        without a value.
     layer_epochs : ndarray of int64, shape (noted,)
-        The epochs, counted from 0, of which the two below tell: the first 16, and then one every 64 steps or more.
+        Epochs, counted from 0, of the rows of the two arrays below: the first 16, then one every 64 steps or more.
     layer_gradient_norms : ndarray of float64, shape (noted, layers)
-        The Euclidean norms of the gradient by each layer's parameters at the epoch's last step.
+        Euclidean norms of the gradient by each layer's parameters at the epoch's last step.
     layer_activations : ndarray of float64, shape (noted, layers)
-        The root mean squares of each layer's outputs over the rows of that step.
+        Root mean squares of each layer's outputs over the rows of that step.
+    n_threads : int
+        Number of threads that ran the last training run; 0 if none has run.
 
     Examples
     --------
@@ -69,44 +66,43 @@ class History:
     layer_epochs: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     layer_gradient_norms: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     layer_activations: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    n_threads: int = 0
 
     def __len__(self) -> int:
-        """Count the epochs."""
         return len(self.loss)
 
     def __repr__(self) -> str:
-        """Show the number of epochs, the last loss and the last accuracy."""
         if not len(self):
             return "History(0 epochs)"
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy[-1]:.4g}"
         return f"History({len(self)} epochs, loss {self.loss[-1]:.4g}{accuracy})"
 
     def extended(self, *later: History) -> History:
-        """Join later histories to this one.
+        """Return this history joined with those of later training runs.
 
         Parameters
         ----------
         *later : History
-            What happened afterwards, in order.
+            Histories of later training runs, in order.
 
         Returns
         -------
         History
-            All, one after the other. A measure that only some of them have is NaN in the others' epochs.
+            All epochs in order. A measure that only some histories have is NaN in the epochs of the others. `stopped`,
+            `best_epoch` and `n_threads` are those of the last history with an epoch.
         """
-        parts = [part for part in (self, *later) if len(part)]
-        if len(parts) < 2:
-            return parts[0] if parts else self
-        lengths = [len(part) for part in parts]
-        joined = {name: _joined([getattr(part, name) for part in parts], lengths) for name in _BY_EPOCH}
+        parts = [part for part in (self, *later) if len(part)] or [self]
+        if len(parts) == 1:
+            return parts[0]
+        last, lengths = parts[-1], [len(part) for part in parts]
         names = dict.fromkeys(name for part in parts for name in part.metrics)
-        last = parts[-1]
-        return History(
-            **joined,
+        noted = [part for part in parts if part.layer_epochs.size] or [last]
+        return replace(
+            last,
+            **{name: _joined([getattr(part, name) for part in parts], lengths) for name in _BY_EPOCH},
+            **{name: np.concatenate([getattr(part, name) for part in noted]) for name in _BY_NOTE},
             metrics={name: _joined([part.metrics.get(name) for part in parts], lengths) for name in names},
-            **{name: np.concatenate([getattr(part, name) for part in parts if part.layer_epochs.size] or [
-                getattr(last, name)]) for name in _BY_NOTE},
-            frames=[frame for part in parts for frame in part.frames], stopped=last.stopped,
+            frames=[frame for part in parts for frame in part.frames],
             best_epoch=None if last.best_epoch is None else sum(lengths[:-1]) + last.best_epoch,
         )
 
@@ -116,7 +112,7 @@ _BY_NOTE = ("layer_epochs", "layer_gradient_norms", "layer_activations")
 
 
 def _joined(parts: list[np.ndarray | None], lengths: list[int]) -> np.ndarray | None:
-    """Put columns one behind the other, NaN where one is missing; None where all are."""
+    """Concatenate columns, with NaN for those that are None; return None if all are."""
     if all(part is None for part in parts):
         return None
     return np.concatenate(

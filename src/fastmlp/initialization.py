@@ -1,17 +1,15 @@
-"""Where a training starts: the distributions that initial weights are drawn from.
-
-Imports `_scalars` only; the network draws its weights here.
+"""The distributions that initial weights are drawn from.
 
 ================ ==================================================== ==============================
 name             weights of a layer with `in` inputs and `out` outputs source
 ================ ==================================================== ==============================
 glorot_uniform   uniform, variance 2 / (in + out)                     X. Glorot and Y. Bengio, 2010
-glorot_normal    normal, variance 2 / (in + out)                      the same
+glorot_normal    normal, variance 2 / (in + out)                      as above
 he_uniform       uniform, variance 2 / in                             K. He et al., 2015
-he_normal        normal, variance 2 / in                              the same
+he_normal        normal, variance 2 / in                              as above
 lecun_uniform    uniform, variance 1 / in                             Y. LeCun et al., 1998
-lecun_normal     normal, variance 1 / in                              the same
-orthogonal       columns, or rows, at right angles, of length 1       A. Saxe et al., 2014
+lecun_normal     normal, variance 1 / in                              as above
+orthogonal       orthonormal columns, or rows if these are fewer      A. Saxe et al., 2014
 article          uniform in ±1                                        the article
 ================ ==================================================== ==============================
 """
@@ -25,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._scalars import choice
+from fastmlp._spec.values import choice
 
-# Name -> the variance of a weight of a layer of so many inputs and outputs.
+# Family -> the variance of the weights of a layer, from its inputs and outputs.
 _VARIANCES: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
     {
         "glorot": lambda inputs, outputs: 2 / (inputs + outputs),
@@ -36,8 +34,10 @@ _VARIANCES: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
     }
 )
 INITIALIZATIONS: tuple[str, ...] = (
-    *(f"{family}_{shape}" for family in _VARIANCES for shape in ("uniform", "normal")), "orthogonal", "article",
-)  # fmt: skip
+    *(f"{family}_{shape}" for family in _VARIANCES for shape in ("uniform", "normal")),
+    "orthogonal",
+    "article",
+)
 
 
 def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
@@ -46,11 +46,11 @@ def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
     Parameters
     ----------
     init : str or array-like
-        A name of the table, or all parameters in one vector.
+        A name of INITIALIZATIONS, or all parameters in one vector.
     parameters : int
-        How many parameters the network has.
+        Number of parameters of the network.
     dtype : numpy dtype
-        Theirs.
+        Dtype of the parameters.
 
     Returns
     -------
@@ -60,9 +60,9 @@ def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
     Raises
     ------
     TypeError
-        If `init` is neither.
+        If `init` is neither a name nor a vector.
     ValueError
-        If the name is unknown, or the vector has another length or numbers that are not finite.
+        If the name is unknown, or the vector has another length or holds numbers that are not finite.
 
     Examples
     --------
@@ -77,11 +77,13 @@ def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
     if values.dtype.kind not in "iuf" or values.shape != (parameters,):
         raise ValueError(
             f"init: got {values.dtype} of shape {values.shape}; a name such as 'he_normal', or numbers of shape "
-            f"({parameters},), W then b, layer by layer, are accepted"
+            f"({parameters},), W then b of each layer in turn, are accepted"
         )
     values = values.astype(dtype)
     if not np.isfinite(values).all():
-        raise ValueError(f"init: got {values[~np.isfinite(values)][0]}; finite numbers that {dtype} holds are accepted")
+        raise ValueError(
+            f"init: got {values[~np.isfinite(values)][0]}; finite numbers in the range of {dtype} are accepted"
+        )
     return values
 
 
@@ -91,13 +93,13 @@ def layer(init: str, generator: np.random.Generator, inputs: int, outputs: int, 
     Parameters
     ----------
     init : str
-        A name of the table.
+        A name of INITIALIZATIONS.
     generator : Generator
-        Whose numbers are drawn.
+        Source of the random numbers.
     inputs, outputs : int
-        The layer's.
+        Inputs and outputs of the layer.
     biases : int
-        How many biases it has; they are drawn like weights, but for orthogonal ones, which are 0.
+        Number of biases of the layer. They are drawn like the weights, except with "orthogonal", which makes them 0.
 
     Returns
     -------
@@ -123,8 +125,7 @@ def layer(init: str, generator: np.random.Generator, inputs: int, outputs: int, 
 
 
 def _orthogonal(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndarray:
-    """Draw a matrix whose columns (or rows, where those are fewer) stand at right angles, every one as likely."""
-    tall = generator.standard_normal((max(inputs, outputs), min(inputs, outputs)))
-    q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diag(r))  # QR by itself prefers some signs
+    """Draw a matrix with orthonormal columns, or rows if these are fewer, uniformly among all such matrices."""
+    q, r = np.linalg.qr(generator.standard_normal((max(inputs, outputs), min(inputs, outputs))))
+    q *= np.sign(np.diag(r))  # because QR prefers some signs
     return q if inputs >= outputs else q.T

@@ -1,7 +1,6 @@
-"""The losses that a network can minimise, and which outputs and targets go with each.
+"""The losses that a network can minimize, and which outputs and targets go with each.
 
-No arithmetic here: the kernels and the reference compute them. Imports `_scalars` only; `_validate`, the network and
-the kernels' callers may import it.
+No arithmetic here: the kernels and the reference compute them, by the rows of `_spec.losses`.
 
 Every loss sums over a row's outputs and averages over rows. With h the output, y the target and e = h - y:
 
@@ -10,9 +9,9 @@ name                 loss of one output; of one row, for the cross-entropies out
 ==================== ====================================================== =====================
 squared_error        e^2 / 2                                                identity, sigmoid; any
 absolute_error       abs(e)                                                 identity; numbers
-huber                e^2 / 2 where abs(e) <= delta, else                    identity; numbers
+huber                e^2 / 2 if abs(e) <= delta, else                       identity; numbers
                      delta (abs(e) - delta / 2)
-quantile             q (y - h) where y > h, else (1 - q) (h - y)            identity; numbers
+quantile             q (y - h) if y > h, else (1 - q) (h - y)               identity; numbers
 log_cosh             log(cosh(e))                                           identity; numbers
 poisson              y log(y / h) - y + h, half the deviance                exponential; >= 0
 gamma                y / h - log(y / h) - 1, half the deviance              exponential; > 0
@@ -35,25 +34,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
-from fastmlp._scalars import number
+from fastmlp._spec import losses as rows
+from fastmlp._spec.losses import LossRow
+from fastmlp._spec.values import number
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss: its name, and what it goes with.
+    """One loss: its row, and its own settings. The fields of the row are attributes of the loss.
 
     Parameters
     ----------
-    name : str
-        The name that users write.
-    code : int
-        The number by which the kernels know it.
-    outputs : tuple of str
-        The output activations that it goes with; the first is the default.
-    targets : tuple of str
-        The kinds of targets that it goes with: ``"real"`` (numbers to approximate), ``"labels"`` (one class
-        a row, as labels or as one-hot rows) and ``"multilabel"`` (a 0/1 matrix, any number of ones a row).
+    row : LossRow
+        What the loss is and goes with: `name`, `code` (the number by which the kernels know it), `outputs` (the output
+        activations; the first is the default), `targets` (the kinds of targets: ``"real"``, numbers to approximate;
+        ``"labels"``, one class per row; ``"soft"``, probabilities of the classes; ``"multilabel"``, a 0/1 matrix),
+        `coding`, `threshold`, `probabilities`, `minimum`, `open`.
     parameters : tuple of float, default ()
         Its own settings: huber's delta, the levels of quantile, which each have an output of their own, the smoothing
         of a cross-entropy.
@@ -64,39 +62,42 @@ class Loss:
     ('identity', 'sigmoid')
     """
 
-    name: str
-    code: int
-    outputs: tuple[str, ...]
-    targets: tuple[str, ...]
+    row: LossRow
     parameters: tuple[float, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field of the row."""
+        if name == "row":  # while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.row, name)
 
     @property
     def outputs_per_target(self) -> int:
         """How many outputs approximate one column of targets."""
-        return len(self.parameters) if self.name == "quantile" else 1
+        return len(self.parameters) if self.row.output_per_parameter else 1
 
     @property
     def one_output_of_two(self) -> bool:
-        """Whether two classes share one output."""
-        return self.name in ("binary_cross_entropy", "hinge")
+        """Whether two classes have a single output."""
+        return self.row.coding in ("bits", "signs")
 
     def smoothed(self, share: float) -> Loss:
-        """Smooth its labels.
+        """Smooth the labels.
 
         Parameters
         ----------
         share : float
-            What the classes share out evenly, in [0, 1); 0 changes nothing.
+            The fraction of each target that all classes get evenly, in [0, 1); 0 changes nothing.
 
         Returns
         -------
         Loss
-            The same with that setting.
+            The same loss with that setting.
 
         Raises
         ------
         TypeError, ValueError
-            If `share` is no such number, or the loss has no labels to smooth.
+            If `share` is not such a number, or the loss has no labels to smooth.
 
         Examples
         --------
@@ -106,10 +107,11 @@ class Loss:
         share = number(share, "label_smoothing", below=1.0)
         if share == 0.0:
             return self
-        if self.name not in ("cross_entropy", "binary_cross_entropy"):
+        if not self.row.probabilities:
+            accepted = " and ".join(repr(name) for name, row in rows.LOSSES.items() if row.probabilities)
             raise ValueError(
-                f"label_smoothing: got {share} with loss {self.name!r}, which has no probabilities to smooth; it goes "
-                "with 'cross_entropy' and 'binary_cross_entropy'; else leave it out"
+                f"label_smoothing: got {share} with loss {self.row.name!r}, which has no probabilities to smooth; it "
+                f"goes with {accepted}; else leave it out"
             )
         return replace(self, parameters=(share,))
 
@@ -120,7 +122,7 @@ def huber(delta: float = 1.0) -> Loss:
     Parameters
     ----------
     delta : float, default 1.0
-        Where it goes over from one to the other, in units of the targets; above 0.
+        The error up to which the loss is squared, in units of the targets; above 0.
 
     Returns
     -------
@@ -130,18 +132,18 @@ def huber(delta: float = 1.0) -> Loss:
     Raises
     ------
     TypeError, ValueError
-        If `delta` is no number above 0.
+        If `delta` is not a number above 0.
 
     Examples
     --------
     >>> huber(0.5).parameters
     (0.5,)
     """
-    return Loss("huber", 4, ("identity",), ("real",), (number(delta, "delta", above=0.0),))
+    return Loss(rows.LOSSES["huber"], (number(delta, "delta", above=0.0),))
 
 
 def quantile(*levels: float) -> Loss:
-    """Make the loss whose minimum is a quantile of the targets; of several levels, one output for each.
+    """Make the loss whose minimum is a quantile of the targets; for several levels, one output per level.
 
     Parameters
     ----------
@@ -151,13 +153,13 @@ def quantile(*levels: float) -> Loss:
     Returns
     -------
     Loss
-        For ``loss=``. Predictions have a column a level; with several target columns, the levels of the first target
-        come first.
+        For ``loss=``. Predictions have one column per level; with several target columns, the levels of the first
+        target come first.
 
     Raises
     ------
     TypeError, ValueError
-        If there is no level, or one is no number in (0, 1), or they do not rise.
+        If there is no level, or one is not a number in (0, 1), or they do not rise.
 
     Examples
     --------
@@ -167,24 +169,8 @@ def quantile(*levels: float) -> Loss:
     checked = tuple(number(level, "levels", above=0.0, below=1.0) for level in levels)
     if not checked or any(later <= earlier for earlier, later in zip(checked, checked[1:], strict=False)):
         raise ValueError(f"levels: got {list(checked)}; numbers in (0, 1) that rise are accepted, such as 0.1, 0.9")
-    return Loss("quantile", 5, ("identity",), ("real",), checked)
+    return Loss(rows.LOSSES["quantile"], checked)
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        loss.name: loss
-        for loss in (
-            Loss("squared_error", 0, ("identity", "sigmoid"), ("real", "labels", "multilabel")),
-            Loss("binary_cross_entropy", 1, ("sigmoid",), ("labels", "multilabel")),
-            Loss("cross_entropy", 2, ("softmax",), ("labels",)),
-            Loss("absolute_error", 3, ("identity",), ("real",)),
-            huber(),
-            quantile(0.5),
-            Loss("log_cosh", 6, ("identity",), ("real",)),
-            Loss("poisson", 7, ("exponential",), ("real",)),
-            Loss("gamma", 8, ("exponential",), ("real",)),
-            Loss("hinge", 9, ("identity",), ("labels", "multilabel")),
-        )
-    }
-)
+LOSSES: Mapping[str, Loss] = MappingProxyType({name: Loss(row, row.parameter) for name, row in rows.LOSSES.items()})
 OUTPUTS: tuple[str, ...] = tuple(dict.fromkeys(name for loss in LOSSES.values() for name in loss.outputs))

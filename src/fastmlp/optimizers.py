@@ -1,7 +1,6 @@
 """The optimizers: what the user may choose, as small frozen dataclasses that check themselves.
 
-No arithmetic here: the kernels and the reference take the steps. Imports `_scalars` only; `_validate`, the
-network and the kernels' callers may import it.
+No arithmetic here: the kernels and the reference take the steps, by the rows of `_spec.optimizers`.
 
 Formulas and defaults are PyTorch's, so that a step equals `torch.optim`'s. Notation: p a parameter, g its gradient of
 the objective, t the step counted from 1, lr the learning rate.
@@ -24,12 +23,30 @@ lbfgs, `LBFGS`          SciPy           L-BFGS-B with its line search; torch.opt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from fastmlp._scalars import flag, number, whole
+from fastmlp._spec import optimizers as rows
+from fastmlp._spec.fields import check_fields
+from fastmlp._spec.values import flag, number, whole
+
+_FRACTION = partial(number, below=1.0)
+_CHECKS: Mapping[str, Callable[..., Any]] = {
+    "momentum": partial(number, maximum=1.0),
+    **dict.fromkeys(("beta1", "beta2"), _FRACTION),
+    **dict.fromkeys(("epsilon", "least_step", "most_step"), partial(number, above=0.0)),
+    "eta_minus": partial(number, above=0.0, below=1.0),
+    "eta_plus": partial(number, above=1.0),
+    **dict.fromkeys(
+        ("weight_decay", "momentum_decay", "rate_decay", "initial_accumulator", "gradient_tolerance", "loss_tolerance"),
+        number,
+    ),
+    **dict.fromkeys(("nesterov", "amsgrad", "centered", "rate_in_velocity", "epsilon_hat"), flag),
+    **dict.fromkeys(("memory", "trials", "most_looks"), whole),
+}
 
 
 @dataclass(frozen=True)
@@ -41,9 +58,9 @@ class Optimizer:
     name : str
         The name that stands for its defaults.
     code : int
-        The number by which the kernels know it.
+        The number by which the kernels know its step.
     default_learning_rate : float
-        Where the user gives none.
+        The rate if none is given.
     slots : int
         How many state vectors as long as the parameters it keeps.
     full_batch : bool
@@ -53,21 +70,20 @@ class Optimizer:
     """
 
     name: ClassVar[str]
-    code: ClassVar[int]
-    default_learning_rate: ClassVar[float]
+    default_learning_rate: ClassVar[float] = 0.01
     full_batch: ClassVar[bool] = False
     searches_step: ClassVar[bool] = False
-    _only_starts: ClassVar[str] = ""  # the setting that the kernels need not know
+    step: ClassVar[str | None] = None  # the row of `_spec.optimizers`; None if the kernels take no step
+    code: ClassVar[int] = rows.FROZEN
+
+    def __init_subclass__(cls) -> None:
+        """Find the row of the step."""
+        if cls.step is not None:
+            cls.code = rows.OPTIMIZERS[cls.step].code
 
     def __post_init__(self) -> None:
         """Check the settings, and keep them as Python's own floats and bools: equal ones then print alike."""
-        for name, value in vars(self).items():
-            bounds = _BOUNDS[name]
-            if name in _WHOLE:
-                checked = whole(value, name)
-            else:
-                checked = flag(value, name) if bounds is None else number(value, name, **bounds)
-            object.__setattr__(self, name, checked)
+        check_fields(self, _CHECKS)
 
     @property
     def slots(self) -> int:
@@ -75,7 +91,7 @@ class Optimizer:
         return len(self.starts(0.0))
 
     def starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Say what each state vector is filled with at the beginning.
+        """Return what each state vector is filled with at the beginning.
 
         Parameters
         ----------
@@ -85,40 +101,20 @@ class Optimizer:
         Returns
         -------
         tuple of float
-            One number a state vector.
+            One number per state vector.
         """
         return self._starts(learning_rate)
 
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        raise NotImplementedError
-
     def settings(self) -> dict[str, Any]:
-        """List the fields of the kernels' settings that come of it.
+        """Return the fields of the kernels' settings that follow from it.
 
         Returns
         -------
         dict
-            The code, the number of state vectors and the optimizer's own settings by their names.
+            The code, the number of state vectors, and the settings that its step reads by their names.
         """
-        # Of one that searches its own steps the kernels need to know that they are to leave the parameters alone.
-        given = {} if self.searches_step else vars(self)
-        own = {name: value for name, value in given.items() if name != self._only_starts}
-        return own | {"optimizer": self.code, "slots": self.slots}
-
-
-# Setting -> the bounds that `number` takes, or None for a flag.
-_SHARE = {"below": 1.0}
-_BOUNDS: Mapping[str, Mapping[str, float] | None] = MappingProxyType(
-    {
-        "momentum": {"maximum": 1.0}, "beta1": _SHARE, "beta2": _SHARE, "epsilon": {"above": 0.0},
-        "weight_decay": {}, "momentum_decay": {}, "rate_decay": {}, "initial_accumulator": {},
-        "eta_minus": {"above": 0.0, "below": 1.0}, "eta_plus": {"above": 1.0},
-        "least_step": {"above": 0.0}, "most_step": {"above": 0.0},
-        "gradient_tolerance": {}, "loss_tolerance": {}, "memory": {}, "trials": {}, "most_looks": {},
-        "nesterov": None, "amsgrad": None, "centered": None, "rate_in_velocity": None, "epsilon_hat": None,
-    }
-)  # fmt: skip
-_WHOLE = ("memory", "trials", "most_looks")
+        own = () if self.step is None else rows.OPTIMIZERS[self.step].settings
+        return {name: getattr(self, name) for name in own} | {"optimizer": self.code, "slots": self.slots}
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ class SGD(Optimizer):
     Parameters
     ----------
     momentum : float, default 0.0
-        The share of the buffer that each step keeps, in [0, 1].
+        The fraction of the buffer that each step keeps, in [0, 1].
     nesterov : bool, default False
         Look ahead along the buffer; needs a momentum above 0.
     rate_in_velocity : bool, default False
@@ -164,8 +160,7 @@ class SGD(Optimizer):
     rate_in_velocity: bool = False
 
     name: ClassVar[str] = "sgd"
-    code: ClassVar[int] = 0
-    default_learning_rate: ClassVar[float] = 0.01
+    step: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -182,7 +177,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma & Ba, 2015): steps scaled by running means of the gradient and of its square.
 
-    The two means start at zero and are corrected for it, with epsilon where PyTorch has it::
+    The two means start at zero and are corrected for it, with epsilon at PyTorch's place::
 
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g^2
@@ -191,9 +186,9 @@ class Adam(Optimizer):
     Parameters
     ----------
     beta1 : float, default 0.9
-        The share of the mean gradient that each step keeps, in [0, 1).
+        The fraction of the mean gradient that each step keeps, in [0, 1).
     beta2 : float, default 0.999
-        The share of the mean squared gradient that each step keeps, in [0, 1).
+        The fraction of the mean squared gradient that each step keeps, in [0, 1).
     epsilon : float, default 1e-8
         Keeps the division finite; above 0.
     amsgrad : bool, default False
@@ -222,8 +217,9 @@ class Adam(Optimizer):
     amsgrad: bool = False
     epsilon_hat: bool = field(default=False, kw_only=True)
 
+    weight_decay: ClassVar[float] = 0.0  # AdamW's, which takes the same step
     name: ClassVar[str] = "adam"
-    code: ClassVar[int] = 1
+    step: ClassVar[str] = "adam"
     default_learning_rate: ClassVar[float] = 0.001
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
@@ -248,7 +244,7 @@ class AdamW(Adam):
     Raises
     ------
     TypeError, ValueError
-        As in `Adam`; if `weight_decay` is no number of at least 0.
+        As in `Adam`; if `weight_decay` is not a number of at least 0.
 
     Examples
     --------
@@ -280,7 +276,7 @@ class NAdam(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        As in `Adam`; if `momentum_decay` is no number of at least 0.
+        As in `Adam`; if `momentum_decay` is not a number of at least 0.
 
     Examples
     --------
@@ -294,7 +290,7 @@ class NAdam(Optimizer):
     momentum_decay: float = 0.004
 
     name: ClassVar[str] = "nadam"
-    code: ClassVar[int] = 2
+    step: ClassVar[str] = "nadam"
     default_learning_rate: ClassVar[float] = 0.002
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
@@ -315,11 +311,11 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     beta2 : float, default 0.99
-        The share of the means that each step keeps, in [0, 1); PyTorch's alpha.
+        The fraction of the means that each step keeps, in [0, 1); PyTorch's alpha.
     epsilon : float, default 1e-8
         Keeps the division finite; above 0.
     momentum : float, default 0.0
-        The share of the buffer that each step keeps, in [0, 1].
+        The fraction of the buffer that each step keeps, in [0, 1].
     centered : bool, default False
         Divide by the gradient's standard deviation instead of its root mean square.
 
@@ -340,8 +336,7 @@ class RMSprop(Optimizer):
     centered: bool = False
 
     name: ClassVar[str] = "rmsprop"
-    code: ClassVar[int] = 3
-    default_learning_rate: ClassVar[float] = 0.01
+    step: ClassVar[str] = "rmsprop"
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
         """Start v, the buffer and the mean gradient, as far as they are needed, at zero."""
@@ -382,9 +377,7 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-10
 
     name: ClassVar[str] = "adagrad"
-    code: ClassVar[int] = 4
-    default_learning_rate: ClassVar[float] = 0.01
-    _only_starts: ClassVar[str] = "initial_accumulator"
+    step: ClassVar[str] = "adagrad"
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
         """Start s at `initial_accumulator`."""
@@ -405,7 +398,7 @@ class Adadelta(Optimizer):
     Parameters
     ----------
     beta2 : float, default 0.9
-        The share of the means that each step keeps, in [0, 1); PyTorch's rho.
+        The fraction of the means that each step keeps, in [0, 1); PyTorch's rho.
     epsilon : float, default 1e-6
         Where steps begin; above 0.
 
@@ -424,7 +417,7 @@ class Adadelta(Optimizer):
     epsilon: float = 1e-6
 
     name: ClassVar[str] = "adadelta"
-    code: ClassVar[int] = 5
+    step: ClassVar[str] = "adadelta"
     default_learning_rate: ClassVar[float] = 1.0
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
@@ -444,9 +437,9 @@ class Lion(Optimizer):
     Parameters
     ----------
     beta1 : float, default 0.9
-        The share of the mean in the step, in [0, 1).
+        The fraction of the mean in the step, in [0, 1).
     beta2 : float, default 0.99
-        The share of the mean that each step keeps, in [0, 1).
+        The fraction of the mean that each step keeps, in [0, 1).
     weight_decay : float, default 0.0
         How fast parameters, biases included, shrink; at least 0.
 
@@ -466,7 +459,7 @@ class Lion(Optimizer):
     weight_decay: float = 0.0
 
     name: ClassVar[str] = "lion"
-    code: ClassVar[int] = 6
+    step: ClassVar[str] = "lion"
     default_learning_rate: ClassVar[float] = 0.0001
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
@@ -479,15 +472,15 @@ class Rprop(Optimizer):
     """Resilient backpropagation (Riedmiller & Braun, 1993), as iRPROP- (Igel & Hüsken, 2000).
 
     Every parameter has a step of its own, which starts at the learning rate, grows by `eta_plus` while the gradient
-    keeps its sign, and shrinks by `eta_minus` where it turns; there the gradient counts as zero once. The gradient's
+    keeps its sign, and shrinks by `eta_minus` when it turns; there the gradient counts as zero once. The gradient's
     size plays no part. It needs the gradient over all rows: ``batch_size="full"``, which "auto" is with it.
 
     Parameters
     ----------
     eta_minus : float, default 0.5
-        What a step is multiplied with where the sign turns, in (0, 1).
+        What a step is multiplied with when the sign turns, in (0, 1).
     eta_plus : float, default 1.2
-        What it is multiplied with where the sign stays, above 1.
+        What it is multiplied with if the sign stays, above 1.
     least_step, most_step : float, default 1e-6 and 50.0
         Bounds of the steps, above 0.
 
@@ -508,8 +501,7 @@ class Rprop(Optimizer):
     most_step: float = 50.0
 
     name: ClassVar[str] = "rprop"
-    code: ClassVar[int] = 7
-    default_learning_rate: ClassVar[float] = 0.01
+    step: ClassVar[str] = "rprop"
     full_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -530,20 +522,20 @@ class LBFGS(Optimizer):
     It needs the gradient over all rows, ``batch_size="full"``, which "auto" is with it, and an objective that stays the
     same from step to step: no dropout, no clipping, no ``max_norm``. An epoch is one iteration, with as many passes
     over the rows as its line search takes, mostly one. It has no learning rate. What it has learned of the curvature is
-    not kept from one training to the next. SciPy is imported when it is asked for.
+    not kept from one training run to the next. SciPy is imported when it is asked for.
 
     Parameters
     ----------
     memory : int, default 10
         Steps that the curvature is estimated from.
     gradient_tolerance : float, default 1e-5
-        Training ends where no entry of the gradient is larger, at least 0.
+        The training run ends when no entry of the gradient is larger, at least 0.
     loss_tolerance : float, default 2.220446049250313e-09
-        Training ends where a step lessens the objective by no larger share of it, at least 0.
+        The training run ends when a step lessens the objective by no larger fraction of it, at least 0.
     trials : int, default 20
-        How often a line search may look at the objective.
+        How often a line search may compute the objective.
     most_looks : int, default 1000000000
-        How often all iterations together may: training ends behind the iteration that has come to it.
+        How often all iterations together may: the training run ends after the iteration that reaches it.
 
     Raises
     ------
@@ -563,13 +555,12 @@ class LBFGS(Optimizer):
     most_looks: int = 10**9
 
     name: ClassVar[str] = "lbfgs"
-    code: ClassVar[int] = 8  # to the kernels: no step, the gradient alone
     default_learning_rate: ClassVar[float] = 1.0
     full_batch: ClassVar[bool] = True
     searches_step: ClassVar[bool] = True
 
     def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Keep nothing from step to step but what SciPy does."""
+        """Keep nothing from step to step; SciPy does."""
         return ()
 
 
@@ -578,3 +569,9 @@ OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
     {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop, LBFGS)}
     | {"amsgrad": Adam(amsgrad=True)}
 )
+for _optimizer in OPTIMIZERS.values():
+    for _name in () if _optimizer.step is None else rows.OPTIMIZERS[_optimizer.step].settings:
+        if _name not in _CHECKS or not hasattr(_optimizer, _name):
+            raise ImportError(
+                f"fastmlp: the step {_optimizer.step!r} reads {_name!r}, which {type(_optimizer).__name__} does not set"
+            )

@@ -1,108 +1,121 @@
-"""Learning-rate schedules: what the user may choose, as small frozen dataclasses that check themselves.
+"""Learning-rate schedules, as small frozen dataclasses that check their settings.
 
-A schedule lists the rates of a whole training before it begins, so that the kernels need not stop for them. Two cannot:
-`OnPlateau` and `Adaptive` look at what every epoch brought, and the loop stops for them there. Imports `_scalars` only;
-`_validate`, the network and the training loop import it.
+A schedule computes the rates of a whole training run in advance, so that the kernels need not stop for them. Two
+schedules cannot: `OnPlateau` and `Adaptive` depend on the loss of every epoch, and the training loop stops for them
+after each one.
 
-Notation: t counts epochs, or steps with ``unit="step"``, from 0; T is the length of the training in the same unit.
+Notation: t counts epochs, or steps with ``unit="step"``, from 0; T is the length of the training run in the same unit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._scalars import choice, flag, number, whole
+from fastmlp._spec.fields import check_fields, named, optional
+from fastmlp._spec.values import choice, flag, number, whole
 
-UNITS = ("epoch", "step")
-MONITORS = ("loss", "val_loss")
+
+def _rising(values: Any, argument: str) -> tuple[int, ...]:
+    """Check whole numbers that increase."""
+    accepted = "increasing whole numbers are accepted, such as (30, 60)"
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{argument}: got {values!r}; {accepted}")
+    checked = tuple(whole(value, f"{argument}[{i}]") for i, value in enumerate(values))
+    if not checked or checked != tuple(sorted(set(checked))):
+        raise ValueError(f"{argument}: got {list(checked)}; {accepted}")
+    return checked
+
+
+# Setting -> its check, the same for every schedule except for those that replace an entry.
+_CHECKS: Mapping[str, Callable[..., Any]] = {
+    "rate": number,
+    "final": number,
+    "threshold": number,
+    "factor": partial(number, above=0.0),
+    "power": partial(number, above=0.0),
+    "start": partial(number, above=0.0),
+    "growth": partial(number, minimum=1.0),
+    "rise": partial(number, above=0.0, below=1.0),
+    "divisor": optional(partial(number, above=1.0)),
+    "every": whole,
+    "cycle": optional(whole),
+    "length": optional(whole),
+    "warmup": partial(whole, minimum=0),
+    "cooldown": partial(whole, minimum=0),
+    "patience": partial(whole, minimum=0),
+    "milestones": _rising,
+    "relative": flag,
+    "unit": partial(choice, known=("epoch", "step")),
+    "monitor": partial(choice, known=("loss", "val_loss")),
+}
 
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """What all schedules have; not one by itself.
+    """Base class of all schedules; use one of its subclasses.
 
-    t counts from the training in which a schedule was first given: going on with an equal one goes on counting, so
-    that two trainings one after the other have the rates of one. Schedules that end (`Polynomial`, `Cosine` without
-    `cycle`, `OneCycle`) begin anew with every training unless they are given a `length`.
+    t counts from the training run in which the schedule was first given. A later run with an equal schedule continues
+    the count, so that two runs in a row use the rates of one long run. Schedules that end (`Polynomial`, `Cosine`
+    without `cycle`, `OneCycle`) start again in every training run unless they are given a `length`.
 
     Parameters
     ----------
     rate : float
-        The rate that the others are measured by.
+        The learning rate that the schedule scales, at least 0.
     """
 
     rate: float
 
-    ends: ClassVar[bool] = False
-    monitors: ClassVar[tuple[str, ...]] = MONITORS
+    _checks: ClassVar[Mapping[str, Callable[..., Any]]] = _CHECKS
+    # For schedules without these fields. Without annotations, because those would fix the order of the fields.
+    unit = "epoch"
+    length = 0
 
     def __post_init__(self) -> None:
-        """Check the settings, and keep them as Python's own numbers."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "unit":
-                choice(value, UNITS, "unit")
-            elif field.name == "monitor":
-                choice(value, self.monitors or (value,), "monitor")
-            elif field.name == "relative":
-                object.__setattr__(self, field.name, flag(value, field.name))
-            elif field.name == "patience":
-                object.__setattr__(self, field.name, whole(value, field.name, minimum=0))
-            elif field.name in ("every", "cycle", "length") and value is not None:
-                object.__setattr__(self, field.name, whole(value, field.name))
-            elif field.name in ("warmup", "cooldown"):
-                object.__setattr__(self, field.name, whole(value, field.name, minimum=0))
-            elif field.name in _NUMBERS and not (field.name == "divisor" and value is None):
-                object.__setattr__(self, field.name, number(value, field.name, **_NUMBERS[field.name]))
+        check_fields(self, self._checks)
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Say what the rate is multiplied with at each t; `length` is T."""
-        raise NotImplementedError
+        """Return the factor of the rate at each t; `length` is T."""
+        return np.ones_like(t)
 
     def rates(self, begun: int, epochs: int, batches: int) -> np.ndarray:
-        """List the rates of a training.
+        """Return the rates of a training run.
 
         Parameters
         ----------
         begun : int
-            Epochs that the schedule has behind it.
+            Epochs that earlier training runs made with this schedule.
         epochs : int
-            Epochs of the training.
+            Epochs of the training run.
         batches : int
-            Steps of an epoch.
+            Steps per epoch.
 
         Returns
         -------
         ndarray of float64, shape (epochs,), or (epochs * batches,) with ``unit="step"``
-            One rate an epoch, or one a step.
+            One rate per epoch or per step.
 
         Examples
         --------
         >>> StepDecay(0.1, every=2).rates(0, 4, 10).round(4).tolist()
         [0.1, 0.1, 0.01, 0.01]
         """
-        per_epoch = batches if getattr(self, "unit", "epoch") == "step" else 1
-        length = getattr(self, "length", None)
-        first = 0 if self.ends and length is None else begun * per_epoch
-        t = np.arange(first, first + epochs * per_epoch, dtype=np.float64)
-        return self.rate * self._factors(t, epochs * per_epoch if length is None else length)
-
-
-# Setting -> the bounds that `number` takes.
-_NUMBERS = {
-    "rate": {}, "factor": {"above": 0.0}, "power": {"above": 0.0}, "final": {}, "growth": {"minimum": 1.0},
-    "start": {"above": 0.0}, "rise": {"above": 0.0, "below": 1.0}, "threshold": {}, "divisor": {"above": 1.0},
-}  # fmt: skip
+        per_epoch = batches if self.unit == "step" else 1
+        first, count, length = begun * per_epoch, epochs * per_epoch, self.length
+        if length is None:  # the schedule spans this training run alone
+            first, length = 0, count
+        return self.rate * self._factors(np.arange(first, first + count, dtype=np.float64), length)
 
 
 @dataclass(frozen=True)
 class Constant(RateSchedule):
-    """The same rate throughout: what a number stands for.
+    """The same rate throughout; a number given as a learning rate means this schedule.
 
     Parameters
     ----------
@@ -115,10 +128,6 @@ class Constant(RateSchedule):
     [0.1, 0.1, 0.1]
     """
 
-    def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give 1 throughout."""
-        return np.ones_like(t)
-
 
 @dataclass(frozen=True)
 class StepDecay(RateSchedule):
@@ -129,16 +138,16 @@ class StepDecay(RateSchedule):
     rate : float
         The rate at the beginning.
     every : int
-        How many epochs or steps pass from one drop to the next.
+        Number of epochs or steps from one drop to the next.
     factor : float, default 0.1
-        What the rate is multiplied with, above 0.
+        Factor of each drop, above 0.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -151,29 +160,28 @@ class StepDecay(RateSchedule):
     unit: str = "epoch"
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give factor ** (t // every)."""
         return self.factor ** (t // self.every)
 
 
 @dataclass(frozen=True)
 class MultiStep(RateSchedule):
-    """``rate * factor ** (milestones that t has reached)``; PyTorch's MultiStepLR.
+    """``rate * factor ** m``, with m the number of milestones that t has reached; PyTorch's MultiStepLR.
 
     Parameters
     ----------
     rate : float
         The rate at the beginning.
     milestones : sequence of int
-        Where the rate drops, rising.
+        Values of t at which the rate drops, in increasing order.
     factor : float, default 0.1
-        What the rate is multiplied with, above 0.
+        Factor of each drop, above 0.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range, or milestones do not rise.
+        If a setting has the wrong type or is out of range, or the milestones do not increase.
 
     Examples
     --------
@@ -185,19 +193,7 @@ class MultiStep(RateSchedule):
     factor: float = 0.1
     unit: str = "epoch"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        super().__post_init__()
-        accepted = "whole numbers that rise are accepted, such as (30, 60)"
-        if isinstance(self.milestones, str) or not hasattr(self.milestones, "__iter__"):
-            raise TypeError(f"milestones: got {self.milestones!r}; {accepted}")
-        checked = tuple(whole(value, f"milestones[{i}]") for i, value in enumerate(self.milestones))
-        if not checked or any(later <= earlier for earlier, later in zip(checked, checked[1:], strict=False)):
-            raise ValueError(f"milestones: got {list(checked)}; {accepted}")
-        object.__setattr__(self, "milestones", checked)
-
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give factor ** (milestones reached)."""
         return self.factor ** np.searchsorted(self.milestones, t, side="right").astype(np.float64)
 
 
@@ -210,14 +206,14 @@ class Exponential(RateSchedule):
     rate : float
         The rate at the beginning.
     factor : float
-        What the rate is multiplied with each time, above 0.
+        Factor of the rate per epoch or step, above 0.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -229,27 +225,26 @@ class Exponential(RateSchedule):
     unit: str = "epoch"
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give factor ** t."""
         return self.factor**t
 
 
 @dataclass(frozen=True)
 class InverseScaling(RateSchedule):
-    """``rate / (t + 1) ** power``: what H. Robbins and S. Monro's method (1951) asks for, with a power in (1/2, 1].
+    """``rate / (t + 1) ** power``; H. Robbins and S. Monro (1951) require a power in (1/2, 1].
 
     Parameters
     ----------
     rate : float
         The rate at the beginning.
     power : float, default 0.5
-        How fast it falls, above 0.
+        Speed of the decay, above 0.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -261,7 +256,6 @@ class InverseScaling(RateSchedule):
     unit: str = "epoch"
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give (t + 1) ** -power."""
         return (t + 1) ** -self.power
 
 
@@ -274,18 +268,18 @@ class Polynomial(RateSchedule):
     rate : float
         The rate at the beginning.
     power : float, default 1.0
-        1 makes a line; above 0.
+        Power of the decay, above 0; 1 is linear.
     final : float, default 0.0
         The rate at the end.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
     length : int or None, default None
-        T; None takes the training's own.
+        T; None takes the length of each training run.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -298,20 +292,16 @@ class Polynomial(RateSchedule):
     unit: str = "epoch"
     length: int | None = None
 
-    ends: ClassVar[bool] = True
-
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give the share of the rate at t."""
-        left = (1 - np.minimum(t / length, 1)) ** self.power
-        return left + (1 - left) * _share(self.final, self.rate)
+        return _factor(self, (1 - np.minimum(t / length, 1)) ** self.power)
 
 
 @dataclass(frozen=True)
 class Cosine(RateSchedule):
-    """Down half a cosine, after a warm-up, again and again if asked to (I. Loshchilov and F. Hutter, SGDR, 2017).
+    """Half a cosine from `rate` to `final`, after a warm-up, optionally in cycles (I. Loshchilov and F. Hutter, 2017).
 
-    Over a warm-up of w the rate is ``rate * (t + 1) / (w + 1)``. After it, with u the part of the cycle that is over,
-    ``final + (rate - final) * (1 + cos(pi u)) / 2``.
+    During a warm-up of w epochs or steps the rate is ``rate * (t + 1) / (w + 1)``. After the warm-up it is
+    ``final + (rate - final) * (1 + cos(pi u)) / 2``, with u the fraction of the cycle that has passed (SGDR).
 
     Parameters
     ----------
@@ -322,18 +312,18 @@ class Cosine(RateSchedule):
     warmup : int, default 0
         Epochs or steps of the warm-up.
     cycle : int or None, default None
-        Length of the first cycle; None makes one of all that is left, and the rate stays at `final` behind it.
+        Length of the first cycle. None makes one cycle up to T, after which the rate stays at `final`.
     growth : float, default 1.0
-        How many times longer each cycle is than the one before, at least 1.
+        Length of each cycle relative to the one before, at least 1.
     unit : {"epoch", "step"}, default "epoch"
-        What t counts.
+        Unit of t.
     length : int or None, default None
-        T; None takes the training's own.
+        T; None takes the length of each training run.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -350,50 +340,45 @@ class Cosine(RateSchedule):
     unit: str = "epoch"
     length: int | None = None
 
-    ends: ClassVar[bool] = True
-
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give the share of the rate at t."""
         after = np.maximum(t - self.warmup, 0)
         if self.cycle is None:
             over = np.minimum(after / max(length - self.warmup, 1), 1)
         elif self.growth == 1:
             over = after % self.cycle / self.cycle
         else:
-            # The cycles before number n take cycle (growth^n - 1) / (growth - 1); 1e-9 keeps a beginning from
-            # counting as an end.
+            # The n cycles before cycle n take cycle (growth^n - 1) / (growth - 1) in all. Without the 1e-9, rounding
+            # could put the first point of a cycle at the end of the cycle before.
             n = np.floor(np.log1p(after / self.cycle * (self.growth - 1)) / math.log(self.growth) + 1e-9)
             begin = self.cycle * (self.growth**n - 1) / (self.growth - 1)
             over = (after - begin) / (self.cycle * self.growth**n)
-        left = (1 + np.cos(np.pi * over)) / 2
-        share = left + (1 - left) * _share(self.final, self.rate)
-        return np.where(t < self.warmup, (t + 1) / (self.warmup + 1), share)
+        return np.where(t < self.warmup, (t + 1) / (self.warmup + 1), _factor(self, _half_cosine(over)))
 
 
 @dataclass(frozen=True)
 class OneCycle(RateSchedule):
-    """Up half a cosine to `rate`, and down another (L. N. Smith and N. Topin, Super-convergence, 2018).
+    """Half a cosine up to `rate`, then half a cosine down (L. N. Smith and N. Topin, Super-convergence, 2018).
 
-    From ``start * rate`` up to `rate` over the first share `rise` of T - 1, then down to ``final * rate``: PyTorch's
-    OneCycleLR, whose div_factor is 1 / start and whose final_div_factor is start / final.
+    The rate goes from ``start * rate`` up to `rate` over the fraction `rise` of T - 1, then down to ``final * rate``.
+    This is PyTorch's OneCycleLR, whose div_factor is 1 / start and whose final_div_factor is start / final.
 
     Parameters
     ----------
     rate : float
         The largest rate.
     start, final : float, default 0.04 and 4e-6
-        The shares of it at both ends.
+        First and last rate, as fractions of the largest: `start` above 0, `final` at least 0.
     rise : float, default 0.3
-        The share of the training on the way up, in (0, 1).
+        Fraction of the training run during which the rate rises, in (0, 1).
     unit : {"epoch", "step"}, default "step"
-        What t counts.
+        Unit of t.
     length : int or None, default None
-        T; None takes the training's own.
+        T; None takes the length of each training run.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -407,31 +392,38 @@ class OneCycle(RateSchedule):
     unit: str = "step"
     length: int | None = None
 
-    ends: ClassVar[bool] = True
-
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give the share of the rate at t."""
         last = max(length - 1, 1)
-        top = max(self.rise * length - 1, 1e-9)  # PyTorch's: one less than the share of T
-        up = (1 + np.cos(np.pi * np.minimum(t / top, 1))) / 2
-        down = (1 + np.cos(np.pi * np.minimum((t - top) / max(last - top, 1e-9), 1))) / 2
+        top = max(self.rise * length - 1, 1e-9)  # as in PyTorch, one less than the fraction of T
+        up = _half_cosine(np.minimum(t / top, 1))
+        down = _half_cosine(np.minimum((t - top) / max(last - top, 1e-9), 1))
         return np.where(t <= top, 1 - up * (1 - self.start), self.final + down * (1 - self.final))
+
+
+def _half_cosine(done: np.ndarray) -> np.ndarray:
+    """Return a fraction that falls from 1 to 0 as `done` rises from 0 to 1."""
+    return (1 + np.cos(np.pi * done)) / 2
+
+
+def _factor(schedule: Polynomial | Cosine, left: np.ndarray) -> np.ndarray:
+    """Return the factor of the rate with a fraction `left` of the way from `rate` to `final` still to go."""
+    return left + (1 - left) * (schedule.final / schedule.rate if schedule.rate else 0.0)
 
 
 @dataclass
 class Memory:
-    """What a schedule that looks at the epochs remembers of them; it lasts from one training to the next.
+    """State of a schedule that follows the loss; it is kept from one training run to the next.
 
     Parameters
     ----------
     rate : float
-        The rate in force.
+        The current rate.
     best : float, default infinity
-        The least number so far.
+        The smallest loss so far.
     waited, resting : int, default 0
-        Epochs without an improvement, and epochs that do not count yet.
+        Epochs in a row without an improvement, and epochs of a cooldown that are left.
     ended : bool, default False
-        Whether the rate has come to its end, and the training with it.
+        Whether the schedule has ended the training run.
     """
 
     rate: float
@@ -443,7 +435,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class FeedbackSchedule(RateSchedule):
-    """What schedules that look at every epoch's loss have; not one by itself.
+    """Base class of the schedules that follow the loss; use one of its subclasses.
 
     Parameters
     ----------
@@ -451,39 +443,33 @@ class FeedbackSchedule(RateSchedule):
         The rate at the beginning.
     """
 
-    monitor: ClassVar[str] = "loss"
-
-    def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        """Give 1 throughout; the training loop lowers what is left."""
-        return np.ones_like(t)
-
     def look(self, memory: Memory, value: float) -> None:
-        """Look at an epoch, and set the rate of the next.
+        """Record the loss of an epoch, and set the rate of the next epoch.
 
         Parameters
         ----------
         memory : Memory
-            What is remembered of the epochs before; changed.
+            State after the epochs before; updated in place.
         value : float
-            The epoch's loss, training or validation, as `monitor` says. NaN is no improvement.
+            The epoch's value of the number that `monitor` names, smaller being better. NaN is not an improvement.
         """
-        self._look(memory, value)
+        self._follow(memory, value)
 
-    def _look(self, memory: Memory, value: float) -> None:
+    def _follow(self, memory: Memory, value: float) -> None:
         raise NotImplementedError
 
     def ending(self, memory: Memory) -> str:
-        """Say why training ends.
+        """Return the reason why the schedule ended the training run.
 
         Parameters
         ----------
         memory : Memory
-            That of a rate that has come to its end.
+            State of a schedule that has ended the training run.
 
         Returns
         -------
         str
-            A few words, as `History.stopped` has them.
+            A short text for `History.stopped`.
         """
         return self._ending(memory)
 
@@ -493,32 +479,32 @@ class FeedbackSchedule(RateSchedule):
 
 @dataclass(frozen=True)
 class OnPlateau(FeedbackSchedule):
-    """``rate * factor`` where the loss has not improved for more than `patience` epochs; PyTorch's ReduceLROnPlateau.
+    """``rate * factor`` when the loss has not improved for more than `patience` epochs; PyTorch's ReduceLROnPlateau.
 
     Parameters
     ----------
     rate : float
         The rate at the beginning.
     factor : float, default 0.1
-        What the rate is multiplied with, in (0, 1).
+        Factor of each drop, in (0, 1).
     patience : int, default 10
         Epochs in a row that may pass without an improvement.
     threshold : float, default 1e-4
-        What counts as an improvement: less than ``best * (1 - threshold)``, or than ``best - threshold`` where it is
-        not `relative`. At least 0.
+        Smallest improvement that counts, at least 0: the loss has to fall below ``best * (1 - threshold)``, or below
+        ``best - threshold`` if `relative` is False.
     relative : bool, default True
-        Whether `threshold` is a share of the best loss.
+        Whether `threshold` is a fraction of the best loss.
     cooldown : int, default 0
-        Epochs after a drop that do not count.
+        Epochs after a drop that do not count towards `patience`.
     final : float, default 0.0
-        The least rate.
+        The smallest rate.
     monitor : {"loss", "val_loss"}, default "loss"
-        The loss that is looked at.
+        The loss that is monitored.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -538,13 +524,9 @@ class OnPlateau(FeedbackSchedule):
     final: float = 0.0
     monitor: str = "loss"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        super().__post_init__()
-        number(self.factor, "factor", above=0.0, below=1.0)
+    _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "factor": partial(number, above=0.0, below=1.0)}
 
-    def _look(self, memory: Memory, value: float) -> None:
-        """Lower the rate where the loss has stayed where it was for too long."""
+    def _follow(self, memory: Memory, value: float) -> None:
         bound = memory.best * (1 - self.threshold) if self.relative else memory.best - self.threshold
         if value < bound:
             memory.best, memory.waited = value, 0
@@ -554,40 +536,40 @@ class OnPlateau(FeedbackSchedule):
             memory.resting, memory.waited = memory.resting - 1, 0
         if memory.waited > self.patience:
             lower = max(memory.rate * self.factor, self.final)
-            if memory.rate - lower > 1e-8:  # PyTorch's bound of what is worth a change
+            if memory.rate - lower > 1e-8:  # PyTorch's smallest change
                 memory.rate = lower
             memory.resting, memory.waited = self.cooldown, 0
 
 
 @dataclass(frozen=True)
 class Adaptive(FeedbackSchedule):
-    """``rate / divisor`` whenever the loss has stopped to fall, and an end where the rate is small; scikit-learn's.
+    """``rate / divisor`` whenever the loss stops falling, and an end once the rate is small; scikit-learn's.
 
-    The loss has to fall by `threshold` or more below the best; where it has not for more than `patience` epochs in a
-    row, the rate drops, and where the rate is `final` or less already, training ends. scikit-learn's ``tol`` is
-    `threshold` and its ``n_iter_no_change`` is `patience`. Unlike `EarlyStopping`, small improvements move the best:
-    a loss that creeps down by less than `threshold` an epoch counts as one that stands still.
+    The loss has to fall to ``best - threshold`` or below. If it has not for more than `patience` epochs in a row, the
+    rate drops; if the rate is already `final` or less, the training run ends. scikit-learn's ``tol`` is `threshold`
+    and its ``n_iter_no_change`` is `patience`. Unlike with `EarlyStopping`, small improvements move the best loss: a
+    loss that falls by less than `threshold` per epoch counts as one that does not fall.
 
     Parameters
     ----------
     rate : float
         The rate at the beginning.
     divisor : float or None, default 5.0
-        What the rate is divided by, above 1. None: the rate stays, and training ends where it would have dropped.
+        Divisor of each drop, above 1. None keeps the rate, and ends the training run in place of the first drop.
     patience : int, default 10
         Epochs in a row that may pass without an improvement.
     threshold : float, default 1e-4
-        What counts as an improvement, at least 0.
+        Smallest improvement that counts, at least 0.
     final : float, default 1e-6
-        The rate from which on training ends.
+        The rate at which the training run ends in place of another drop.
     monitor : str, default "loss"
-        What is looked at: "loss", "val_loss", "accuracy", "val_accuracy", or one of the training's ``metrics``, such as
-        "val_r2"; what is to rise counts with its sign turned.
+        The number that is monitored: "loss", "val_loss", "accuracy", "val_accuracy", or one of the run's ``metrics``,
+        such as "val_r2". Numbers that rise, such as accuracies, are monitored with their sign reversed.
 
     Raises
     ------
     TypeError, ValueError
-        If a setting is of another type or outside its range.
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -605,12 +587,11 @@ class Adaptive(FeedbackSchedule):
     final: float = 1e-6
     monitor: str = "loss"
 
-    monitors: ClassVar[tuple[str, ...]] = ()  # any; the door knows what is measured
+    _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "monitor": named}
 
-    def _look(self, memory: Memory, value: float) -> None:
-        """Lower the rate, or end the training, where the loss has stopped to fall."""
+    def _follow(self, memory: Memory, value: float) -> None:
         memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1
-        memory.best = min(memory.best, value) if value == value else memory.best
+        memory.best = min(memory.best, value)  # in this order, which keeps the best loss when the value is NaN
         if memory.waited > self.patience:
             if self.divisor is None or memory.rate <= self.final:
                 memory.ended = True
@@ -618,12 +599,6 @@ class Adaptive(FeedbackSchedule):
                 memory.rate, memory.waited = memory.rate / self.divisor, 0
 
     def _ending(self, memory: Memory) -> str:
-        """Say what has stood still where the rate stays as it is."""
         if self.divisor is None:
             return f"{self.monitor} has not improved for {self.patience} epochs"
         return super()._ending(memory)
-
-
-def _share(final: float, rate: float) -> float:
-    """Say what share of the rate the final one is; of a rate of 0, none."""
-    return final / rate if rate else 0.0

@@ -1,11 +1,10 @@
 """Tables: columns of any kind in, the numbers that a network takes out.
 
-Reads CSV and Parquet files, learns from the training rows how to treat each column, and carries that
-treatment with the model as JSON. The command line imports it, and so may users; it imports `_scalars`. pandas
-is imported when it is first needed: the core does without.
+Reads CSV and Parquet files, learns from the training rows how to encode each column, and carries the encoding with the
+model as JSON. pandas is imported on first use: the core does without.
 
-Every message is one line: "argument: what came; what is accepted; what to do". Rows are counted from 1, the
-first one under the header.
+Every message is one line: "argument: what came; what is accepted; what to do". Rows are counted from 1, the first row
+under the header.
 """
 
 from __future__ import annotations
@@ -14,16 +13,18 @@ import json
 import math
 import re
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._scalars import choice, listing, number, whole
+from fastmlp._spec.fields import check_fields, named
+from fastmlp._spec.values import choice, listing, number, whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -34,12 +35,44 @@ __all__ = ["Column", "Table", "Target", "choose_task", "read_table", "split_tabl
 
 TASKS = ("classification", "regression")
 KINDS = ("numeric", "boolean", "categorical")
-MOST_CATEGORIES = 1000
-# What an integer target is, when nobody says: few values, each of many rows, are labels.
-MOST_INTEGER_LABELS, ROWS_AN_INTEGER_LABEL = 20, 20
+MAX_CATEGORIES = 1000
+# Integers are labels if they have few different values, each in many rows.
+MAX_INTEGER_LABELS, ROWS_PER_INTEGER_LABEL = 20, 20
 PARQUET = (".parquet", ".pq")
 DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([ T]\d{1,2}:.*)?")
 TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+# What pandas infers of a column's values -> how the column is encoded.
+KIND_OF = {
+    "boolean": "boolean",
+    **dict.fromkeys(("integer", "floating", "mixed-integer-float", "decimal", "empty"), "numeric"),
+    **dict.fromkeys(("string", "categorical", "mixed-integer"), "categorical"),
+}
+
+
+def _one_of(value: Any, argument: str, known: tuple[str, ...]) -> str:
+    """Check a name without searching for a similar one: a model file may hold a string of any length."""
+    if value not in known:
+        raise ValueError(f"{argument}: got {value!r}; one of {listing(known)} is accepted")
+    return value
+
+
+def _texts(values: Any, argument: str) -> tuple[str, ...]:
+    """Check different strings."""
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{argument}: got something else than strings; a tuple of strings is accepted")
+    if len(set(values)) != len(values):
+        raise ValueError(f"{argument}: got some strings twice; different strings are accepted")
+    return tuple(values)
+
+
+_CHECKS = {
+    "name": named,
+    "kind": partial(_one_of, known=KINDS),
+    "task": partial(_one_of, known=TASKS),
+    "mean": partial(number, minimum=-math.inf),
+    "scale": partial(number, above=0.0),
+    "categories": _texts,
+}
 
 
 @dataclass(frozen=True)
@@ -52,13 +85,19 @@ class Column:
         The column's name.
     kind : {"numeric", "boolean", "categorical"}
         ``"numeric"``: one input, ``(value - mean) / scale``. ``"boolean"``: one input, 0 or 1.
-        ``"categorical"``: one input a category, 1 where the value is that category, otherwise 0.
+        ``"categorical"``: one input per category, 1 if the value is the category, otherwise 0.
     mean : float, default 0.0
         The mean over the training rows.
     scale : float, default 1.0
-        The standard deviation over the training rows; 1 if they are all equal.
+        The standard deviation over the training rows, above 0; 1 if the rows are all equal.
     categories : tuple of str, default ()
-        The categories of the training rows, sorted. A missing value is the category ``""``.
+        The categories of the training rows, sorted, 1 to 1000 for a categorical column, none for other columns. A
+        missing value is the category ``""``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting has the wrong type or is out of range.
 
     Examples
     --------
@@ -72,6 +111,15 @@ class Column:
     scale: float = 1.0
     categories: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_fields(self, _CHECKS)
+        accepted = range(1, MAX_CATEGORIES + 1) if self.kind == "categorical" else range(1)
+        if len(self.categories) not in accepted:
+            raise ValueError(
+                f"categories: got {len(self.categories)} with kind {self.kind!r}; {accepted[0]} to {accepted[-1]} are "
+                "accepted"
+            )
+
     @property
     def width(self) -> int:
         """The number of inputs that the column becomes."""
@@ -79,23 +127,23 @@ class Column:
 
     @classmethod
     def fit(cls, values: Series) -> Column:
-        """Learn the treatment of a column from its training rows.
+        """Compute the encoding of a column from its training rows.
 
         Parameters
         ----------
         values : pandas.Series of shape (rows,)
-            The training rows; its name is the column's.
+            The training rows; the series has the name of the column.
 
         Returns
         -------
         Column
-            The treatment.
+            The encoding.
 
         Raises
         ------
         ValueError
-            If a number is missing or not finite, or the column holds dates, more than 1000 categories, text
-            that is different in every row, or something that is neither number, true or false, nor text.
+            If a number is missing or not finite, or the column holds dates, more than 1000 categories, text that
+            is different in every row, or anything except numbers, true and false, and text.
 
         Examples
         --------
@@ -112,7 +160,7 @@ class Column:
         return cls(name, kind, *_mean_and_scale(name, _numbers(values)))
 
     def encode(self, values: Series) -> NDArray[np.float64]:
-        """Return the inputs that a column becomes.
+        """Return the network's inputs for the column.
 
         Parameters
         ----------
@@ -122,13 +170,18 @@ class Column:
         Returns
         -------
         ndarray of shape (rows, width), float64
-            The inputs. A category that the training rows did not hold is all zeros, with a UserWarning that
-            counts them.
+            The inputs. A category that is not in the training rows is all zeros, with a UserWarning that counts
+            the rows.
 
         Raises
         ------
         ValueError
             If a number is missing or not finite, or a value is not of the column's kind.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold categories that the training rows did not.
 
         Examples
         --------
@@ -140,37 +193,39 @@ class Column:
             return (_numbers(values)[:, None] - self.mean) / self.scale
         if self.kind == "boolean":
             return _truth(values)[:, None]
-        return self._one_hot(_text(values))
-
-    def _one_hot(self, text: Series) -> NDArray[np.float64]:
+        text = _text(values)
         codes = _pandas().Index(self.categories, dtype=object).get_indexer(text)
-        unseen = codes < 0
-        if unseen.any():
+        known = codes >= 0
+        if not known.all():
             warnings.warn(
-                f"column {self.name!r}: {unseen.sum()} of {len(codes)} rows hold a category that the "
-                f"training rows did not: {listing(dict.fromkeys(text[unseen]), limit=3)}; they count "
-                "as none of the known ones",
+                f"column {self.name!r}: {(~known).sum()} of {len(codes)} rows hold a category that the training rows "
+                f"did not: {listing(dict.fromkeys(text[~known]), limit=3)}; they count as none of the known categories",
                 stacklevel=2,
             )
         inputs = np.zeros((len(codes), self.width))
-        inputs[np.flatnonzero(~unseen), codes[~unseen]] = 1.0
+        inputs[np.flatnonzero(known), codes[known]] = 1.0
         return inputs
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted, and how.
+    """The column that is predicted.
 
     Parameters
     ----------
     name : str
         The column's name.
     task : {"classification", "regression"}
-        What the column holds: labels, or numbers.
+        Whether the column holds labels or numbers.
     mean : float, default 0.0
-        Of a regression, the mean over the training rows.
+        For a regression, the mean over the training rows.
     scale : float, default 1.0
-        Of a regression, the standard deviation over the training rows; 1 if they are all equal.
+        For a regression, the standard deviation over the training rows, above 0; 1 if the rows are all equal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting has the wrong type or is out of range.
     """
 
     name: str
@@ -178,10 +233,13 @@ class Target:
     mean: float = 0.0
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self, _CHECKS)
+
 
 @dataclass(frozen=True)
 class Table:
-    """The treatment of a table's columns, learned from the training rows and stored with the model.
+    """The encoding of a table's columns, computed from the training rows and stored with the model.
 
     Parameters
     ----------
@@ -189,6 +247,11 @@ class Table:
         The input columns, in the order in which the network takes them.
     target : Target
         The column to predict.
+
+    Raises
+    ------
+    ValueError
+        If there is no input column, or two columns have the same name.
 
     Examples
     --------
@@ -204,6 +267,14 @@ class Table:
     columns: tuple[Column, ...]
     target: Target
 
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ValueError(
+                f"columns: got no column except the target {self.target.name!r}; at least one more is needed"
+            )
+        if len({self.target.name, *(column.name for column in self.columns)}) <= len(self.columns):
+            raise ValueError("columns: got two columns with the same name; different names are accepted")
+
     @property
     def width(self) -> int:
         """The number of inputs of the network."""
@@ -211,12 +282,12 @@ class Table:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The names of the columns whose cells are to be read as text, whatever they look like."""
+        """The names of the columns whose cells are read as text, whatever they look like."""
         return tuple(column.name for column in self.columns if column.kind == "categorical")
 
     @classmethod
     def fit(cls, frame: DataFrame, target: str, task: str) -> Table:
-        """Learn the treatment of every column from the training rows.
+        """Compute the encoding of every column from the training rows.
 
         Parameters
         ----------
@@ -225,30 +296,27 @@ class Table:
         target : str
             The column to predict; all others are inputs.
         task : {"classification", "regression"}
-            What the target holds (see `choose_task`).
+            Whether the target holds labels or numbers (see `choose_task`).
 
         Returns
         -------
         Table
-            The treatment.
+            The encoding.
 
         Raises
         ------
         TypeError
-            If `target` or `task` is no string.
+            If `target` or `task` is not a string.
         ValueError
-            If there is no such column or task, there are no rows or no other columns, or a column can't be
-            used (see `Column.fit`).
+            If the column or the task is unknown, there are no rows or no other columns, or a column can't be used
+            (see `Column.fit`).
         """
         target, task = choice(target, frame.columns, "target"), choice(task, TASKS, "task")
         if len(frame) == 0:
             raise ValueError("table: got no rows; at least one is needed")
-        if frame.shape[1] == 1:
-            raise ValueError(f"table: got no column but the target {target!r}; at least one more is needed")
         columns = tuple(Column.fit(frame[name]) for name in frame.columns if name != target)
-        if task == "classification":
-            return cls(columns, Target(target, task))
-        return cls(columns, Target(target, task, *_mean_and_scale(target, _numbers(frame[target]))))
+        scaling = () if task == "classification" else _mean_and_scale(target, _numbers(frame[target]))
+        return cls(columns, Target(target, task, *scaling))
 
     def features(self, frame: DataFrame) -> NDArray[np.float64]:
         """Return the network's inputs for the rows of a table.
@@ -256,7 +324,7 @@ class Table:
         Parameters
         ----------
         frame : pandas.DataFrame of shape (rows, any)
-            The rows; columns may stand in any order, and those that the table does not know are left out.
+            The rows; columns may be in any order, and unknown columns are ignored.
 
         Returns
         -------
@@ -275,14 +343,13 @@ class Table:
                 f"{', '.join(map(repr, missing))}"
             )
         inputs = np.empty((len(frame), self.width))
-        start = 0
-        for column in self.columns:
-            inputs[:, start : start + column.width] = column.encode(frame[column.name])
-            start += column.width
+        ends = np.cumsum([column.width for column in self.columns])
+        for column, place in zip(self.columns, np.split(inputs, ends[:-1], axis=1), strict=True):
+            place[:] = column.encode(frame[column.name])
         return inputs
 
     def targets(self, frame: DataFrame) -> NDArray:
-        """Return what the network is trained towards.
+        """Return the network's targets for the rows of a table.
 
         Parameters
         ----------
@@ -292,13 +359,13 @@ class Table:
         Returns
         -------
         ndarray of shape (rows,)
-            Of a classification the labels: bool, int64 or str; of a regression float64,
+            For a classification the labels: bool, int64 or str; for a regression float64,
             ``(value - mean) / scale``.
 
         Raises
         ------
         ValueError
-            If a target is missing, or is no finite number in a regression.
+            If a target is missing, or is not a finite number in a regression.
         """
         values = frame[self.target.name]
         if self.target.task == "classification":
@@ -306,7 +373,7 @@ class Table:
         return (_numbers(values) - self.target.mean) / self.target.scale
 
     def predict(self, network: Network, frame: DataFrame) -> DataFrame:
-        """Return what a network says about the rows of a table.
+        """Return a network's predictions for the rows of a table.
 
         Parameters
         ----------
@@ -318,13 +385,13 @@ class Table:
         Returns
         -------
         pandas.DataFrame of shape (rows, 1 or 1 + classes)
-            Column ``prediction``: the label, or the number in the target's own unit. Of a classification also
+            Column ``prediction``: the label, or the number in the target's own unit. For a classification also
             ``probability_<label>`` for each label.
 
         Raises
         ------
         ValueError
-            If the network doesn't go with the table, or the rows can't be used (see `features`).
+            If the network doesn't fit the table, or the rows can't be used (see `features`).
         """
         labelled = network.classes_ is not None
         if network.sizes[0] != self.width or labelled != (self.target.task == "classification"):
@@ -333,18 +400,17 @@ class Table:
                 f"{network.sizes[0]} inputs is not; the model file is damaged"
             )
         features = self.features(frame)
-        predicted = network.predict(features)
-        if not labelled:
-            predicted = self.target.mean + self.target.scale * np.asarray(predicted, float).reshape(-1)
-        columns = {"prediction": predicted}
+        columns = {"prediction": network.predict(features)}
         if labelled:
-            probabilities = network.predict_proba(features)
-            for label, probability in zip(network.classes_, probabilities.T, strict=True):
-                columns[f"probability_{label}"] = probability
+            names = (f"probability_{label}" for label in network.classes_)
+            columns |= zip(names, network.predict_proba(features).T, strict=True)
+        else:
+            numbers = np.asarray(columns["prediction"], float).reshape(-1)
+            columns["prediction"] = self.target.mean + self.target.scale * numbers
         return _pandas().DataFrame(columns, index=frame.index)
 
     def to_json(self) -> str:
-        """Write the treatment down as JSON, from which `from_json` makes it again.
+        """Return the table as JSON, for `from_json`.
 
         Returns
         -------
@@ -355,23 +421,23 @@ class Table:
 
     @classmethod
     def from_json(cls, text: str) -> Table:
-        """Make a table from JSON, trusting nothing in it.
+        """Return the table of a JSON text, trusting nothing in the text.
 
         Parameters
         ----------
         text : str
-            What `to_json` returned, or a stranger wrote.
+            A result of `to_json`, or a stranger's text.
 
         Returns
         -------
         Table
-            The treatment.
+            The table.
 
         Raises
         ------
         ValueError
-            If it isn't what `to_json` returns: other keys, types or kinds, numbers that are not finite, a
-            scale that is not positive, names or categories that are not strings or come twice.
+            If the text isn't what `to_json` returns: other keys, types or kinds, numbers that are not finite, a
+            scale that is not positive, names or categories that are not strings or that repeat.
 
         Examples
         --------
@@ -380,47 +446,39 @@ class Table:
         ValueError: table: got the keys [], expected ['columns', 'target']; the model file is damaged
         """
         try:
-            content = json.loads(text)
+            columns, target = _values(json.loads(text), cls)
+            return cls(tuple(Column(*_values(column, Column)) for column in columns), Target(*_values(target, Target)))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"table: is not JSON ({error}); the model file is damaged") from error
-        columns, target = _fields(content, ("columns", "target"))
-        if not isinstance(columns, list) or not columns:
-            _damaged("got no list of columns")
-        columns = tuple(_column_from_json(column) for column in columns)
-        table = cls(columns, _target_from_json(target))
-        if len({table.target.name, *(column.name for column in columns)}) != len(columns) + 1:
-            _damaged("got two columns of one name")
-        return table
+            raise ValueError(f"table: {error!s:.200}; the model file is damaged") from error
 
 
 def choose_task(values: Series, task: str = "auto") -> tuple[str, str]:
-    """Decide whether a target holds labels or numbers.
+    """Return whether a target is to be taken as labels or as numbers.
 
-    Fractional numbers are a regression; text, categories, true and false are labels. Integers are labels if
-    there are at most 2 different ones, or at most 20 and at most one for every 20 rows; otherwise they are
-    numbers.
+    Fractional numbers are a regression; text, categories, true and false are labels. Integers are labels if at most 2
+    are different, or at most 20 and at most one per 20 rows; otherwise they are numbers.
 
     Parameters
     ----------
     values : pandas.Series of shape (rows,)
         The target of all rows.
     task : {"auto", "classification", "regression"}, default "auto"
-        What to take it for; ``"auto"`` decides.
+        The task; ``"auto"`` decides by the values.
 
     Returns
     -------
     task : str
         ``"classification"`` or ``"regression"``.
     reason : str
-        Why, for people.
+        The reason, for a message.
 
     Raises
     ------
     TypeError
-        If `task` is no string.
+        If `task` is not a string.
     ValueError
-        If a target is missing, `task` is unknown, or the labels are dates, more than 1000, all equal, or text
-        that is different in every row.
+        If a target is missing, `task` is unknown, or the labels are dates, more than 1000, all equal, or text that is
+        different in every row.
 
     Examples
     --------
@@ -429,17 +487,17 @@ def choose_task(values: Series, task: str = "auto") -> tuple[str, str]:
     ('classification', "target 'buys' holds text")
     """
     choice(task, ("auto", *TASKS), "task")
-    _refuse_missing(values)
+    _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
     reason = f"--task {task}"
     if task == "auto":
         task, reason = _task_of(values)
     if task == "classification":
         name = str(values.name)
         labels = len(_categories(name, _text(values))) if _kind(values) == "categorical" else values.nunique()
-        if not 2 <= labels <= MOST_CATEGORIES:
+        if not 2 <= labels <= MAX_CATEGORIES:
             raise ValueError(
-                f"target {name!r}: got {labels} different labels; 2 to {MOST_CATEGORIES} are "
-                "accepted; numbers may want --task regression"
+                f"target {name!r}: got {labels} different labels; 2 to {MAX_CATEGORIES} are accepted; for numbers, "
+                "take --task regression"
             )
     return task, reason
 
@@ -450,21 +508,21 @@ def read_table(path: str | PathLike[str], text_columns: tuple[str, ...] = ()) ->
     Parameters
     ----------
     path : path-like
-        The file. CSV is UTF-8, separated by commas, with a header; pandas unpacks .gz, .bz2, .xz and .zip.
+        The file. CSV is UTF-8, separated by commas, with a header; .gz, .bz2, .xz and .zip are unpacked.
     text_columns : tuple of str, default ()
         Columns whose cells are text, whatever they look like: ``01`` stays ``01``.
 
     Returns
     -------
     pandas.DataFrame of shape (rows, columns)
-        Its rows are counted from 1.
+        The table, with its rows counted from 1.
 
     Raises
     ------
     OSError
         If the file can't be read.
     ValueError
-        If it isn't a table, has no rows, rows longer than the header, or two columns of one name.
+        If the file isn't a table, has no rows, has rows longer than the header, or two columns with the same name.
     ImportError
         If pandas is not installed, or pyarrow for Parquet.
     """
@@ -473,13 +531,19 @@ def read_table(path: str | PathLike[str], text_columns: tuple[str, ...] = ()) ->
         if path.suffix.lower() in PARQUET:
             frame = pandas.read_parquet(path).reset_index(drop=True)
         else:
-            frame = _read_csv(pandas, path, text_columns)
+            with warnings.catch_warnings():
+                # If a row is longer than the header, pandas warns, and drops cells or shifts them to the left.
+                warnings.simplefilter("error", pandas.errors.ParserWarning)
+                cells = dict.fromkeys(text_columns, str)
+                frame = pandas.read_csv(path, dtype=cells, index_col=False, low_memory=False, encoding="utf-8-sig")
+    except pandas.errors.ParserWarning as warning:
+        raise ValueError(f"{path}: got rows with more cells than the header; equal numbers are accepted") from warning
     except ValueError as error:
         raise ValueError(f"{path}: {error}; a table with a header is accepted, as CSV or Parquet") from error
     frame.columns = [str(name) for name in frame.columns]
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise ValueError(f"{path}: got two columns named {twice!r}; every column needs a name of its own")
+        repeated = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{path}: got two columns named {repeated!r}; different names are accepted")
     if len(frame) == 0:
         raise ValueError(f"{path}: got no rows under the header; at least one is needed")
     frame.index = pandas.RangeIndex(1, len(frame) + 1)
@@ -489,11 +553,11 @@ def read_table(path: str | PathLike[str], text_columns: tuple[str, ...] = ()) ->
 def split_table(
     frame: DataFrame, target: str, task: str, test_fraction: float, seed: int
 ) -> tuple[DataFrame, DataFrame]:
-    """Divide a table into training rows and test rows.
+    """Return the training rows and the test rows of a table.
 
-    The rows are shuffled, and every ``1 / test_fraction``-th is taken for the test. In a classification whose
-    classes have two rows or more each, the shuffled rows are first ordered by class: each class then gives
-    its share, to within one row, and keeps at least one row for training.
+    The rows are shuffled, and every ``1 / test_fraction``-th row is taken for the test. In a classification whose
+    classes have at least two rows each, the shuffled rows are first ordered by class: the test rows then hold the same
+    fraction of each class, to within one row, and each class keeps at least one training row.
 
     Parameters
     ----------
@@ -502,21 +566,21 @@ def split_table(
     target : str
         The column to predict.
     task : {"classification", "regression"}
-        What it holds.
+        Whether the column holds labels or numbers.
     test_fraction : float
-        The share of the rows to test on, from 0 to 0.5.
+        The fraction of the rows to test on, from 0 to 0.5.
     seed : int
         Seed of ``numpy.random.default_rng``.
 
     Returns
     -------
     training, test : pandas.DataFrame
-        The rows of either, in their first order.
+        The two sets of rows, each in the order of the table.
 
     Raises
     ------
     TypeError
-        If `test_fraction` is no number, or `seed` no whole number.
+        If `test_fraction` is not a number, or `seed` is not a whole number.
     ValueError
         If `test_fraction` is not from 0 to 0.5, or `seed` is negative.
 
@@ -528,18 +592,14 @@ def split_table(
     >>> len(training), test["colour"].tolist()
     (6, ['r', 'b'])
     """
-    if number(test_fraction, "test_fraction") > 0.5:
-        raise ValueError(
-            f"test_fraction: got {test_fraction!r}, expected a number from 0 to 0.5; at least half of the rows "
-            "are for training"
-        )
+    number(test_fraction, "test_fraction", maximum=0.5)
     rng = np.random.default_rng(whole(seed, "seed", minimum=0))
     order = rng.permutation(len(frame))
     if task == "classification":
         codes, labels = frame[target].factorize()
         if np.bincount(codes, minlength=len(labels)).min() >= 2:
             order = order[np.argsort(codes[order], kind="stable")]
-    # Steps of test_fraction from a random start: a row is taken where they pass a whole number.
+    # In steps of test_fraction from a random start, a row is taken whenever a step passes a whole number.
     steps = rng.random() + test_fraction * np.arange(len(frame) + 1)
     taken = np.diff(np.floor(steps)) > 0
     return frame.iloc[np.sort(order[~taken])], frame.iloc[np.sort(order[taken])]
@@ -553,41 +613,26 @@ def _pandas() -> ModuleType:
     return pandas
 
 
-def _read_csv(pandas: ModuleType, path: Path, text_columns: tuple[str, ...]) -> DataFrame:
-    cells = dict.fromkeys(text_columns, str)
-    with warnings.catch_warnings():
-        # A row longer than the header: pandas would drop its last cells, or shift the others to the left.
-        warnings.simplefilter("error", pandas.errors.ParserWarning)
-        try:
-            return pandas.read_csv(path, dtype=cells, index_col=False, low_memory=False, encoding="utf-8-sig")
-        except pandas.errors.ParserWarning as warning:
-            raise ValueError("the rows have more cells than the header") from warning
-
-
 def _kind(values: Series) -> str:
-    """Return how a column is to be treated; refuse one that can't be."""
-    types, dtype = _pandas().api.types, values.dtype
+    """Return how a column is encoded; refuse a column that can't be."""
+    types = _pandas().api.types
     inferred = types.infer_dtype(values, skipna=True)
-    if types.is_bool_dtype(dtype) or inferred == "boolean":
-        return "boolean"
-    if inferred in ("integer", "floating", "mixed-integer-float", "decimal", "empty"):
-        return "numeric"
-    if inferred in ("string", "categorical", "mixed-integer"):
-        return "categorical"
-    raise ValueError(
-        f"column {str(values.name)!r}: got {inferred} values ({dtype}); numbers, true and false, and "
-        "text are accepted; turn them into such (a date into year, month, day), or leave the "
-        "column out (--ignore)"
-    )
+    kind = "boolean" if types.is_bool_dtype(values.dtype) else KIND_OF.get(inferred)
+    if kind is None:
+        raise ValueError(
+            f"column {str(values.name)!r}: got {inferred} values ({values.dtype}); numbers, true and false, and text "
+            "are accepted; convert them (a date into year, month, day), or leave the column out (--ignore)"
+        )
+    return kind
 
 
 def _text(values: Series) -> Series:
-    """Return every cell as text; a missing one is empty."""
+    """Return every cell as text; a missing cell is empty."""
     return values.astype(object).where(values.notna(), "").map(str)
 
 
 def _numbers(values: Series) -> NDArray[np.float64]:
-    """Return every cell as a finite number; refuse the column at the first one that isn't."""
+    """Return every cell as a finite number, or refuse the column."""
     _kind(values)
     numbers = _pandas().to_numeric(values.astype(object), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     _refuse_cells(values, ~np.isfinite(numbers), "a finite number")
@@ -595,7 +640,7 @@ def _numbers(values: Series) -> NDArray[np.float64]:
 
 
 def _truth(values: Series) -> NDArray[np.float64]:
-    """Return every cell as 1 (true) or 0 (false); refuse the column at the first one that is neither."""
+    """Return every cell as 1 (true) or 0 (false), or refuse the column."""
     truth = _text(values).str.lower().map(TRUTH).to_numpy(np.float64)
     _refuse_cells(values, np.isnan(truth), "true or false")
     return truth
@@ -603,7 +648,7 @@ def _truth(values: Series) -> NDArray[np.float64]:
 
 def _labels(values: Series) -> NDArray:
     """Return every cell as a label: bool, int64 or str."""
-    _refuse_missing(values)
+    _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
     kind = _kind(values)
     if kind == "boolean":
         return _truth(values) == 1.0
@@ -614,101 +659,67 @@ def _labels(values: Series) -> NDArray:
     return _text(values).to_numpy(str)
 
 
-def _refuse_missing(values: Series) -> None:
-    _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
-
-
 def _refuse_cells(values: Series, refused: NDArray[np.bool_], accepted: str) -> None:
+    """Raise if a cell is refused, with the first one in the message."""
     if refused.any():
         first = int(np.argmax(refused))
         cell = values.iloc[first]
         got = "nothing" if _pandas().isna(cell) else repr(getattr(cell, "item", lambda: cell)())
         raise ValueError(
-            f"column {str(values.name)!r}, row {values.index[first]}: got {got}; {accepted} is "
-            f"accepted; {refused.sum()} of {len(values)} rows are like that: mend them or leave "
-            "them out"
+            f"column {str(values.name)!r}, row {values.index[first]}: got {got}; {accepted} is accepted; "
+            f"{refused.sum()} of {len(values)} rows are refused: correct them or leave them out"
         )
 
 
 def _categories(name: str, text: Series) -> tuple[str, ...]:
-    """Return the categories of a column of text, sorted; refuse names, numbers of things, and dates."""
+    """Return the categories of a column of text, sorted; refuse names, identifiers and dates."""
     categories = sorted(set(text))
-    if len(categories) > MOST_CATEGORIES or len(categories) == len(text) > 1:
+    if len(categories) > MAX_CATEGORIES or len(categories) == len(text) > 1:
         raise ValueError(
-            f"column {name!r}: got {len(categories)} different texts in {len(text)} rows; at most "
-            f"{MOST_CATEGORIES}, of several rows each, are accepted; what tells single rows apart "
-            "teaches nothing about others: leave the column out (--ignore)"
+            f"column {name!r}: got {len(categories)} different texts in {len(text)} rows; at most {MAX_CATEGORIES}, of "
+            "several rows each, are accepted; a name of a single row predicts nothing about other rows: leave the "
+            "column out (--ignore)"
         )
     if all(DATE.fullmatch(category) for category in categories if category) and any(categories):
         raise ValueError(
-            f"column {name!r}: got dates such as {categories[-1]!r}; numbers, true and false, and "
-            "text are accepted; turn them into numbers (year, month, day), or leave the column out "
-            "(--ignore)"
+            f"column {name!r}: got dates such as {categories[-1]!r}; numbers, true and false, and text are accepted; "
+            "convert them into numbers (year, month, day), or leave the column out (--ignore)"
         )
     return tuple(categories)
 
 
 def _mean_and_scale(name: str, numbers: NDArray[np.float64]) -> tuple[float, float]:
-    if numbers.min() == numbers.max():  # rounding would make the deviation of equal numbers tiny instead of 0
+    """Return the mean and the standard deviation of a column; 1 in place of a deviation of 0."""
+    if numbers.min() == numbers.max():  # because rounding may give equal numbers a tiny deviation
         return float(numbers[0]), 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(np.mean(numbers)), float(np.std(numbers))
     if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0.0):
         raise ValueError(
-            f"column {name!r}: got numbers from {numbers.min():g} to {numbers.max():g}, whose "
-            "standard deviation is past the range of floats; bring them into another unit"
+            f"column {name!r}: got numbers from {numbers.min():g} to {numbers.max():g}, whose standard deviation is "
+            "out of the range of floats; convert them into another unit"
         )
     return mean, scale
 
 
 def _task_of(values: Series) -> tuple[str, str]:
+    """Return the task of a target by its values, and the reason."""
     kind, target = _kind(values), f"target {str(values.name)!r}"
     if kind != "numeric":
         return "classification", f"{target} holds {'text' if kind == 'categorical' else 'true and false'}"
     if not _pandas().api.types.is_integer_dtype(values.dtype):
         return "regression", f"{target} holds fractional numbers"
     labels = values.nunique()
-    few = labels <= 2 or labels <= min(MOST_INTEGER_LABELS, len(values) / ROWS_AN_INTEGER_LABEL)
-    return (
-        "classification" if few else "regression",
-        f"{target} holds {labels} different integers in {len(values):,} rows",
-    )
+    few = labels <= 2 or labels <= min(MAX_INTEGER_LABELS, len(values) / ROWS_PER_INTEGER_LABEL)
+    reason = f"{target} holds {labels} different integers in {len(values):,} rows"
+    return "classification" if few else "regression", reason
 
 
-def _damaged(what: str) -> NoReturn:
-    raise ValueError(f"table: {what}; the model file is damaged")
-
-
-def _fields(content: Any, names: tuple[str, ...]) -> list[Any]:
-    """Return the named fields of a JSON object that has these and no others."""
+def _values(content: Any, kind: type) -> list[Any]:
+    """Return the values of a JSON object that has exactly the fields of a dataclass, in their order."""
+    names = [field.name for field in fields(kind)]
     if not isinstance(content, dict):
-        _damaged(f"got {type(content).__name__} where an object with the keys {list(names)} is expected")
+        raise TypeError(f"got {type(content).__name__}, expected an object with the keys {names}")
     if set(content) != set(names):
-        _damaged(f"got the keys {sorted(content)[:10]}, expected {list(names)}")
+        raise ValueError(f"got the keys {sorted(content)[:10]}, expected {names}")
     return [content[name] for name in names]
-
-
-def _column_from_json(content: Any) -> Column:
-    name, kind, mean, scale, categories = _fields(content, ("name", "kind", "mean", "scale", "categories"))
-    if not isinstance(name, str) or kind not in KINDS:
-        _damaged("got a column whose name or kind is unknown")
-    if not isinstance(categories, list) or not all(isinstance(category, str) for category in categories):
-        _damaged(f"got categories of column {name!r} that are not a list of strings")
-    wanted = range(1, MOST_CATEGORIES + 1) if kind == "categorical" else (0,)
-    if len(set(categories)) != len(categories) or len(categories) not in wanted:
-        _damaged(f"got {len(categories)} categories of the {kind} column {name!r}, or some twice")
-    return Column(name, kind, *_mean_and_scale_from_json(mean, scale), tuple(categories))
-
-
-def _target_from_json(content: Any) -> Target:
-    name, task, mean, scale = _fields(content, ("name", "task", "mean", "scale"))
-    if not isinstance(name, str) or task not in TASKS:
-        _damaged("got a target whose name or task is unknown")
-    return Target(name, task, *_mean_and_scale_from_json(mean, scale))
-
-
-def _mean_and_scale_from_json(mean: Any, scale: Any) -> tuple[float, float]:
-    try:
-        return number(mean, "mean", minimum=-math.inf), number(scale, "scale", above=0.0)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"table: {error}; the model file is damaged") from error

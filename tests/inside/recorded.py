@@ -13,17 +13,39 @@ import fastmlp
 
 RECORD = Path(__file__).parent.parent / "data" / "recorded_bits.json"
 
-HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu", "gelu_tanh",
-          "hard_sigmoid", "hard_tanh", "identity")  # fmt: skip
+HIDDEN = (
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "softplus",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "hard_sigmoid",
+    "hard_tanh",
+    "identity",
+)
 NUMBERS = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma")
 OPTIMIZERS = {
-    "sgd": fastmlp.SGD(), "momentum": fastmlp.SGD(momentum=0.9), "nesterov": fastmlp.SGD(0.9, nesterov=True),
-    "velocity": fastmlp.SGD(0.9, rate_in_velocity=True), "adam": fastmlp.Adam(), "amsgrad": fastmlp.Adam(amsgrad=True),
-    "epsilon_hat": fastmlp.Adam(epsilon_hat=True), "adamw": fastmlp.AdamW(), "nadam": fastmlp.NAdam(),
-    "rmsprop": fastmlp.RMSprop(), "centered": fastmlp.RMSprop(momentum=0.9, centered=True),
-    "adagrad": fastmlp.Adagrad(rate_decay=0.01, initial_accumulator=0.1), "adadelta": fastmlp.Adadelta(),
-    "lion": fastmlp.Lion(weight_decay=0.01), "rprop": fastmlp.Rprop(),
-}  # fmt: skip
+    "sgd": fastmlp.SGD(),
+    "momentum": fastmlp.SGD(momentum=0.9),
+    "nesterov": fastmlp.SGD(0.9, nesterov=True),
+    "velocity": fastmlp.SGD(0.9, rate_in_velocity=True),
+    "adam": fastmlp.Adam(),
+    "amsgrad": fastmlp.Adam(amsgrad=True),
+    "epsilon_hat": fastmlp.Adam(epsilon_hat=True),
+    "adamw": fastmlp.AdamW(),
+    "nadam": fastmlp.NAdam(),
+    "rmsprop": fastmlp.RMSprop(),
+    "centered": fastmlp.RMSprop(momentum=0.9, centered=True),
+    "adagrad": fastmlp.Adagrad(rate_decay=0.01, initial_accumulator=0.1),
+    "adadelta": fastmlp.Adadelta(),
+    "lion": fastmlp.Lion(weight_decay=0.01),
+    "rprop": fastmlp.Rprop(),
+}
 
 
 def rows(count, inputs, kind="labels", classes=3, seed=0):
@@ -66,14 +88,29 @@ def cases():
         yield f"max-norm-{dtype}", wide, base | {"hidden": (90, 50), "max_norm": 0.5, "l2": 1.0}
         yield f"no-bias-{dtype}", wide, base | {"hidden": (90, 50), "bias": False}
         yield f"linear-{dtype}", wide, base | {"hidden": ()}
-        yield f"average-{dtype}", narrow, base | {
-            "hidden": (9,), "average": "batch", "l2": 0.1, "sample_weight": np.linspace(0, 2, 150)}  # fmt: skip
+        yield (
+            f"average-{dtype}",
+            narrow,
+            base | {"hidden": (9,), "average": "batch", "l2": 0.1, "sample_weight": np.linspace(0, 2, 150)},
+        )
         yield f"class-weight-{dtype}", wide, base | {"hidden": (90,), "class_weight": "balanced", "validation": 0.2}
-        yield f"stopping-{dtype}", narrow, base | {
-            "hidden": (9,), "validation": 0.3, "epochs": 60, "learning_rate": 0.05,
-            "early_stopping": fastmlp.EarlyStopping(patience=3)}  # fmt: skip
-        yield f"cosine-{dtype}", narrow, base | {
-            "hidden": (9,), "learning_rate": fastmlp.schedules.Cosine(0.01, warmup=2), "batch_size": 32}  # fmt: skip
+        yield (
+            f"stopping-{dtype}",
+            narrow,
+            base
+            | {
+                "hidden": (9,),
+                "validation": 0.3,
+                "epochs": 60,
+                "learning_rate": 0.05,
+                "early_stopping": fastmlp.EarlyStopping(patience=3),
+            },
+        )
+        yield (
+            f"cosine-{dtype}",
+            narrow,
+            base | {"hidden": (9,), "learning_rate": fastmlp.schedules.Cosine(0.01, warmup=2), "batch_size": 32},
+        )
         yield f"chunks-{dtype}", rows(2500, 20), base | {"hidden": (80, 60), "batch_size": "full", "epochs": 3}
         yield f"few-weights-{dtype}", rows(3000, 12), base | {"hidden": (40,), "batch_size": 512, "epochs": 3}
         yield f"many-inputs-{dtype}", rows(64, 1200), base | {"hidden": (140,), "batch_size": 16, "epochs": 3}
@@ -90,11 +127,14 @@ def bits(X, y, options, n_threads, backend):
 
 def record(backends):
     """Hash every training with every one of some builds, on one thread."""
-    return {backend: {name: bits(*data, options, 1, backend) for name, data, options in cases()} for backend in backends}
+    return {
+        backend: {name: bits(*data, options, 1, backend) for name, data, options in cases()} for backend in backends
+    }
 
 
 if __name__ == "__main__":
-    from fastmlp import _backend
+    from fastmlp._engine import backend
 
-    found = record(_backend.available()[1:])
-    RECORD.write_text(json.dumps({"compiler": "12.2.0", "bits": found}, indent=1) + "\n")
+    compiler = backend.kernels(np.dtype("float64")).sizes()["compiler"]
+    found = record(backend.available()[1:])
+    RECORD.write_text(json.dumps({"compiler": compiler, "bits": found}, indent=1) + "\n")

@@ -4,21 +4,21 @@
 # numbers: as easy as 1, 2, 3, 2011): no state, so that the bits are the same for any layout, any number of threads,
 # both dtypes and the reference.
 #
-# What a layer leaves where its outputs lie, and for the way back, is one `Finish`: products and both layouts of a
+# What a layer makes of z, and what it keeps for the backward pass, is one `Finish`: products and both layouts of a
 # network end in it.
 
 ctypedef struct Dropout:
-    int64_t threshold       # of 2^31: the share of the units that are left out; 0: none
+    int64_t threshold       # of 2^31: the fraction of the units that are left out; 0: none
     uint32_t key            # two keys of one step and one layer
     uint32_t second_key
     uint32_t first          # the number of the element at place 0
     uint32_t row_step       # from an element's number to the next row's and to the next lane's
     uint32_t lane_step
-    real scale              # what is left grows by 1 / (1 - share), so that the mean stays
+    real scale              # what is left grows by 1 / (1 - fraction), so that the mean stays
 
 ctypedef struct Finish:
     int activation
-    real* slopes            # where f'(z) goes, laid out as h; NULL: it follows from h, or nobody goes back
+    real* slopes            # where f'(z) goes, laid out as h; NULL: it follows from h, or no backward pass comes
     Dropout dropout
 
 
@@ -37,7 +37,7 @@ cdef inline words mix_words(words x) noexcept nogil:
 
 
 cdef uint64_t dropout_key(int64_t seed, int64_t epoch, Index layer) noexcept nogil:
-    """The key of a layer in an epoch; another stream than shuffling's."""
+    """The key of a layer in an epoch; its stream is not that of shuffling."""
     cdef uint64_t golden = 0x9E3779B97F4A7C15
     cdef uint64_t of_epoch = mix((<uint64_t> seed ^ <uint64_t> 0xD1B54A32D192ED03) + golden * <uint64_t> (epoch + 1))
     return mix(of_epoch + golden * <uint64_t> (layer + 1))
@@ -73,8 +73,8 @@ cdef inline void drop_lanes(
 cdef void drop_rows(
     real* h, real* slopes, Index rows, Index stride, Index size, const Dropout* dropout, Index place,
 ) noexcept nogil:
-    # h, slopes (rows, stride), in place; `place` numbers behind place 0 of a matrix of the same stride
-    """h = h m / (1 - share) and its slope likewise, m = 0 where a unit is left out and 1 elsewhere."""
+    # h, slopes (rows, stride), in place; they begin `place` numbers after place 0 of a matrix of the same stride
+    """h = h m / (1 - fraction) and its slope likewise, m = 0 if a unit is left out, else 1."""
     cdef Index v, whole = size // LANES, rest = size - size // LANES * LANES
     cdef words lanes = lane_numbers() * dropout.lane_step
     cdef words number
@@ -93,7 +93,7 @@ cdef void drop_rows(
 
 
 cdef inline Finish plain_finish(int activation) noexcept nogil:
-    """What stays where nobody goes back: h = f(z) alone."""
+    """What a forward pass alone needs: h = f(z)."""
     cdef Finish finish
     memset(&finish, 0, sizeof(Finish))
     finish.activation = activation
@@ -101,15 +101,15 @@ cdef inline Finish plain_finish(int activation) noexcept nogil:
 
 
 cdef inline bint only_rectifies(const Finish* finish) noexcept nogil:
-    """Whether h = max(0, z) is all there is to do."""
+    """Whether h = max(0, z) is all that remains to be done."""
     return finish.activation == RELU and finish.slopes == NULL
 
 
 cdef void finish_rows(
     real* h, Index rows, Index stride, Index size, const Finish* finish, Index place,
 ) noexcept nogil:
-    # h (rows, stride), z on entry, `place` numbers behind the layer's first
-    """h = f(z), what is kept of f' for the way back, and dropout; the first `size` of each row."""
+    # h (rows, stride), z on entry; it begins `place` numbers after the layer's first
+    """h = f(z), what is kept of f' for the backward pass, and dropout; the first `size` of each row."""
     if finish.slopes == NULL:
         activate_rows(h, rows, stride, size, finish.activation)
         return

@@ -1,25 +1,7 @@
 # ---- elementwise functions ------------------------------------------------------------------------------------
 # exp, log, sigmoid and tanh of a whole vector, within 2 units in the last place from -inf to inf; NaN in, NaN out.
-# The activations made of them, and their slopes: from h where that is exact, else beside h, to be stored.
+# Then the activations, each with its slope, and the loops over them.
 # Argument reduction as in W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980).
-
-cdef enum:
-    IDENTITY = 0
-    SIGMOID = 1
-    TANH = 2
-    RELU = 3
-    SOFTMAX = 4
-    LEAKY_RELU = 5
-    ELU = 6
-    SELU = 7
-    SOFTPLUS = 8
-    EXPONENTIAL = 9
-    SILU = 10
-    GELU = 11
-    GELU_TANH = 12
-    HARD_SIGMOID = 13
-    HARD_TANH = 14
-    STORED = 15                 # what is given in the place of h is f'(z) itself
 
 cdef real LEAK = 0.01
 # G. Klambauer et al., Self-normalizing neural networks (2017): the values that keep mean 0 and variance 1
@@ -47,7 +29,7 @@ cdef inline vec reduced_exp(vec x, ivec* exponent, vec* tail) noexcept nogil:
 
 cdef inline vec exp_tail(vec r, vec* tail) noexcept nogil:
     """r, and t = exp(r) - 1 - r for |r| <= ln(2) / 2."""
-    # Even and odd terms in two chains, side by side: what bounds an exponential is how long it takes, not how much.
+    # Even and odd terms in two chains, side by side: latency bounds an exponential, not the number of operations.
     cdef vec square = r * r
     cdef vec even = splat(EXP_COEFFICIENTS[EXP_TERMS - 2]), odd = splat(EXP_COEFFICIENTS[EXP_TERMS - 1])
     cdef int term
@@ -64,13 +46,13 @@ cdef inline vec exp_vector(vec x) noexcept nogil:
 
 
 cdef inline vec exp_below_vector(vec x) noexcept nogil:
-    """exp(x) for x up to EXP_CEILING, where it is infinite already."""
+    """exp(x) for x up to EXP_CEILING, from which on it is infinite."""
     cdef ivec n, half
     cdef vec tail
     cdef vec r = reduced_exp(larger(splat(EXP_FLOOR), x), &n, &tail)
     cdef vec u = r + <real> 1
-    # 1 + r loses low bits of r, and those come back with the tail. 2^n in two factors: n reaches past the exponents
-    # that one number holds, at both ends.
+    # 1 + r loses low bits of r, which come back with the tail. 2^n in two factors: n exceeds the exponents of a single
+    # number, at both ends.
     u = u + (((<real> 1 - u) + r) + tail)
     half = n >> 1
     return u * power_of_two(half) * power_of_two(n - half)
@@ -85,7 +67,7 @@ cdef inline vec log_vector(vec x) noexcept nogil:
     cdef int term
     k = (bits(normal) - root_of_half) >> MANTISSA_BITS
     f = from_bits(bits(normal) - (k << MANTISSA_BITS)) - <real> 1
-    # A small integer becomes a real by way of the bits of MAGIC: not every instruction set converts 64-bit ones.
+    # A small integer becomes a real through the bits of MAGIC: not every instruction set converts 64-bit integers.
     n = from_bits(k - (tiny & NORMAL_SHIFT) + bits(splat(MAGIC))) - MAGIC
     s = divide(f, f + <real> 2)
     z = s * s
@@ -104,34 +86,34 @@ cdef inline vec nearly_inverse(vec x) noexcept nogil:
     return <real> 1.457 - x * <real> 0.5
 
 
-cdef inline vec sigmoid_near_vector(vec x, vec* share) noexcept nogil:
+cdef inline vec sigmoid_near_vector(vec x, vec* correction) noexcept nogil:
     """s and c of s - s c = 1 / (1 + exp(-x)) for x in [NEAR, -NEAR], where exp(-x) is a normal number; c is small."""
     cdef ivec n
     cdef vec tail
     cdef vec part = reduced_exp(-x, &n, &tail) + tail
     cdef vec scale = power_of_two(n), whole = scale + <real> 1
-    # 1 + exp(-x) in one rounding, and what that lost, which the inverse then makes good to first order
+    # 1 + exp(-x) in one rounding, and what that rounding lost, which the inverse corrects to first order
     cdef vec below = whole + scale * part
     cdef vec lost = ((whole - below) + scale * part) + (<real> 1 - (whole - scale))
     cdef vec inverse = divide(splat(1), below)
-    share[0] = inverse * lost
+    correction[0] = inverse * lost
     return inverse
 
 
 cdef inline vec sigmoid_vector(vec x) noexcept nogil:
-    """1 / (1 + exp(-x)): exp(x) where 1 makes no difference beside exp(-x), exact down to the denormals."""
-    cdef vec inverse, share
+    """1 / (1 + exp(-x)): exp(x) if exp(-x) absorbs the 1, exact down to the denormals."""
+    cdef vec inverse, correction
     cdef ivec far
-    if all_less(magnitude(x), splat(-NEAR)):    # nearly always: a branch costs less than what it saves
-        inverse = sigmoid_near_vector(x, &share)
+    if all_less(magnitude(x), splat(-NEAR)):    # nearly always: the branch costs less than it saves
+        inverse = sigmoid_near_vector(x, &correction)
     else:
         far = is_less(x, splat(NEAR))
-        inverse = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)), &share)
+        inverse = sigmoid_near_vector(smaller(splat(-NEAR), larger(splat(NEAR), x)), &correction)
         inverse = select(far, exp_below_vector(x), inverse)
-        share = select(far, ZERO, share)
-    # Not in either branch: a compiler that selects between finished numbers may round them otherwise, and then a
-    # number's bits depend on its neighbours.
-    return inverse - inverse * share
+        correction = select(far, ZERO, correction)
+    # After both branches: a compiler that selects between two finished results may round each of them differently,
+    # and then a number's bits would depend on its neighbours.
+    return inverse - inverse * correction
 
 
 cdef inline vec tanh_vector(vec x) noexcept nogil:
@@ -144,8 +126,8 @@ cdef inline vec tanh_vector(vec x) noexcept nogil:
     # t and 2 + t in one rounding each: a power of two times r + tail is exact.
     cdef vec t = less + scale * part, below = more + scale * part
     cdef vec quotient = divide(t, below), t_lost, below_lost, rest
-    # All roundings together stay below 2 units in the last place for every float32 (tried with all of them); of the
-    # many more doubles some come to 2.3, so that there what was lost is made good to first order.
+    # All roundings together stay below 2 units in the last place for every float32 (all were tried). Some float64 come
+    # to 2.3, so that for float64 what the roundings lost is corrected to first order.
     if REAL_BITS == 64:
         t_lost = ((less - t) + scale * part) + scale * ((r - part) + tail)
         below_lost = (more - below) + scale * part
@@ -179,9 +161,9 @@ cdef inline vec expm1_below_vector(vec x) noexcept nogil:
 cdef inline vec gauss_tail_vector(vec t, vec* density) noexcept nogil:
     """Phi(-t) of the normal distribution, and its density exp(-t^2 / 2) / sqrt(2 pi), for t from 0 to GAUSS_END.
 
-    Phi(-t) = exp(-t^2 / 2) r P(v), r = 1 / (t + k), v = a - b r: what is left of Phi without the exponential is smooth,
-    and a polynomial follows it to infinity (after N. Juffa's erfcx). It is within 5 units in the last place. At
-    GAUSS_END, where it leaves the normal numbers, both are 0.
+    Phi(-t) = exp(-t^2 / 2) r P(v), r = 1 / (t + k), v = a - b r: without the exponential, Phi is smooth, and a
+    polynomial in v approximates it to infinity (after N. Juffa's erfcx), within 5 units in the last place. From
+    GAUSS_END on, where Phi(-t) is not a normal number, both are 0.
     """
     cdef vec head = (t + GAUSS_CUT) - GAUSS_CUT, rest = t - head        # the square of the head is exact
     cdef vec shifted = t * t * <real> -0.72134752044448170368 + MAGIC, n = shifted - MAGIC
@@ -206,98 +188,161 @@ cdef inline vec gauss_tail_vector(vec t, vec* density) noexcept nogil:
     return (p + p * part) * (r * scale)
 
 
-cdef inline vec gelu_vector(vec z, vec* slope) noexcept nogil:
+# ---- activations ------------------------------------------------------------------------------------------------
+# <name>_vector is h = f(z). <name>_slope is f'(z) from h; NaN stays NaN. If the slope does not follow from h (`kept` in
+# the row), <name>_both computes the two together. dispatch.pxi chooses among them by their names.
+
+cdef inline vec identity_vector(vec z) noexcept nogil:
+    """z."""
+    return z
+
+
+cdef inline vec identity_slope(vec h) noexcept nogil:
+    """1."""
+    return splat(1)
+
+
+# sigmoid_vector and tanh_vector stand above
+
+cdef inline vec sigmoid_slope(vec h) noexcept nogil:
+    """h (1 - h)."""
+    return h * (<real> 1 - h)
+
+
+cdef inline vec tanh_slope(vec h) noexcept nogil:
+    """1 - h²."""
+    return <real> 1 - h * h
+
+
+cdef inline vec relu_vector(vec z) noexcept nogil:
+    """max(z, 0)."""
+    return relu(z)
+
+
+cdef inline vec relu_slope(vec h) noexcept nogil:
+    """1 if h > 0, else 0."""
+    return relu_gate(h)
+
+
+cdef inline vec leaky_relu_vector(vec z) noexcept nogil:
+    """max(z, 0.01 z)."""
+    return larger(z * LEAK, z)
+
+
+cdef inline vec leaky_relu_slope(vec h) noexcept nogil:
+    """1 if h > 0, else 0.01."""
+    return select(is_less(ZERO, h), splat(1), h * <real> 0 + LEAK)
+
+
+cdef inline vec elu_vector(vec z) noexcept nogil:
+    """z if z > 0, else exp(z) - 1."""
+    return select(is_less(ZERO, z), z, expm1_below_vector(smaller(ZERO, z)))
+
+
+cdef inline vec elu_slope(vec h) noexcept nogil:
+    """1 if h > 0, else h + 1."""
+    return select(is_less(ZERO, h), splat(1), h + <real> 1)
+
+
+cdef inline vec selu_vector(vec z) noexcept nogil:
+    """s z if z > 0, else s a (exp(z) - 1)."""
+    return SELU_SCALE * select(is_less(ZERO, z), z, SELU_ALPHA * expm1_below_vector(smaller(ZERO, z)))
+
+
+cdef inline vec selu_slope(vec h) noexcept nogil:
+    """s if h > 0, else h + s a."""
+    return select(is_less(ZERO, h), splat(SELU_SCALE), h + SELU_SCALE * SELU_ALPHA)
+
+
+cdef inline vec softplus_vector(vec z) noexcept nogil:
+    """log(1 + exp(z))."""
+    return larger(ZERO, z) + log1p_exp_vector(z)
+
+
+cdef inline vec softplus_slope(vec h) noexcept nogil:
+    """1 - exp(-h)."""
+    return -expm1_below_vector(-h)
+
+
+cdef inline vec exponential_vector(vec z) noexcept nogil:
+    """exp(z)."""
+    return exp_vector(z)
+
+
+cdef inline vec exponential_slope(vec h) noexcept nogil:
+    """h."""
+    return h
+
+
+cdef inline vec silu_vector(vec z) noexcept nogil:
+    """z g, g = sigmoid(z)."""
+    return larger(splat(LOWEST), z) * sigmoid_vector(z)     # -inf times 0 would be NaN
+
+
+cdef inline vec silu_both(vec z, vec* slope) noexcept nogil:
+    """z g and g + z g (1 - g)."""
+    cdef vec gate = sigmoid_vector(z)
+    # where z is infinite, its factor has been 0 for long
+    cdef vec bounded = smaller(splat(SILU_END), larger(splat(-SILU_END), z))
+    slope[0] = gate + (gate - gate * gate) * bounded
+    return larger(splat(LOWEST), z) * gate
+
+
+cdef inline vec gelu_vector(vec z) noexcept nogil:
+    """z Phi(z)."""
+    cdef vec slope
+    return gelu_both(z, &slope)
+
+
+cdef inline vec gelu_both(vec z, vec* slope) noexcept nogil:
     """z Phi(z) = max(z, 0) - t Phi(-t) with t = |z|, and its slope Phi(z) + z exp(-z^2 / 2) / sqrt(2 pi)."""
     cdef vec t = smaller(splat(GAUSS_END), magnitude(z)), density
     cdef vec tail = gauss_tail_vector(t, &density)
-    cdef vec below = tail - t * density         # the slope at -t; that at t is 1 less it
+    cdef vec below = tail - t * density         # the slope at -t; the slope at t is 1 - below
     slope[0] = select(is_less(z, ZERO), below, <real> 1 - below)
     return larger(ZERO, z) - t * tail
 
 
-cdef inline vec gelu_argument(vec z) noexcept nogil:
-    """2 sqrt(2 / pi) (z + 0.044715 z^3): tanh of half of it is 2 sigmoid(it) - 1."""
+cdef inline vec gelu_tanh_argument(vec z) noexcept nogil:
+    """u = 2 sqrt(2 / pi) (z + 0.044715 z^3): tanh(u / 2) = 2 sigmoid(u) - 1."""
     return z * (GELU_SLOPE + z * z * (GELU_SLOPE * GELU_CUBIC))
 
 
-cdef inline vec activate_vector(vec z, int activation) noexcept nogil:
-    """h = f(z)."""
-    cdef vec slope
-    if activation == SIGMOID:
-        return sigmoid_vector(z)
-    if activation == TANH:
-        return tanh_vector(z)
-    if activation == RELU:
-        return larger(ZERO, z)
-    if activation == LEAKY_RELU:
-        return larger(z * LEAK, z)
-    if activation == ELU:
-        return select(is_less(ZERO, z), z, expm1_below_vector(smaller(ZERO, z)))
-    if activation == SELU:
-        return SELU_SCALE * select(is_less(ZERO, z), z, SELU_ALPHA * expm1_below_vector(smaller(ZERO, z)))
-    if activation == SOFTPLUS:
-        return larger(ZERO, z) + log1p_exp_vector(z)
-    if activation == EXPONENTIAL:
-        return exp_vector(z)
-    if activation == HARD_SIGMOID:
-        return smaller(splat(1), larger(ZERO, z * <real> 0.16666666666666667 + <real> 0.5))
-    if activation == HARD_TANH:
-        return smaller(splat(1), larger(splat(-1), z))
-    if activation == SILU:
-        return larger(splat(LOWEST), z) * sigmoid_vector(z)     # -inf times 0 would be NaN
-    if activation == GELU:
-        return gelu_vector(z, &slope)
-    if activation == GELU_TANH:
-        return larger(splat(LOWEST), z) * sigmoid_vector(gelu_argument(z))
-    return z
+cdef inline vec gelu_tanh_vector(vec z) noexcept nogil:
+    """z g, g = sigmoid(u)."""
+    return larger(splat(LOWEST), z) * sigmoid_vector(gelu_tanh_argument(z))
 
 
-cdef inline vec slope_vector(vec h, int activation) noexcept nogil:
-    """f'(z) from h = f(z), as the table of fastmlp.activations has it. NaN stays NaN."""
-    if activation == STORED:
-        return h
-    if activation == SIGMOID:
-        return h * (<real> 1 - h)
-    if activation == TANH:
-        return <real> 1 - h * h
-    if activation == RELU:
-        return select(is_less(ZERO, h), splat(1), h * <real> 0)
-    if activation == LEAKY_RELU:
-        return select(is_less(ZERO, h), splat(1), h * <real> 0 + LEAK)
-    if activation == ELU:
-        return select(is_less(ZERO, h), splat(1), h + <real> 1)
-    if activation == SELU:
-        return select(is_less(ZERO, h), splat(SELU_SCALE), h + SELU_SCALE * SELU_ALPHA)
-    if activation == SOFTPLUS:
-        return -expm1_below_vector(-h)
-    if activation == HARD_SIGMOID:
-        return select(is_less(ZERO, h) & is_less(h, splat(1)), splat(<real> 0.16666666666666667), h * <real> 0)
-    if activation == HARD_TANH:
-        return select(is_less(magnitude(h), splat(1)), splat(1), h * <real> 0)
-    return splat(1)
+cdef inline vec gelu_tanh_both(vec z, vec* slope) noexcept nogil:
+    """z g and g + z g (1 - g) u'(z)."""
+    cdef vec gate = sigmoid_vector(gelu_tanh_argument(z))
+    # where z squared would overflow, its factor has been 0 for long
+    cdef vec h = smaller(splat(GELU_END), larger(splat(-GELU_END), z))
+    slope[0] = gate + h * gate * (<real> 1 - gate) * (GELU_SLOPE + h * h * (<real> 3 * GELU_SLOPE * GELU_CUBIC))
+    return larger(splat(LOWEST), z) * gate
 
 
-cdef inline vec activate_both_vector(vec z, vec* slope, int activation) noexcept nogil:
-    """h = f(z) and f'(z), for those too whose slope does not follow from h."""
-    cdef vec h, share
-    if activation == SILU:
-        share = sigmoid_vector(z)
-        # where z is infinite, what it is multiplied with is 0 long since
-        h = smaller(splat(SILU_END), larger(splat(-SILU_END), z))
-        slope[0] = share + (share - share * share) * h
-        return larger(splat(LOWEST), z) * share
-    if activation == GELU:
-        return gelu_vector(z, slope)
-    if activation == GELU_TANH:
-        share = sigmoid_vector(gelu_argument(z))
-        # where z squared would overflow, the rest is 0 long since
-        h = smaller(splat(GELU_END), larger(splat(-GELU_END), z))
-        slope[0] = share + h * share * (<real> 1 - share) * (GELU_SLOPE + h * h * (<real> 3 * GELU_SLOPE * GELU_CUBIC))
-        return larger(splat(LOWEST), z) * share
-    h = activate_vector(z, activation)
-    slope[0] = slope_vector(h, activation)
-    return h
+cdef inline vec hard_sigmoid_vector(vec z) noexcept nogil:
+    """z / 6 + 1/2, at least 0 and at most 1."""
+    return smaller(splat(1), larger(ZERO, z * <real> 0.16666666666666667 + <real> 0.5))
 
+
+cdef inline vec hard_sigmoid_slope(vec h) noexcept nogil:
+    """1/6 if 0 < h < 1, else 0."""
+    return select(is_less(ZERO, h) & is_less(h, splat(1)), splat(<real> 0.16666666666666667), h * <real> 0)
+
+
+cdef inline vec hard_tanh_vector(vec z) noexcept nogil:
+    """z, at least -1 and at most 1."""
+    return smaller(splat(1), larger(splat(-1), z))
+
+
+cdef inline vec hard_tanh_slope(vec h) noexcept nogil:
+    """1 if -1 < h < 1, else 0."""
+    return select(is_less(magnitude(h), splat(1)), splat(1), h * <real> 0)
+
+
+# ---- loops over activations -------------------------------------------------------------------------------------
 
 cdef inline void activate_as(
     real* h, real* slopes, Index rows, Index stride, Index size, const int activation, const bint both,
@@ -321,26 +366,6 @@ cdef inline void activate_as(
         h += stride
         if both:
             slopes += stride
-
-
-cdef inline void activate_of(
-    real* h, real* slopes, Index rows, Index stride, Index size, int activation, const bint both,
-) noexcept nogil:
-    """activate_as with the activation made a constant."""
-    if activation == SIGMOID: activate_as(h, slopes, rows, stride, size, SIGMOID, both)
-    elif activation == TANH: activate_as(h, slopes, rows, stride, size, TANH, both)
-    elif activation == RELU: activate_as(h, slopes, rows, stride, size, RELU, both)
-    elif activation == LEAKY_RELU: activate_as(h, slopes, rows, stride, size, LEAKY_RELU, both)
-    elif activation == ELU: activate_as(h, slopes, rows, stride, size, ELU, both)
-    elif activation == SELU: activate_as(h, slopes, rows, stride, size, SELU, both)
-    elif activation == SOFTPLUS: activate_as(h, slopes, rows, stride, size, SOFTPLUS, both)
-    elif activation == EXPONENTIAL: activate_as(h, slopes, rows, stride, size, EXPONENTIAL, both)
-    elif activation == SILU: activate_as(h, slopes, rows, stride, size, SILU, both)
-    elif activation == GELU: activate_as(h, slopes, rows, stride, size, GELU, both)
-    elif activation == GELU_TANH: activate_as(h, slopes, rows, stride, size, GELU_TANH, both)
-    elif activation == HARD_SIGMOID: activate_as(h, slopes, rows, stride, size, HARD_SIGMOID, both)
-    elif activation == HARD_TANH: activate_as(h, slopes, rows, stride, size, HARD_TANH, both)
-    elif both: activate_as(h, slopes, rows, stride, size, IDENTITY, both)
 
 
 cdef void activate_rows(real* h, Index rows, Index stride, Index size, int activation) noexcept nogil:
@@ -378,30 +403,11 @@ cdef void multiply_by_slope(
     real* dz, Index dz_stride, const real* h, Index stride, Index rows, Index size, int activation,
 ) noexcept nogil:
     # dz (rows, dz_stride), in place; h (rows, stride)
-    """dz = dz f'(z), with f' from h = f(z), or h in its place where it was STORED, the first `size` of each row."""
+    """dz = dz f'(z), f' from h = f(z) or h itself if it is STORED; the first `size` of each row."""
     if size == stride and size == dz_stride:    # one long row
         size = stride = dz_stride = rows * size
         rows = 1
-    if activation == SIGMOID:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SIGMOID)
-    elif activation == TANH:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, TANH)
-    elif activation == RELU:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, RELU)
-    elif activation == LEAKY_RELU:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, LEAKY_RELU)
-    elif activation == ELU:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, ELU)
-    elif activation == SELU:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SELU)
-    elif activation == SOFTPLUS:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, SOFTPLUS)
-    elif activation == HARD_SIGMOID:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, HARD_SIGMOID)
-    elif activation == HARD_TANH:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, HARD_TANH)
-    elif activation == STORED:
-        multiply_by_slope_as(dz, dz_stride, h, stride, rows, size, STORED)
+    multiply_by_slope_of(dz, dz_stride, h, stride, rows, size, activation)
 
 
 cdef inline double term(real x, const int power) noexcept nogil:

@@ -1,11 +1,11 @@
 # ---- prediction -----------------------------------------------------------------------------------------------
-# Forward only, and no targets: the outputs of both kinds of networks, row by row. What a prediction costs for one row
-# is what stands around the products: weights are read where they lie, and only a softmax asks for another layout.
+# Forward only, without targets: the outputs of narrow and of wide networks, row by row. For a few rows, packing would
+# cost more than the products: weights are read in place, and only a softmax needs another layout.
 
 
 cdef bint all_finite(const real* x, Index size) noexcept nogil:
     # x (size,)
-    """Whether no x is NaN or infinite: 0 x is 0 then, and NaN otherwise."""
+    """Return whether every x is finite: 0 x is then 0, and NaN otherwise."""
     cdef vec a = ZERO, b = ZERO, c = ZERO, d = ZERO
     cdef Index i = 0
     while i + 4 * LANES <= size:
@@ -31,55 +31,62 @@ cdef void finish_outputs(real* h, int activation, Index stride, Index lanes, Ind
 
 cdef void narrow_outputs(Job* job, real* out, const Samples* samples, Index first, Index count) noexcept nogil:
     # out (count, outputs)
-    """Outputs of samples first ... first + count, at most a chunk."""
+    """out = the outputs of samples first ... first + count, at most a chunk."""
     cdef const Layer* last = &job.layers[job.n_layers - 1]
     cdef Index chunk = job.settings.chunk, lanes = rounded_up(count, LANES)
-    cdef real* x = job.own + job.settings.inputs_at
     cdef real* h = job.own + last.activations
-    gather(x, NULL, NULL, NULL, samples, first, count, chunk, job.settings.inputs, 0)
-    narrow_forward(job, x, lanes, first, False)
+    cdef Columns columns
+    set_columns(&columns, job, job.own + job.settings.inputs_at)
+    gather(&columns, samples, first, count, job.settings.inputs, 0)
+    narrow_forward(job, columns.x, lanes, first, False)
     finish_outputs(h, <int> last.activation, chunk, lanes, last.outputs)
     transpose(out, last.outputs, h, chunk, last.outputs, count)
 
 
-cdef void few_rows_product(
-    real* y, Index y_stride, const real* x, Index x_stride, const real* w, const real* b, real* packed,
-    Index rows, Index inputs, Index outputs,
-) noexcept nogil:
-    # y (rows, outputs), x (rows, inputs), w (inputs, outputs), b (outputs,) or NULL, packed (PACK_REALS,)
-    """y = x w + b for rows of one tile: each weight is read once, so that packing would not pay."""
-    cdef Index n = 0, columns, width, depth
+cdef inline Index rows_in_place(const Product* p, Index n, Index columns) noexcept nogil:
+    """Return how many rows of b may be read in whole vectors from column n on, without reading past b's end."""
+    cdef Index width = rounded_up(columns, LANES)
+    return p.depth if columns == width else max(0, (p.depth * p.columns - n - width + p.columns) // p.columns)
+
+
+cdef void few_rows_product(const Product* p) noexcept nogil:
+    """c = bias + a b, for c of at most TILE_ROWS rows: each weight is read once, so that packing would not pay."""
+    cdef Index n = 0, columns
+    cdef Block block
     cdef Panel panel
-    while n < outputs:
-        columns = panel_columns(outputs - n, TILE_VECTORS)
-        width = rounded_up(columns, LANES)
-        # Whole vectors may be read until they would reach past the last weight; the rows of w from there on are
-        # packed, fewer than LANES of them.
-        depth = inputs if columns == width else max(0, (inputs * outputs - n - width + outputs) // outputs)
-        panel = panel_at(y + n, y_stride, columns, False)
-        if b != NULL:
+    cdef Operand a, b
+    while n < p.columns:
+        columns = panel_columns(p.columns - n, TILE_VECTORS)
+        block.row, block.rows, block.term, block.depth = 0, p.rows, 0, rows_in_place(p, n, columns)
+        set_panel(&panel, matrix(p.c.at + n, p.c.stride), columns, False)
+        if p.bias != NULL:
             panel.start = FROM_COLUMN_BIAS
-            panel.bias = b + n
-        panel_product(&panel, x, x_stride, 1, w + n, outputs, rows, depth)
-        if depth < inputs:
-            pack(packed, w + depth * outputs + n, outputs, inputs - depth, columns, width)
+            panel.bias = p.bias + n
+        b = operand(p.b.at + n, 1, p.b.depth)
+        panel_product(&panel, &p.a, &b, p.rows, block.depth)
+        # Fewer than LANES rows of b remain, and are packed.
+        if block.depth < p.depth:
+            block.term = block.depth
+            block.depth = p.depth - block.term
             panel.start = FROM_C
-            panel_product(&panel, x + depth, x_stride, 1, packed, width, rows, inputs - depth)
+            a = block_of_a(p, &block)
+            b = block_of_b(p, &block, n, columns)
+            panel_product(&panel, &a, &b, p.rows, block.depth)
         n += columns
 
 
 cdef void few_rows_forward(const Job* job, const real* x, Index rows) noexcept nogil:
     # x (rows, inputs); the layers' h (rows, stride) in the workspace
-    """z of every layer becomes h = f(z), but for the last, which stays z."""
+    """h = f(z) of every layer but the last, which stays z."""
     cdef Index number, x_stride = job.settings.inputs
     cdef const Layer* layer
     cdef real* h
+    cdef Product product
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.workspace + layer.activations
-        few_rows_product(h, layer.stride, x, x_stride, job.parameters + layer.weights,
-                         job.parameters + layer.bias if layer.bias >= 0 else NULL,
-                         job.own + job.settings.packed_at, rows, layer.inputs, layer.outputs)
+        set_layer_product(&product, job, number, matrix(h, layer.stride), const_matrix(x, x_stride), rows)
+        few_rows_product(&product)
         if number < job.n_layers - 1:
             activate_rows(h, rows, layer.stride, layer.outputs, <int> layer.activation)
         x = h
@@ -90,7 +97,7 @@ cdef void softmax_rows(
     real* out, const real* z, Index z_stride, real* block, Index rows, Index outputs,
 ) noexcept nogil:
     # out (rows, outputs), z (rows, z_stride), block (outputs, ROW_BLOCK)
-    """out = softmax(z), row by row; samples lie along the lanes meanwhile."""
+    """out = softmax(z) of each row, computed with samples along the lanes."""
     cdef Index row = 0, count
     while row < rows:
         count = min(ROW_BLOCK, rows - row)
@@ -103,7 +110,7 @@ cdef void softmax_rows(
 
 cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first, Index count) noexcept nogil:
     # out (count, outputs)
-    """Outputs of samples first ... first + count, at most a chunk."""
+    """out = the outputs of samples first ... first + count, at most a chunk."""
     cdef const Layer* last = &job.layers[job.n_layers - 1]
     cdef const real* x = samples.x + first * job.settings.inputs
     cdef const real* z = job.workspace + last.activations
@@ -111,7 +118,7 @@ cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first,
     if count <= TILE_ROWS:
         few_rows_forward(job, x, count)
     else:
-        wide_forward(job, x, job.settings.inputs, first, 0, count, False)
+        wide_forward(job, const_matrix(x, job.settings.inputs), first, 0, count, False)
     if last.activation == SOFTMAX:
         softmax_rows(out, z, last.stride, job.own + job.settings.outputs_at, count, last.outputs)
     else:
@@ -122,7 +129,7 @@ cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first,
 
 cdef bint outputs_of(Job* job, real* out, const Samples* samples) noexcept nogil:
     # out (rows, outputs)
-    """Outputs of all samples, chunk by chunk; False, at once, where a sample is not finite."""
+    """out = the outputs of all samples, chunk by chunk; return False at once if a sample is not finite."""
     cdef Index first = 0, count, inputs = job.settings.inputs, outputs = job.settings.outputs
     while first < samples.rows:
         count = min(job.settings.chunk, samples.rows - first)

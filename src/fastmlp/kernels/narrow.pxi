@@ -1,84 +1,110 @@
 # ---- narrow networks: samples along the lanes -----------------------------------------------------------------
-# A network whose step fits in the first-level cache. A chunk of samples lies feature by feature, (width, chunk), so
-# that a layer of 3 neurons fills the lanes as well as one of 300, and weights are read where they lie, one number
-# for all lanes. A batch is cut into chunks; the chunks of a group add up their gradient in order, and the groups'
-# gradients are added up as groups.pxi has it, whichever thread made them.
+# For networks whose step fits in the first-level cache. A chunk of samples lies feature by feature, (width, chunk), so
+# that a layer of 3 neurons fills the lanes as well as one of 300, and weights are read in place, one number for all
+# lanes. A batch is cut into chunks; the chunks of a group add up their gradient in order, and groups.pxi adds up the
+# groups' gradients, whichever thread computed them.
+
+
+ctypedef struct Columns:
+    # samples laid along the lanes, one column per sample, `stride` numbers from one row to the next
+    real* x                 # (inputs, stride)
+    real* y                 # (outputs, stride), if there are targets that are not labels
+    int32_t* labels         # (stride,), if there are labels
+    real* weights           # (stride,), if samples have weights
+    Index stride
 
 
 cdef void gather(
-    real* x, real* y, int32_t* labels, real* weights, const Samples* samples, Index first, Index count, Index stride,
-    Index inputs, Index outputs,
+    const Columns* to, const Samples* samples, Index first, Index count, Index inputs, Index outputs,
 ) noexcept nogil:
-    # x (inputs, stride), y (outputs, stride) or labels (stride,), weights (stride,): of samples first ... first + count
-    """Samples' rows become columns; lanes past the last sample repeat it, so that nothing overflows there alone."""
+    # to.x (inputs, stride), to.y (outputs, stride) or to.labels (stride,), to.weights (stride,)
+    """Lay samples first ... first + count along the lanes.
+
+    The caller guarantees that stride is a whole number of vectors, at least `count`. Lanes past the last sample repeat
+    it, so that nothing overflows there alone.
+    """
     cdef Index s, i, row, lanes = rounded_up(count, LANES)
     for s in range(count):
         row = row_number(samples, first + s)
         for i in range(inputs):
-            x[i * stride + s] = samples.x[row * inputs + i]
+            to.x[i * to.stride + s] = samples.x[row * inputs + i]
         if samples.weights != NULL:
-            weights[s] = samples.weights[row]
+            to.weights[s] = samples.weights[row]
         if samples.labels != NULL:
-            labels[s] = samples.labels[row]
+            to.labels[s] = samples.labels[row]
         elif samples.y != NULL:
             for i in range(outputs):
-                y[i * stride + s] = samples.y[row * outputs + i]
+                to.y[i * to.stride + s] = samples.y[row * outputs + i]
     for s in range(count, lanes):
         for i in range(inputs):
-            x[i * stride + s] = x[i * stride + count - 1]
+            to.x[i * to.stride + s] = to.x[i * to.stride + count - 1]
         if samples.weights != NULL:
-            weights[s] = 0
+            to.weights[s] = 0
         if samples.y != NULL:
             for i in range(outputs):
-                y[i * stride + s] = y[i * stride + count - 1]
+                to.y[i * to.stride + s] = to.y[i * to.stride + count - 1]
 
 
 cdef void narrow_forward(const Job* job, const real* x, Index lanes, Index first, bint backward) noexcept nogil:
-    # x (inputs, chunk), of samples from `first` on
-    """z of every layer becomes h = f(z), but for the last, which stays z; backward: with what the way back needs."""
+    # x (inputs, chunk), of samples from `first` on; the layout guarantees that a chunk is whole vectors
+    """h = f(z) of every layer but the last, which stays z; backward: also what the backward pass needs."""
     cdef Index number, chunk = job.settings.chunk
     cdef const Layer* layer
-    cdef const real* bias
     cdef real* h
     cdef Finish finish
+    cdef Operand w
+    cdef Panel panel
     for number in range(job.n_layers):
         layer = &job.layers[number]
         h = job.own + layer.activations
-        bias = job.parameters + layer.bias if layer.bias >= 0 else NULL
         finish = finish_of(job, job.own, number, 0, first, backward)
-        lanes_product(h, job.parameters + layer.weights, 1, layer.outputs, x, bias, only_rectifies(&finish), NULL,
-                      chunk, layer.outputs, layer.inputs, lanes)
+        set_panel(&panel, matrix(h, chunk), chunk, True)
+        panel.rectifies = only_rectifies(&finish)
+        if layer.bias >= 0:
+            panel.start = FROM_ROW_BIAS
+            panel.bias = job.parameters + layer.bias
+        set_operand(&w, job.parameters + layer.weights, 1, layer.outputs)
+        lanes_product(&panel, &w, const_matrix(x, chunk), layer.outputs, layer.inputs, lanes)
         if not only_rectifies(&finish):
             finish_rows(h, layer.outputs, chunk, lanes, &finish, 0)
         x = h
 
 
-cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index lanes, bint accumulate) noexcept nogil:
+cdef void narrow_backward_inputs(const Job* job, Index number, Index lanes) noexcept nogil:
+    """dz of layer `number` - 1 = (w dz) f'(z), from dz of layer `number`."""
+    cdef Index chunk = job.settings.chunk
+    cdef const Layer* layer = &job.layers[number]
+    cdef const Layer* below = &job.layers[number - 1]
+    cdef real* dh = job.own + below.deltas
+    cdef Slopes slopes = slopes_of(below, job.own, 0)
+    cdef Operand w
+    cdef Panel panel
+    set_operand(&w, job.parameters + layer.weights, layer.outputs, 1)
+    set_panel(&panel, matrix(dh, chunk), chunk, True)
+    if slopes.activation == RELU:
+        panel.gate.at = slopes.at
+        panel.gate.stride = chunk
+    lanes_product(&panel, &w, const_matrix(job.own + layer.deltas, chunk), layer.inputs, layer.outputs, lanes)
+    if slopes.activation != RELU:
+        multiply_by_slope(dh, chunk, slopes.at, chunk, layer.inputs, lanes, slopes.activation)
+
+
+cdef void narrow_backward(const Job* job, real* gradient, const real* x, Index lanes, bint accumulates) noexcept nogil:
     # gradient (parameters,), x (inputs, chunk)
     """gradient = or += Σ_samples dL/dW and dL/db of every layer, from the last layer's dL/dz."""
     cdef Index number, chunk = job.settings.chunk
     cdef const Layer* layer
-    cdef const Layer* below
     cdef const real* h
-    cdef real* dz
-    cdef real* dh
-    cdef Slopes slopes
     for number in range(job.n_layers - 1, -1, -1):
         layer = &job.layers[number]
-        below = &job.layers[number - 1] if number > 0 else NULL
         h = x
         if number > 0:
-            h = job.own + below.activations
-        dz = job.own + layer.deltas
+            h = job.own + job.layers[number - 1].activations
         lanes_backward_weights(gradient + layer.weights, gradient + layer.bias if layer.bias >= 0 else NULL,
-                               h, dz, chunk, layer.inputs, layer.outputs, lanes, accumulate)
+                               const_matrix(h, chunk), job.own + layer.deltas, layer.inputs, layer.outputs, lanes,
+                               accumulates)
         if number > 0:
-            dh = job.own + below.deltas
-            slopes = slopes_of(below, job.own, 0)
-            lanes_product(dh, job.parameters + layer.weights, layer.outputs, 1, dz, NULL, False,
-                          slopes.at if slopes.activation == RELU else NULL, chunk, layer.inputs, layer.outputs, lanes)
-            if slopes.activation != RELU:
-                multiply_by_slope(dh, chunk, slopes.at, chunk, layer.inputs, lanes, slopes.activation)
+            narrow_backward_inputs(job, number, lanes)
 
 
 cdef void narrow_note(const Job* job, Index count, double* squares) noexcept nogil:
@@ -92,75 +118,109 @@ cdef void narrow_note(const Job* job, Index count, double* squares) noexcept nog
             squares[number] += sum_of_squares(job.own + layer.activations + j * job.settings.chunk, count)
 
 
-cdef real* resident_place(const Job* job, int64_t at, Index index) noexcept nogil:
-    """Where chunk `index` of samples that stay laid out lies; NULL where samples pass through the thread's own."""
+ctypedef struct Chunk:
+    Index first             # samples first ... first + count
+    Index count
+    real* at                # where they are laid out: to stay there, or in the thread's own memory
+    bint laid_out           # whether they lie there already
+
+
+cdef inline void set_chunk(
+    Chunk* chunk, const Job* job, Index number, Index first, Index rows, int64_t resident_at, bint laid_out,
+) noexcept nogil:
+    """Set chunk `number` of `rows` samples from `first` on; resident_at: -1 if samples do not stay laid out."""
     cdef const Settings* settings = job.settings
-    if at < 0:
-        return NULL
-    return job.workspace + at + index * (settings.inputs + settings.outputs + 2) * settings.chunk
+    chunk.first = first + number * settings.chunk
+    chunk.count = min(settings.chunk, rows - number * settings.chunk)
+    chunk.at = job.own + settings.inputs_at
+    chunk.laid_out = False
+    if resident_at >= 0:
+        chunk.at = job.workspace + resident_at + number * (settings.inputs + settings.outputs + 2) * settings.chunk
+        chunk.laid_out = laid_out
+
+
+cdef inline void set_columns(Columns* columns, const Job* job, real* at) noexcept nogil:
+    # at: x (inputs, chunk), y (outputs, chunk), labels (chunk,), weights (chunk,), one after the other
+    """Set where the parts of a chunk lie; the layout guarantees room for them."""
+    cdef const Settings* settings = job.settings
+    columns.x = at
+    columns.y = at + settings.inputs * settings.chunk
+    columns.labels = <int32_t*> (columns.y + settings.outputs * settings.chunk)
+    columns.weights = columns.y + (settings.outputs + 1) * settings.chunk
+    columns.stride = settings.chunk
+
+
+cdef inline void set_narrow_outputs(
+    OutputBlock* block, const Job* job, const Samples* samples, const Columns* columns, Index count, bint backward,
+) noexcept nogil:
+    """Set the output layer of a chunk of `count` samples."""
+    cdef const Layer* last = &job.layers[job.n_layers - 1]
+    block.losses = job.own + job.settings.losses_at
+    block.dz = job.own + last.deltas if backward else NULL
+    block.h = job.own + last.activations
+    block.y = columns.y
+    block.labels = columns.labels if samples.labels != NULL else NULL
+    block.weights = columns.weights if samples.weights != NULL else NULL
+    block.stride, block.samples, block.outputs = columns.stride, count, job.settings.outputs
+    block.activation = <int> last.activation
 
 
 cdef Tally narrow_chunk(
-    const Job* job, const Samples* samples, Index first, Index count, real* place, bint gathered,
-    real* gradient, bint accumulate, double* squares,
+    const Job* job, const Samples* samples, const Chunk* chunk, real* gradient, bint accumulates, double* squares,
 ) noexcept nogil:
-    # place: x (inputs, chunk), y (outputs, chunk), labels (chunk,), weights (chunk,) one behind the other; NULL: the
-    # thread's own; squares (layers,), or NULL
-    """One chunk of samples through all layers, and back if there is a gradient to fill."""
+    # gradient (parameters,), or NULL: no backward pass; squares (layers,), or NULL
+    """Compute a chunk's loss and hits, gradient = or += its gradient, squares += its Σ h² per layer."""
     cdef const Settings* settings = job.settings
-    cdef const Layer* last = &job.layers[job.n_layers - 1]
-    cdef Index chunk = settings.chunk, lanes = rounded_up(count, LANES)
-    cdef real* x = place if place != NULL else job.own + settings.inputs_at
-    cdef real* y = x + settings.inputs * chunk
-    cdef int32_t* labels = <int32_t*> (y + settings.outputs * chunk)
-    cdef real* weights = y + (settings.outputs + 1) * chunk
-    if place == NULL or not gathered:
-        gather(x, y, labels, weights, samples, first, count, chunk, settings.inputs, settings.outputs)
-    narrow_forward(job, x, lanes, first, gradient != NULL)
-    cdef Tally tally = output_layer(
-        job.own + settings.losses_at, job.own + last.deltas if gradient != NULL else NULL,
-        job.own + last.activations, y, labels if samples.labels != NULL else NULL,
-        weights if samples.weights != NULL else NULL, settings, job.loss_parameters, <int> last.activation,
-        chunk, count, settings.outputs)
+    cdef Index lanes = rounded_up(chunk.count, LANES)
+    cdef Columns columns
+    cdef OutputBlock block
+    set_columns(&columns, job, chunk.at)
+    set_narrow_outputs(&block, job, samples, &columns, chunk.count, gradient != NULL)
+    if not chunk.laid_out:
+        gather(&columns, samples, chunk.first, chunk.count, settings.inputs, settings.outputs)
+    narrow_forward(job, columns.x, lanes, chunk.first, gradient != NULL)
+    cdef Tally tally = output_layer(&block, settings, job.loss_parameters)
     if squares != NULL:
-        narrow_note(job, count, squares)
+        narrow_note(job, chunk.count, squares)
     if gradient != NULL:
-        narrow_backward(job, gradient, x, lanes, accumulate)
+        narrow_backward(job, gradient, columns.x, lanes, accumulates)
     return tally
 
 
-cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
-    """This thread's groups of a batch: their gradients and tallies."""
-    cdef Index chunk = job.settings.chunk, chunks = (rows + chunk - 1) // chunk
-    cdef Index groups = groups_of(job, rows), group, c, begin
-    cdef Tally part
-    cdef Tally* tally
-    cdef real* gradient
-    cdef double* squares
+cdef Tally narrow_group(
+    Job* job, const Samples* samples, Index first, Index rows, Index group, bint laid_out,
+) noexcept nogil:
+    """Compute the gradient, loss and hits of one group of a batch's chunks."""
+    cdef Index chunks = (rows + job.settings.chunk - 1) // job.settings.chunk, groups = groups_of(job, rows), c
+    cdef Index begin = group * chunks // groups
+    cdef double* squares = noted_squares(job, group)
+    cdef real* gradient = group_gradient(job, group) if groups > 1 else job.gradient
+    cdef Chunk chunk
+    cdef Tally total, part
+    total.loss = total.hits = 0
+    if squares != NULL:
+        memset(squares, 0, job.n_layers * sizeof(double))
+    for c in range(begin, (group + 1) * chunks // groups):
+        set_chunk(&chunk, job, c, first, rows, job.settings.resident_at, laid_out)
+        part = narrow_chunk(job, samples, &chunk, gradient, c > begin, squares)
+        total.loss += part.loss
+        total.hits += part.hits
+    return total
+
+
+cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index rows, bint laid_out) noexcept nogil:
+    """Compute the gradients and tallies of this thread's groups of a batch."""
+    cdef Index groups = groups_of(job, rows), group
     for group in range(first_part(job, job.thread, groups), first_part(job, job.thread + 1, groups)):
-        tally = &(<Tally*> job.tallies)[group]
-        tally.loss = tally.hits = 0
-        squares = noted_squares(job, group)
-        if squares != NULL:
-            memset(squares, 0, job.n_layers * sizeof(double))
-        gradient = job.gradient
-        if groups > 1:
-            gradient = group_gradient(job, group)
-        begin = group * chunks // groups
-        for c in range(begin, (group + 1) * chunks // groups):
-            part = narrow_chunk(job, samples, first + c * chunk, min(chunk, rows - c * chunk),
-                                resident_place(job, job.settings.resident_at, c), gathered, gradient, c > begin,
-                                squares)
-            tally.loss += part.loss
-            tally.hits += part.hits
+        (<Tally*> job.tallies)[group] = narrow_group(job, samples, first, rows, group, laid_out)
     if groups > 1:
         add_groups(job, groups, 0, job.settings.parameters, True)
 
 
-cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint gathered) noexcept nogil:
-    """Loss and hits of this thread's chunks of `samples`, forward only."""
-    cdef Index chunk = job.settings.chunk, chunks = (samples.rows + chunk - 1) // chunk, c
+cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint laid_out) noexcept nogil:
+    """Compute loss and hits of this thread's chunks of `samples`, without a backward pass."""
+    cdef Index chunks = (samples.rows + job.settings.chunk - 1) // job.settings.chunk, c
+    cdef Chunk chunk
     for c in range(first_part(job, job.thread, chunks), first_part(job, job.thread + 1, chunks)):
-        tallies[c] = narrow_chunk(job, samples, c * chunk, min(chunk, samples.rows - c * chunk),
-                                  resident_place(job, job.settings.validation_resident_at, c), gathered, NULL, False,
-                                  NULL)
+        set_chunk(&chunk, job, c, 0, samples.rows, job.settings.validation_resident_at, laid_out)
+        tallies[c] = narrow_chunk(job, samples, &chunk, NULL, False, NULL)

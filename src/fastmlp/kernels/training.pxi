@@ -1,28 +1,28 @@
 # ---- training -------------------------------------------------------------------------------------------------
-# A step has two halves with a barrier behind each: every thread takes samples forward and back; every thread takes
-# slabs of the parameters through gradient, penalty and update. A norm that is clipped, of the gradient or of a unit's
-# weights, needs all of them and a barrier of its own. All threads walk through run() side by side and come to the same
-# decisions from the same numbers; the first one keeps the books. Between two calls Python runs on the first thread
-# only, mostly for less time than it takes to wake another: the others, its helpers, wait for the next call in here, and
-# leave when it does not come soon.
+# A step has two halves, each of which ends at a barrier: every thread takes samples forward and back; every thread
+# takes slabs of the parameters through gradient, penalty and update. Clipping a norm, of the gradient or of a unit's
+# weights, needs all slabs and a barrier of its own. All threads go through run_steps() side by side and come to the
+# same decisions from the same numbers; the first thread alone writes the record and the position. Between two calls
+# Python runs on the first thread only, mostly for less time than it takes to wake another thread: the other threads,
+# its helpers, wait here for the next call, and leave if it does not come soon. Ctrl-C comes in between two calls.
 
 cdef enum:
     ARRIVED = 0             # places in job.control, a cache line apart
     GENERATION = 8
     ABANDONED = 16
-    CALL_STEPS = 17         # of a call that is under way; 0 behind it
-    HELPERS = 24            # of the first helper's state
-    HELPER_WORDS = 8        # and to the next one's
+    CALL_STEPS = 17         # of the call under way; 0 between calls
+    HELPERS = 24            # the first helper's state
+    HELPER_WORDS = 8        # from one helper's state to the next
     AWAY = 0                # states of a helper: not in the kernels,
     WAITING = 1             # in the kernels, for the next call,
-    CALLED = 2              # in a call, or sent for
+    CALLED = 2              # in a call, or on its way to one
     SPINS = 4000            # tries before a waiting thread offers its core to others: some 20 to 50 microseconds
-    LOOKS = 64              # tries from one look at the clock to the next
+    TRIES_PER_TIME = 64     # tries from one reading of the clock to the next
     STAYS = 1000000         # nanoseconds before a helper leaves
 
 
 cdef inline void wait_a_little(Index tries) noexcept nogil:
-    """Between two looks at what another thread is to write."""
+    """Pause between two reads of what another thread will write."""
     if tries < SPINS:
         spin_pause()
     else:
@@ -30,7 +30,7 @@ cdef inline void wait_a_little(Index tries) noexcept nogil:
 
 
 cdef bint meet(Job* job) noexcept nogil:
-    """Wait until every thread is here; False where the call was abandoned and nobody will come any more."""
+    """Wait until every thread is here; False if the call was abandoned, so that not all will come."""
     cdef int64_t generation
     cdef Index spins = 0
     if job.settings.threads == 1:
@@ -53,7 +53,7 @@ cdef inline int64_t* helper_state(int64_t* control, Index thread) noexcept nogil
 
 
 cdef Index next_call(Job* job) noexcept nogil:
-    """The steps of the next call of a helper that is through with one; 0: it is to leave."""
+    """Wait for the next call, and return its steps; 0: the helper has to leave."""
     cdef int64_t* state = helper_state(job.control, job.thread)
     cdef int64_t begun = nanoseconds()
     cdef Index tries = 0
@@ -64,12 +64,12 @@ cdef Index next_call(Job* job) noexcept nogil:
             return 0
         wait_a_little(tries)
         tries += 1
-        leaves = shared_load(&job.control[ABANDONED]) or (tries % LOOKS == 0 and nanoseconds() - begun > STAYS)
+        leaves = shared_load(&job.control[ABANDONED]) or (tries % TRIES_PER_TIME == 0 and nanoseconds() - begun > STAYS)
     return <Index> job.control[CALL_STEPS]
 
 
 cdef bint call_helper(int64_t* control, Index thread) noexcept nogil:
-    """Call a helper, as soon as it is through with the last call; False where it is away, and has to be sent for."""
+    """Call a helper as soon as its last call has ended; False if it is away, and has to be sent into the kernels."""
     cdef int64_t* state = helper_state(control, thread)
     cdef Index tries = 0
     while shared_load(state) == CALLED and not shared_load(&control[ABANDONED]):
@@ -114,8 +114,8 @@ cdef inline double inverse(double weight) noexcept nogil:
     return 1.0 / weight if weight > 0 else 0.0
 
 
-cdef inline double penalty_share(const Settings* settings, double weight) noexcept nogil:
-    """What penalties are multiplied with: 1, or 1 / weight where they are over that and not over N yet."""
+cdef inline double penalty_scale(const Settings* settings, double weight) noexcept nogil:
+    """What penalties are multiplied with: 1 if they are over N, or 1 / weight if they are over the batch's weight."""
     return inverse(weight) if settings.own_average else 1.0
 
 
@@ -129,7 +129,7 @@ cdef inline double* penalties(const Job* job, int64_t step) noexcept nogil:
 
 
 cdef void find_penalties(const Job* job, int64_t step, Index begin, Index end) noexcept nogil:
-    """Those of slabs begin ... end."""
+    """Write the penalties of slabs begin ... end."""
     cdef Index s
     if penalized(job):
         for s in range(begin, end):
@@ -146,7 +146,7 @@ cdef double total_penalty(const Job* job, int64_t step) noexcept nogil:
 
 
 cdef double published_shift(const Job* job, int64_t step, Index layer) noexcept nogil:
-    """λ ΣW² of a layer: what the article adds to every weight where λ W belongs, here over N like the rest."""
+    """λ ΣW² of a layer: what the article adds to every weight in the place of λ W, here over N like the rest."""
     cdef double total = 0
     cdef Index s
     if job.settings.published_ridge:
@@ -166,29 +166,18 @@ cdef double beta1_of(const Settings* settings, int64_t number) noexcept nogil:
 cdef Step settled_step(const Settings* settings) noexcept nogil:
     """What every step of a call has in common."""
     cdef Step step
+    step.own = own_settings(settings)
     step.scale = step.rate = step.kept = step.g_scale = step.m_scale = step.v_scale = 1
-    step.penalty_share = 1
-    step.momentum = <real> settings.momentum
-    step.beta1 = <real> settings.beta1
+    step.penalty_scale = 1
     step.beta1_rest = <real> (1.0 - settings.beta1)
-    step.beta2 = <real> settings.beta2
     step.beta2_rest = <real> (1.0 - settings.beta2)
-    step.epsilon = <real> settings.epsilon
-    step.eta_minus = <real> settings.eta_minus
-    step.eta_plus = <real> settings.eta_plus
-    step.least_step = <real> settings.least_step
-    step.most_step = <real> settings.most_step
-    step.nesterov = settings.nesterov
-    step.amsgrad = settings.amsgrad
-    step.centered = settings.centered
-    step.rate_in_velocity = settings.rate_in_velocity
     step.clip_value = <real> settings.clip_value
     step.keep_gradient = step.finished = False
     return step
 
 
 cdef double own_weight(const Job* job, const Samples* samples, Index first, Index rows) noexcept nogil:
-    """What a batch's loss is divided by: its rows, or the sum of their weights where that is asked for."""
+    """What a batch's loss is divided by: its rows, or the sum of their weights with own_average."""
     cdef double weight = 0
     cdef Index s
     if not job.settings.own_average or samples.weights == NULL:
@@ -201,13 +190,12 @@ cdef double own_weight(const Job* job, const Samples* samples, Index first, Inde
 cdef void set_step(
     Step* step, const Settings* settings, const Position* now, double weight, double rate,
 ) noexcept nogil:
-    """What belongs to the next step alone: a batch of so much weight, at a learning rate."""
+    """Set what belongs to the next step alone: a batch of that weight, at a learning rate."""
     cdef double beta1, product, following
     step.scale = <real> inverse(weight)
-    step.penalty_share = penalty_share(settings, weight)
+    step.penalty_scale = penalty_scale(settings, weight)
     step.finished = False
-    if settings.optimizer == ADAGRAD:
-        rate = rate / (1.0 + now.step * settings.rate_decay)
+    rate = rate / (1.0 + now.step * settings.rate_decay)
     step.rate = <real> rate
     step.kept = <real> (1.0 - rate * settings.weight_decay)
     if settings.optimizer != ADAM and settings.optimizer != NADAM:
@@ -216,7 +204,7 @@ cdef void set_step(
     product = now.beta1_power * beta1
     step.v_scale = <real> (1.0 / sqrt(1.0 - now.beta2_power * settings.beta2))
     if settings.epsilon_hat:
-        step.epsilon = <real> (settings.epsilon / sqrt(1.0 - now.beta2_power * settings.beta2))
+        step.own.epsilon = <real> (settings.epsilon / sqrt(1.0 - now.beta2_power * settings.beta2))
     if settings.optimizer == ADAM:
         step.m_scale = <real> (1.0 / (1.0 - product))
         return
@@ -245,23 +233,40 @@ cdef void update_slab(
     cdef Slots state = slots_of(job, slab.begin)
     cdef Index weights = slab.penalized if penalized(job) and not step.finished else 0, size = slab.end - slab.begin
     if weights > 0:
-        penalty.l1 = <real> (settings.l1 * step.penalty_share)
-        penalty.l2 = <real> (0 if settings.published_ridge else settings.l2 * step.penalty_share)
-        penalty.shift = <real> (published_shift(job, now.step, slab.layer) * step.penalty_share)
+        penalty.l1 = <real> (settings.l1 * step.penalty_scale)
+        penalty.l2 = <real> (0 if settings.published_ridge else settings.l2 * step.penalty_scale)
+        penalty.shift = <real> (published_shift(job, now.step, slab.layer) * step.penalty_scale)
         update(w, g, state, weights, step, &penalty, optimizer)
     update(w + weights, g + weights, moved(state, weights), size - weights, step, NULL, optimizer)
 
 
-cdef void update_parameters(
-    Job* job, const Samples* samples, const Position* now, const Step* step, int optimizer, Index rows, Index first,
-    Index chunk_rows, bint more,
-) noexcept nogil:
-    """This thread's slabs: gradient over the batch (narrow) or a chunk of it, from sample `first` on, then the update.
+ctypedef struct BatchPart:
+    Index first                 # its first sample
+    Index rows
+    Index batch                 # the rows of its batch
+    bint more                   # whether chunks of the same batch came before it
 
-    Of a wide network's chunks the last one brings the step; before it, step is NULL. Where the optimizer is FROZEN, a
-    step only finishes the gradient.
+
+cdef inline BatchPart last_chunk(const Job* job, Index first, Index batch) noexcept nogil:
+    """The last chunk of a batch whose first sample is `first`."""
+    cdef BatchPart chunk
+    cdef Index before = (batch - 1) // job.settings.chunk * job.settings.chunk
+    chunk.first = first + before
+    chunk.rows = batch - before
+    chunk.batch = batch
+    chunk.more = before > 0
+    return chunk
+
+
+cdef void update_parameters(
+    Job* job, const Samples* samples, const BatchPart* chunk, const Position* now, const Step* step, int optimizer,
+) noexcept nogil:
+    """This thread's slabs: gradient over the batch (narrow) or a chunk of it, then the update.
+
+    The last of a wide network's chunks brings the step; before it, step is NULL. If the optimizer is FROZEN, a step
+    only finishes the gradient.
     """
-    cdef Index s, groups = groups_of(job, rows if job.settings.narrow else chunk_rows)
+    cdef Index s, groups = groups_of(job, chunk.batch if job.settings.narrow else chunk.rows)
     cdef const Slab* slab
     for s in range(job.first_slab, job.end_slab):
         slab = &job.slabs[s]
@@ -269,20 +274,20 @@ cdef void update_parameters(
             if groups > 1:
                 sum_of_groups(job, slab, groups, False)
         elif job.settings.groups > 1:       # a last chunk of one row is one group, and lies where groups do
-            sum_of_groups(job, slab, groups, more)
+            sum_of_groups(job, slab, groups, chunk.more)
         else:
-            wide_slab_gradient(job, samples, slab, first, chunk_rows, more, step != NULL)
+            wide_slab_gradient(job, samples, slab, chunk.first, chunk.rows, chunk.more, step != NULL)
         if step == NULL:
             continue
         update_slab(job, slab, now, step, optimizer)
-        if penalized(job) and optimizer == job.settings.optimizer:      # not where the step is yet to come
+        if penalized(job) and optimizer == job.settings.optimizer:      # not if the step is still to come
             penalties(job, now.step + 1)[s] = penalty_of(job, slab)
         if step.keep_gradient:
             job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
 
 
 cdef double norm_of_gradient(const Job* job) noexcept nogil:
-    """That of a finished gradient, from its slabs' own."""
+    """The norm of a finished gradient, from those of its slabs."""
     cdef double total = 0
     cdef Index s
     for s in range(job.n_slabs):
@@ -291,10 +296,10 @@ cdef double norm_of_gradient(const Job* job) noexcept nogil:
 
 
 cdef void clipped_update(Job* job, const Position* now, Step* step) noexcept nogil:
-    """This thread's slabs, once the gradient is finished: the step along what clipping its norm leaves of it."""
-    cdef double share = job.settings.clip_norm / (norm_of_gradient(job) + 1e-6)     # PyTorch's clip_grad_norm_
+    """This thread's slabs, once the gradient is finished: the step along the gradient, its norm clipped."""
+    cdef double fraction = job.settings.clip_norm / (norm_of_gradient(job) + 1e-6)     # PyTorch's clip_grad_norm_
     cdef Index s
-    step.scale = <real> (share if share < 1 else 1)
+    step.scale = <real> (fraction if fraction < 1 else 1)
     step.keep_gradient = False
     step.finished = True
     for s in range(job.first_slab, job.end_slab):
@@ -316,8 +321,9 @@ cdef void limit_weights(const Job* job) noexcept nogil:
 
 
 cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index rows, bint gathered) noexcept nogil:
-    """The batch's deltas and tallies and, but for the last chunk of a wide network, its gradient; False: abandoned."""
+    """The batch's deltas, tallies and gradient, except that of a wide network's last chunk. False: abandoned."""
     cdef Index begin = 0, chunk = job.settings.chunk
+    cdef BatchPart whole
     if job.settings.narrow:
         narrow_gradient(job, samples, first, rows, gathered)
         return meet(job)
@@ -328,7 +334,11 @@ cdef bint batch_gradient(Job* job, const Samples* samples, Index first, Index ro
             return False
         if begin + chunk >= rows:
             return True
-        update_parameters(job, samples, job.position, NULL, FROZEN, rows, first + begin, chunk, begin > 0)
+        whole.first = first + begin
+        whole.rows = chunk
+        whole.batch = rows
+        whole.more = begin > 0
+        update_parameters(job, samples, &whole, job.position, NULL, FROZEN)
         if not meet(job):
             return False
         begin += chunk
@@ -353,7 +363,7 @@ cdef Index tallies_of(const Job* job, Index rows) noexcept nogil:
 
 
 cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered) noexcept nogil:
-    """Loss and hits of all `samples`, forward only; False where the call was abandoned."""
+    """Loss and hits of all `samples`, forward only; False: abandoned."""
     cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
     cdef Index begin = 0, chunk = job.settings.chunk, count
     if job.settings.narrow:
@@ -366,7 +376,7 @@ cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered
         while begin < samples.rows:
             wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies, units_before(job, begin), False)
             begin += chunk
-            if not meet(job):       # the next chunk may be shared out otherwise, over the same rows of the workspace
+            if not meet(job):       # another thread may take these rows of the workspace for the next chunk
                 return False
     total[0] = sum_of_tallies(tallies, count)
     return True
@@ -386,7 +396,7 @@ cdef inline bint is_noted(const Settings* settings, int64_t epoch) noexcept nogi
 cdef void note_activations(const Job* job, const Position* now, Index rows) noexcept nogil:
     """Write down the root mean squares of the layers' outputs over a batch of `rows`.
 
-    Before the step's second barrier: behind it other threads begin to sum those of the next batch.
+    Before the step's second barrier: after it other threads begin to sum those of the next batch.
     """
     cdef Index number, part, parts = tallies_of(job, rows)
     cdef double squares
@@ -399,10 +409,10 @@ cdef void note_activations(const Job* job, const Position* now, Index rows) noex
 
 
 cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step, bint gathered) noexcept nogil:
-    """One batch: gradient and update, or no update where the loss is not finite. False: abandoned."""
+    """One batch: gradient and update, or no update if the loss is not finite. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Index first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
-    cdef Index last_chunk = (rows - 1) // settings.chunk * settings.chunk
+    cdef BatchPart chunk = last_chunk(job, first, rows)
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
     cdef double penalty, weight = own_weight(job, samples, first, rows)
@@ -413,7 +423,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     tally = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
-    penalty = total_penalty(job, now.step) * penalty_share(settings, weight)
+    penalty = total_penalty(job, now.step) * penalty_scale(settings, weight)
     now.loss_sum += tally.loss * settings.loss_share * (rows / weight if weight > 0 else 0.0) + penalty * rows
     now.hits += tally.hits
     if not isfinite(tally.loss + penalty):
@@ -421,8 +431,19 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
         return True
     set_step(step, settings, now, weight, rate_of(job, now))
     step.keep_gradient = ends_epoch or settings.clip_norm > 0
-    update_parameters(job, samples, now, step, FROZEN if settings.clip_norm > 0 else <int> settings.optimizer,
-                      rows, first + last_chunk, rows - last_chunk, last_chunk > 0)
+    update_parameters(job, samples, &chunk, now, step,
+                      FROZEN if settings.clip_norm > 0 else <int> settings.optimizer)
+    if not apply_norms(job, now, step):
+        return False
+    now.step += 1
+    now.beta1_power *= beta1_of(settings, now.step)
+    now.beta2_power *= settings.beta2
+    return meet(job)
+
+
+cdef bint apply_norms(Job* job, const Position* now, Step* step) noexcept nogil:
+    """Clip the gradient's norm and then take the step; limit the units' norms. Each if asked for. False: abandoned."""
+    cdef const Settings* settings = job.settings
     if settings.clip_norm > 0:
         if not meet(job):
             return False
@@ -435,10 +456,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
             if not meet(job):
                 return False
             find_penalties(job, now.step + 1, job.first_slab, job.end_slab)
-    now.step += 1
-    now.beta1_power *= beta1_of(settings, now.step)
-    now.beta2_power *= settings.beta2
-    return meet(job)
+    return True
 
 
 cdef void note_gradients(const Job* job, const Position* now) noexcept nogil:
@@ -454,7 +472,7 @@ cdef void note_gradients(const Job* job, const Position* now) noexcept nogil:
 
 
 cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
-    """Write the epoch down, validate, and go to the next. False: abandoned."""
+    """Write the record of the epoch, validate, and go to the next epoch. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Tally tally
     if job.thread == 0:
@@ -469,7 +487,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
         if job.thread == 0:
             epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
                 tally.loss * settings.loss_share / validation.rows
-                + total_penalty(job, now.step) * penalty_share(settings, settings.rows))
+                + total_penalty(job, now.step) * penalty_scale(settings, settings.rows))
             epoch_number(job, EPOCH_VAL_ACCURACY, now.epoch)[0] = tally.hits / validation.rows
     if job.noting and not now.diverged:
         now.noted += 1
@@ -479,8 +497,8 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     return True
 
 
-cdef void run(Job* job, const Samples* samples, const Samples* validation, Index steps) noexcept nogil:
-    """At most `steps` steps from where job.position stands; threads meet, or leave when the call is abandoned."""
+cdef void run_steps(Job* job, const Samples* samples, const Samples* validation, Index steps) noexcept nogil:
+    """At most `steps` steps from job.position on; threads meet at the end, or leave if the call is abandoned."""
     cdef const Settings* settings = job.settings
     cdef Position now = job.position[0]
     cdef Step step = settled_step(settings)
@@ -505,7 +523,25 @@ cdef void run(Job* job, const Samples* samples, const Samples* validation, Index
                 return
             validation_laid_out = True
         steps -= 1
-    # Nobody may change what others still read: the position is written once all are through.
+    # Other threads may still read the position: it is written when all have arrived.
     if meet(job) and job.thread == 0:
         job.position[0] = now
         job.control[CALL_STEPS] = 0
+
+
+cdef double objective_of(Job* job, const Samples* samples) noexcept nogil:
+    # job.gradient (parameters,)
+    """The gradient of the objective over all samples, penalty included; returns the objective. For one thread."""
+    cdef Index rows = samples.rows
+    cdef BatchPart chunk = last_chunk(job, 0, rows)
+    cdef Position start
+    cdef Step step = settled_step(job.settings)
+    cdef Tally total
+    memset(&start, 0, sizeof(Position))
+    find_penalties(job, 0, 0, job.n_slabs)
+    batch_gradient(job, samples, 0, rows, False)
+    total = sum_of_tallies(<Tally*> job.tallies, tallies_of(job, rows))
+    step.keep_gradient = True
+    set_step(&step, job.settings, &start, rows, 0)
+    update_parameters(job, samples, &chunk, &start, &step, FROZEN)
+    return total.loss * job.settings.loss_share / rows + total_penalty(job, 0)

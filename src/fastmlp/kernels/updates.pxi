@@ -1,42 +1,22 @@
 # ---- penalties and optimizers ---------------------------------------------------------------------------------
 # One pass over a range of the parameter vector: the batch's mean, the penalty's gradient, clipping and the optimizer's
 # step, each number loaded and stored once. Formulas and defaults are PyTorch's.
-
-cdef enum:
-    SGD = 0
-    ADAM = 1                # AdamW and AMSGrad too
-    NADAM = 2
-    RMSPROP = 3
-    ADAGRAD = 4
-    ADADELTA = 5
-    LION = 6
-    RPROP = 7
-    FROZEN = 8              # no step: the gradient alone is wanted
+# A step is <name>_vector: the new w, from w, its gradient g and the optimizer's state, which it updates in place.
+# dispatch.pxi chooses among them by their names.
 
 ctypedef struct Step:
     # the numbers of one step, the same for every parameter
+    OwnSettings own             # the optimizer's settings
     real scale                  # 1 / rows in the batch, or what a clipped norm leaves of a finished gradient
-    double penalty_share        # 1, or 1 / the batch's weight where penalties are over that
+    double penalty_scale        # 1, or 1 / the batch's weight if penalties are over that
     real clip_value             # what each entry of the gradient is cut to; 0: not at all
     real rate
-    real momentum
-    real beta1
     real beta1_rest             # 1 - beta1 and 1 - beta2, before either is rounded
-    real beta2
     real beta2_rest
-    real epsilon
-    real g_scale                # NAdam: the share of the gradient itself in the step
-    real m_scale                # Adam: 1 / (1 - beta1^t); NAdam: the share of the mean gradient
+    real g_scale                # NAdam: the fraction of the gradient itself in the step
+    real m_scale                # Adam: 1 / (1 - beta1^t); NAdam: the fraction of the mean gradient
     real v_scale                # 1 / sqrt(1 - beta2^t)
     real kept                   # what decoupled weight decay leaves of a parameter
-    real eta_minus
-    real eta_plus
-    real least_step
-    real most_step
-    bint nesterov
-    bint amsgrad
-    bint centered
-    bint rate_in_velocity
     bint keep_gradient
     bint finished               # the gradient is: its mean was taken, its penalty added
 
@@ -52,17 +32,17 @@ ctypedef struct Penalty:
     real shift                  # the article's ridge term: one number, added to every weight's gradient
 
 
-cdef inline vec running_mean(real* mean, vec x, real share, Index lanes) noexcept nogil:
-    """mean = mean + (x - mean) share, stored and returned; near x, so that it loses no digits of a small share."""
+cdef inline vec running_mean(real* mean, vec x, real fraction, Index lanes) noexcept nogil:
+    """mean = mean + (x - mean) fraction, stored and returned; this form loses no digits of a small fraction."""
     cdef vec moved = load_lanes(mean, lanes)
-    moved = moved + (x - moved) * share
+    moved = moved + (x - moved) * fraction
     store_lanes(mean, moved, lanes)
     return moved
 
 
-cdef inline vec decayed_sum(real* total, real share, vec x, Index lanes) noexcept nogil:
-    """total = total share + x, stored and returned."""
-    cdef vec grown = load_lanes(total, lanes) * share + x
+cdef inline vec decayed_sum(real* total, real fraction, vec x, Index lanes) noexcept nogil:
+    """total = total fraction + x, stored and returned."""
+    cdef vec grown = load_lanes(total, lanes) * fraction + x
     store_lanes(total, grown, lanes)
     return grown
 
@@ -72,68 +52,68 @@ cdef inline vec sgd_vector(vec w, vec g, Slots s, Index lanes, const Step* step,
     cdef vec buffer
     cdef real rate = step.rate
     if momentum:
-        if step.rate_in_velocity:
+        if step.own.rate_in_velocity:
             g = g * rate
             rate = 1
-        buffer = decayed_sum(s.a, step.momentum, g, lanes)
-        if not step.nesterov:
+        buffer = decayed_sum(s.a, step.own.momentum, g, lanes)
+        if not step.own.nesterov:
             return w - buffer * rate
-        g = g + buffer * step.momentum
+        g = g + buffer * step.own.momentum
     return w - g * rate
 
 
 cdef inline vec adam_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
     """D. P. Kingma and J. Ba (2015); S. J. Reddi et al. (2018); decay as in I. Loshchilov and F. Hutter (2019)."""
     cdef vec m = running_mean(s.a, g, step.beta1_rest, lanes)
-    cdef vec v = decayed_sum(s.b, step.beta2, g * g * step.beta2_rest, lanes)
-    if step.amsgrad:
+    cdef vec v = decayed_sum(s.b, step.own.beta2, g * g * step.beta2_rest, lanes)
+    if step.own.amsgrad:
         v = larger(load_lanes(s.c, lanes), v)
         store_lanes(s.c, v, lanes)
-    return w * step.kept - divide(m * (step.rate * step.m_scale), square_root(v) * step.v_scale + step.epsilon)
+    return w * step.kept - divide(m * (step.rate * step.m_scale), square_root(v) * step.v_scale + step.own.epsilon)
 
 
 cdef inline vec nadam_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
     """T. Dozat (2016)."""
     cdef vec m = running_mean(s.a, g, step.beta1_rest, lanes)
-    cdef vec v = decayed_sum(s.b, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec v = decayed_sum(s.b, step.own.beta2, g * g * step.beta2_rest, lanes)
     cdef vec along = g * step.g_scale + m * step.m_scale
-    return w - divide(along * step.rate, square_root(v) * step.v_scale + step.epsilon)
+    return w - divide(along * step.rate, square_root(v) * step.v_scale + step.own.epsilon)
 
 
 cdef inline vec rmsprop_vector(
     vec w, vec g, Slots s, Index lanes, const Step* step, const bint momentum,
 ) noexcept nogil:
     """G. Hinton (2012); centered as in A. Graves (2013), whose variance rounding must not make negative."""
-    cdef vec v = decayed_sum(s.a, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec v = decayed_sum(s.a, step.own.beta2, g * g * step.beta2_rest, lanes)
     cdef vec mean
-    if step.centered:
+    if step.own.centered:
         mean = running_mean(s.c, g, step.beta2_rest, lanes)
         v = larger(ZERO, v - mean * mean)
-    g = divide(g, square_root(v) + step.epsilon)
+    g = divide(g, square_root(v) + step.own.epsilon)
     if momentum:
-        g = decayed_sum(s.b, step.momentum, g, lanes)
+        g = decayed_sum(s.b, step.own.momentum, g, lanes)
     return w - g * step.rate
 
 
 cdef inline vec adagrad_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
     """J. Duchi, E. Hazan and Y. Singer (2011)."""
     cdef vec total = decayed_sum(s.a, 1, g * g, lanes)
-    return w - divide(g * step.rate, square_root(total) + step.epsilon)
+    return w - divide(g * step.rate, square_root(total) + step.own.epsilon)
 
 
 cdef inline vec adadelta_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
     """M. D. Zeiler (2012)."""
-    cdef vec v = decayed_sum(s.a, step.beta2, g * g * step.beta2_rest, lanes)
+    cdef vec v = decayed_sum(s.a, step.own.beta2, g * g * step.beta2_rest, lanes)
     cdef vec past = load_lanes(s.b, lanes)
-    cdef vec delta = g * divide(square_root(past + step.epsilon), square_root(v + step.epsilon))
-    decayed_sum(s.b, step.beta2, delta * delta * step.beta2_rest, lanes)
+    cdef vec delta = g * divide(square_root(past + step.own.epsilon), square_root(v + step.own.epsilon))
+    decayed_sum(s.b, step.own.beta2, delta * delta * step.beta2_rest, lanes)
     return w - delta * step.rate
 
 
 cdef inline vec lion_vector(vec w, vec g, Slots s, Index lanes, const Step* step) noexcept nogil:
     """X. Chen et al. (2023)."""
-    cdef vec blend = load_lanes(s.a, lanes) * step.beta1 + g * step.beta1_rest
-    decayed_sum(s.a, step.beta2, g * step.beta2_rest, lanes)
+    cdef vec blend = load_lanes(s.a, lanes) * step.own.beta1 + g * step.beta1_rest
+    decayed_sum(s.a, step.own.beta2, g * step.beta2_rest, lanes)
     return w * step.kept - sign_vector(blend) * step.rate
 
 
@@ -141,34 +121,14 @@ cdef inline vec rprop_vector(vec w, vec g, Slots s, Index lanes, const Step* ste
     """M. Riedmiller and H. Braun (1993), as C. Igel and M. Hüsken's iRPROP- (2000)."""
     cdef vec agreement = load_lanes(s.a, lanes) * g
     cdef ivec turned = is_less(agreement, ZERO)
-    cdef vec factor = select(turned, splat(step.eta_minus), select(is_less(ZERO, agreement), splat(step.eta_plus),
-                                                                   splat(1)))
-    cdef vec length = smaller(splat(step.most_step), larger(splat(step.least_step), load_lanes(s.b, lanes) * factor))
+    cdef vec factor = select(is_less(ZERO, agreement), splat(step.own.eta_plus), splat(1))
+    factor = select(turned, splat(step.own.eta_minus), factor)
+    cdef vec length = larger(splat(step.own.least_step), load_lanes(s.b, lanes) * factor)
+    length = smaller(splat(step.own.most_step), length)
     g = select(turned, ZERO, g)
     store_lanes(s.a, g, lanes)
     store_lanes(s.b, length, lanes)
     return w - sign_vector(g) * length
-
-
-cdef inline vec step_vector(
-    vec w, vec g, Slots s, Index lanes, const Step* step, const int optimizer, const bint momentum,
-) noexcept nogil:
-    """w after one step of the optimizer along g; its state is updated in place."""
-    if optimizer == ADAM:
-        return adam_vector(w, g, s, lanes, step)
-    if optimizer == NADAM:
-        return nadam_vector(w, g, s, lanes, step)
-    if optimizer == RMSPROP:
-        return rmsprop_vector(w, g, s, lanes, step, momentum)
-    if optimizer == ADAGRAD:
-        return adagrad_vector(w, g, s, lanes, step)
-    if optimizer == ADADELTA:
-        return adadelta_vector(w, g, s, lanes, step)
-    if optimizer == LION:
-        return lion_vector(w, g, s, lanes, step)
-    if optimizer == RPROP:
-        return rprop_vector(w, g, s, lanes, step)
-    return sgd_vector(w, g, s, lanes, step, momentum)
 
 
 cdef inline Slots moved(Slots s, Index count) noexcept nogil:
@@ -213,30 +173,9 @@ cdef void update(
     # w, g, and the state: (size,)
     """g = g / rows + l2 w + l1 sign(w) + shift; w and the state = the optimizer's step along g, clipped if asked for.
 
-    g is stored only where step.keep_gradient says so. penalty may be NULL.
+    g is stored only if step.keep_gradient. penalty may be NULL.
     """
-    if optimizer == FROZEN:
-        update_as(w, g, s, size, step, penalty, FROZEN, False)
-    elif optimizer == ADAM:
-        update_as(w, g, s, size, step, penalty, ADAM, False)
-    elif optimizer == NADAM:
-        update_as(w, g, s, size, step, penalty, NADAM, False)
-    elif optimizer == RMSPROP and step.momentum > 0:
-        update_as(w, g, s, size, step, penalty, RMSPROP, True)
-    elif optimizer == RMSPROP:
-        update_as(w, g, s, size, step, penalty, RMSPROP, False)
-    elif optimizer == ADAGRAD:
-        update_as(w, g, s, size, step, penalty, ADAGRAD, False)
-    elif optimizer == ADADELTA:
-        update_as(w, g, s, size, step, penalty, ADADELTA, False)
-    elif optimizer == LION:
-        update_as(w, g, s, size, step, penalty, LION, False)
-    elif optimizer == RPROP:
-        update_as(w, g, s, size, step, penalty, RPROP, False)
-    elif step.momentum > 0:
-        update_as(w, g, s, size, step, penalty, SGD, True)
-    else:
-        update_as(w, g, s, size, step, penalty, SGD, False)
+    update_of(w, g, s, size, step, penalty, optimizer)
 
 
 cdef inline vec squares_of_columns(const real* w, Index stride, Index rows, Index lanes, real scale) noexcept nogil:
@@ -256,7 +195,7 @@ cdef void limit_columns(real* w, Index stride, Index rows, Index lanes, real lar
     cdef Index i
     cdef vec squares = squares_of_columns(w, stride, rows, lanes, 1), factor
     if not all_less(squares, splat(<real> INFINITY)):
-        squares = squares_of_columns(w, stride, rows, lanes, SMALL_SCALE)     # of weights past every use
+        squares = squares_of_columns(w, stride, rows, lanes, SMALL_SCALE)     # of huge weights
         largest = largest * SMALL_SCALE
     factor = divide(splat(largest), square_root(squares))
     if all_less(splat(1), factor):      # nearly always

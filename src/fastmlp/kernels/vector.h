@@ -1,5 +1,5 @@
-/* The vocabulary that the kernels are written in, and that Cython itself has no words for: a number type that the
- * build chooses, vectors of it, the constants that depend on it, and atomics. No arithmetic of a network is here.
+/* What the kernels are written in and Cython itself does not offer: a number type that the build chooses, vectors of
+ * it, the constants that depend on it, and atomics. No arithmetic of a network is here.
  *
  * The build sets REAL_BITS (32 or 64) and VECTOR_BYTES (16, 32 or 64). Vectors are GCC's and Clang's own extension:
  * the compiler turns `a * b + c` on them into the best instructions of the target, so that one source serves every
@@ -34,7 +34,7 @@ typedef int32_t integer;
 #define LN2_LOW -0x1.bd0106p-13f
 #define EXP_FLOOR -110.0f            /* exp is 0 below, even among the denormals */
 #define EXP_CEILING 90.0f            /* and infinite above */
-#define TANH_ONE -20.0f              /* tanh rounds to 1 where exp(2x) is below exp(TANH_ONE) */
+#define TANH_ONE -20.0f              /* tanh rounds to 1 if exp(2x) is below exp(TANH_ONE) */
 #define NORMAL_SCALE 0x1p24f         /* lifts every denormal to a normal number */
 #define NORMAL_SHIFT 24
 #define SMALLEST_NORMAL 0x1p-126f
@@ -42,7 +42,7 @@ typedef int32_t integer;
 #define LOWEST -0x1.fffffep127f
 #define SILU_END 200.0f              /* sigmoid is 0 or 1 beyond */
 #define GELU_END 30.0f               /* the gate of gelu is 0 or 1 beyond, in both forms */
-#define GAUSS_END 13.2f              /* exp(-t^2 / 2) is a normal number below, and t Phi(-t) none beyond */
+#define GAUSS_END 13.2f              /* below it exp(-t^2 / 2) is a normal number, from it on t Phi(-t) is not */
 #define GAUSS_CUT 0x1.8p15f          /* adding and subtracting it leaves a multiple of 2^-8, whose square is exact */
 #define GAUSS_SHIFT 2.5f             /* k, a and b of r = 1 / (t + k), v = a - b r */
 #define GAUSS_A 0.625f
@@ -116,23 +116,15 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 #define LANES ((int)(VECTOR_BYTES / sizeof(real)))
 
-/* A register tile is as large as the register file allows: rows x vectors accumulators, one row of vectors, one
- * scalar. 32 registers take 8 x 3, 16 take 6 x 2 where the multiply-add is one instruction, else 4 x 2. */
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define TILE_ROWS 8
-#define TILE_VECTORS 3
-#elif defined(__FMA__)
-#define TILE_ROWS 6
-#define TILE_VECTORS 2
-#else
-#define TILE_ROWS 4
-#define TILE_VECTORS 2
-#endif
+/* For functions whose sizes are constants wherever they are inlined, and have to be. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* How deep a packed block of a product is: a tile's rows of that depth fill half of a first-level cache of 32 KB. */
-#define DEPTH_BLOCK ((ptrdiff_t)(2048 / sizeof(real)))
+ALWAYS_INLINE ptrdiff_t rounded_up(ptrdiff_t count, ptrdiff_t unit)
+{
+    return (count + unit - 1) / unit * unit;
+}
 
-#define splat(x) ((real)(x) - (vec){0})       /* minus zero keeps the sign of -0, so it costs nothing */
+#define splat(x) ((real)(x) - (vec){0})       /* x - 0 is x, -0 included, so that it costs nothing */
 #define ZERO ((vec){0})
 #define divide(a, b) ((a) / (b))               /* Cython would turn a / b into a division of numbers */
 #define bits(x) ((ivec)(x))
@@ -140,7 +132,7 @@ typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define from_words(x) ((ivec)(x))
 #define splat_int(x) ((integer)(x) - (ivec){0})
 #define ints_less(a, b) ((ivec)((a) < (b)))
-#define is_less(a, b) ((ivec)((a) < (b)))      /* all bits of a lane set where true; false for NaN */
+#define is_less(a, b) ((ivec)((a) < (b)))      /* all bits of a lane set if true; false for NaN */
 #define is_equal(a, b) ((ivec)((a) == (b)))
 #define select(mask, a, b) from_bits(((mask) & bits(a)) | (~(mask) & bits(b)))
 #define SIGN_BIT ((integer)((integer)1 << (sizeof(real) * 8 - 1)))
@@ -149,7 +141,7 @@ typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define with_sign(x, sign) from_bits(bits(x) | (sign))
 #define power_of_two(n) from_bits(((n) + (integer)EXPONENT_BIAS) << MANTISSA_BITS)
 
-/* Whether a < b in every lane; not where either is NaN. */
+/* Whether a < b in every lane; false if any number is NaN. */
 #if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
 #define all_less(a, b) (_mm512_cmp_ps_mask((__m512)(a), (__m512)(b), _CMP_LT_OQ) == 0xffff)
 #elif defined(__AVX512F__) && VECTOR_BYTES == 64
@@ -169,7 +161,7 @@ static inline int all_less(vec a, vec b)
 }
 #endif
 
-/* Which lanes are not zero, as the low bits of a number; NaN is not. */
+/* Which lanes are not zero, as the low bits of a number; NaN is not zero. */
 #if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
 #define nonzero_lanes(x) _mm512_cmp_ps_mask((__m512)(x), (__m512)ZERO, _CMP_NEQ_UQ)
 #elif defined(__AVX512F__) && VECTOR_BYTES == 64
@@ -194,7 +186,7 @@ static inline unsigned nonzero_lanes(vec x)
 #define lowest_bit(word) __builtin_ctzll(word)      /* of a word that is not 0 */
 #define count_bits(word) __builtin_popcountll(word)
 
-/* MurmurHash3's multipliers, and the lanes' own numbers as 32-bit words, in the low half of a 64-bit lane. */
+/* MurmurHash3's multipliers, and the lanes' numbers as 32-bit words, in the low half of a 64-bit lane. */
 #define MURMUR_FIRST 0x85ebca6bu
 #define MURMUR_SECOND 0xc2b2ae35u
 static inline words lane_numbers(void)
@@ -205,8 +197,9 @@ static inline words lane_numbers(void)
     return (words)number;
 }
 
-/* min and max, lane by lane; b where a is NaN, so that a NaN in b survives: what the one instruction of x86 does. GCC
- * does not find it for a comparison and a selection, and makes eight scalar ones of a loop over 32-byte vectors. */
+/* min and max, lane by lane; b if either is NaN, so that a NaN in b survives, as x86's instruction has it. GCC does not
+ * choose that instruction for a comparison and a selection, and makes a loop over a 32-byte vector into eight scalar
+ * instructions. */
 #if defined(__AVX512F__) && VECTOR_BYTES == 64 && REAL_BITS == 32
 #define smaller(a, b) ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define larger(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
@@ -238,8 +231,8 @@ static inline vec square_root(vec x)
     return root;
 }
 
-/* The last, partial vector of a row: the same arithmetic as a full one, so that a value never depends on where a
- * row or a thread's share happens to end. Lanes past `count` are zero and are not touched in memory. */
+/* The last, partial vector of a row: the same arithmetic as a full vector, so that a value never depends on where a row
+ * or a thread's part happens to end. Lanes past `count` are zero and are not touched in memory. */
 #if defined(__AVX512VL__) && VECTOR_BYTES == 64
 #define first_lanes(count) ((1u << (count)) - 1)
 #if REAL_BITS == 32
@@ -282,6 +275,31 @@ static inline void store_first(real *p, vec x, ptrdiff_t count)
 }
 #endif
 
+/* Vectors from and to memory of any alignment. The caller guarantees that all LANES numbers, or the first `lanes` of
+ * them, lie in its array. */
+ALWAYS_INLINE vec load(const real *p)
+{
+    return *(const vec *)p;
+}
+
+ALWAYS_INLINE void store(real *p, vec x)
+{
+    *(vec *)p = x;
+}
+
+ALWAYS_INLINE vec load_lanes(const real *p, ptrdiff_t lanes)
+{
+    return lanes == LANES ? load(p) : load_first(p, lanes);
+}
+
+ALWAYS_INLINE void store_lanes(real *p, vec x, ptrdiff_t lanes)
+{
+    if (lanes == LANES)
+        store(p, x);
+    else
+        store_first(p, x, lanes);
+}
+
 /* Lanes of a vector, or of two, in any constant order; of two, `order` counts through the first, then the second. */
 #if defined(__clang__)
 static inline vec shuffle_one(vec a, ivec order)
@@ -304,15 +322,12 @@ static inline vec shuffle_two(vec a, vec b, ivec order)
 #define shuffle_two(a, b, order) __builtin_shuffle((a), (b), (order))
 #endif
 
-/* Their distances are constants wherever they are inlined, and the orders of lanes have to be. */
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 /* Each lane plus the lane `distance` away: log2(LANES) of these leave the sum of all lanes in every lane. */
 ALWAYS_INLINE vec fold(vec x, integer distance)
 {
     ivec lanes;
     for (int lane = 0; lane < LANES; lane++)
-        lanes[lane] = lane;     /* a constant, as the order must be once the loop below is unrolled */
+        lanes[lane] = lane;     /* a constant, as the order must be after the loop below is unrolled */
     return x + shuffle_one(x, lanes ^ distance);
 }
 
@@ -324,7 +339,7 @@ static inline real sum_of_lanes(vec x)
     return x[0];
 }
 
-/* Two vectors folded into one: lanes without the bit `distance` hold what fold gives of a, those with it what it gives of b. */
+/* Two vectors folded into one: lanes without the bit `distance` are those of fold(a), the others those of fold(b). */
 ALWAYS_INLINE vec fold_both(vec a, vec b, integer distance)
 {
     ivec lanes;
@@ -337,8 +352,8 @@ ALWAYS_INLINE vec fold_both(vec a, vec b, integer distance)
 #define FOLDED 8
 #define FOLDED_AT_ONCE (LANES < FOLDED ? LANES : FOLDED)
 
-/* The sums of the lanes of 8 vectors, each the same additions as sum_of_lanes makes, in a third of the operations:
- * every round folds two vectors into one. */
+/* The sums of the lanes of 8 vectors, each by the same additions as sum_of_lanes, in a third of the operations: every
+ * round folds two vectors into one. */
 ALWAYS_INLINE void sums_of_lanes(real *sums, const vec *vectors)
 {
     vec x[FOLDED];
@@ -360,8 +375,8 @@ ALWAYS_INLINE void sums_of_lanes(real *sums, const vec *vectors)
     }
 }
 
-/* A square of LANES x LANES numbers, turned over: log2(LANES) rounds, each of which swaps the off-diagonal quarters
- * of ever smaller squares (J. O. Eklundh, A fast computer method for matrix transposing, 1972). */
+/* Transposes a square of LANES x LANES numbers: log2(LANES) rounds, each of which swaps the off-diagonal quarters of
+ * ever smaller squares (J. O. Eklundh, A fast computer method for matrix transposing, 1972). */
 static inline void transpose_square(real *out, ptrdiff_t out_stride, const real *in, ptrdiff_t in_stride)
 {
     vec row[LANES];
@@ -386,21 +401,21 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
         *(vec *)(out + i * out_stride) = row[i];
 }
 
-/* Ask for a cache line, to read or to own it, and go on: hints, which touch nothing. A store to a line that another
- * core has read waits some 10 to 40 ns for that core to give it up, and stores wait one behind the other; asked for
- * while a product is computed, the lines are there when the product is done. */
+/* Ask for a cache line, to read or to own it, without waiting: hints, which change nothing. A store to a line that
+ * another core has read waits some 10 to 40 ns until that core gives the line up, and stores wait one after the other.
+ * Lines that are asked for while a product is computed are there when the product is done. */
 #define fetch_ahead(p) __builtin_prefetch(p)
 #define claim_ahead(p) __builtin_prefetch((p), 1)
 
-/* Barriers between threads (training.pxi): acquire and release, as the C11 memory model means them. */
+/* Barriers between threads (training.pxi): acquire and release as in the C11 memory model. */
 #define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
 #define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)
-static inline int shared_swap(int64_t *p, int64_t from, int64_t to)     /* whether *p was `from`, and is `to` now */
+static inline int shared_swap(int64_t *p, int64_t from, int64_t to)     /* whether *p was `from`, and is now `to` */
 {
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
-static inline int64_t nanoseconds(void)     /* of a clock that only goes forward */
+static inline int64_t nanoseconds(void)     /* of a clock that never goes back */
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

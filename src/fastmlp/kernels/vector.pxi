@@ -12,10 +12,10 @@ cdef extern from "kernels/vector.h" nogil:
     ctypedef long integer
     ctypedef long ivec
     ctypedef unsigned int words
-    const int REAL_BITS, LANES, TILE_ROWS, TILE_VECTORS
+    enum: REAL_BITS
+    enum: LANES                 # an enum, so that arrays may be sized by it
     const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, LOG1P_TERMS, GAUSS_TERMS, NORMAL_SHIFT
     const uint32_t MURMUR_FIRST, MURMUR_SECOND
-    const Index DEPTH_BLOCK
     const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
     const real SMALL_SCALE
     const real LOWEST, SILU_END, GELU_END, GAUSS_END, GAUSS_CUT, GAUSS_SHIFT, GAUSS_A, GAUSS_B
@@ -50,6 +50,11 @@ cdef extern from "kernels/vector.h" nogil:
     real sum_of_lanes(vec x)
     void sums_of_lanes(real* sums, const vec* vectors)
     void transpose_square(real* out, Index out_stride, const real* x, Index x_stride)
+    Index rounded_up(Index count, Index unit)
+    vec load(const real* p)
+    void store(real* p, vec x)
+    vec load_lanes(const real* p, Index lanes)
+    void store_lanes(real* p, vec x, Index lanes)
     vec load_first(const real* p, Index count)
     void store_first(real* p, vec x, Index count)
     int64_t shared_add(int64_t* p, int64_t n)
@@ -62,25 +67,3 @@ cdef extern from "kernels/vector.h" nogil:
     int sched_yield()
     int cpu_number()
     int64_t nanoseconds()
-
-cdef inline vec load(const real* p) noexcept nogil:
-    return (<const vec*> p)[0]
-
-
-cdef inline void store(real* p, vec x) noexcept nogil:
-    (<vec*> p)[0] = x
-
-
-cdef inline vec load_lanes(const real* p, Index lanes) noexcept nogil:
-    return load(p) if lanes == LANES else load_first(p, lanes)
-
-
-cdef inline void store_lanes(real* p, vec x, Index lanes) noexcept nogil:
-    if lanes == LANES:
-        store(p, x)
-    else:
-        store_first(p, x, lanes)
-
-
-cdef inline Index rounded_up(Index count, Index unit) noexcept nogil:
-    return (count + unit - 1) // unit * unit

@@ -1,8 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor on fastmlp's kernels: change one import, keep everything else.
-
-Nothing else in fastmlp imports scikit-learn. `_translation` says what its settings mean here, `_base` is what both
-estimators have, `_estimators` has the two, and `onnx` their converter.
-"""
+"""scikit-learn's MLPClassifier and MLPRegressor on fastmlp's kernels: change one import, keep everything else."""
 
 try:
     import sklearn as _scikit_learn

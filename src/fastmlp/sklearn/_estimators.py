@@ -1,4 +1,4 @@
-"""The two estimators: what their targets are, and what they answer. Imports what both have; users import these."""
+"""The two estimators: their targets, and what they predict."""
 
 from __future__ import annotations
 
@@ -16,116 +16,124 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.metrics import Metric
-from fastmlp.sklearn._base import _FLOATS, _SPARSE, BaseMLP
+from fastmlp.network import Network
+from fastmlp.sklearn._base import BaseMLP, one_at_a_time, target_array
+from fastmlp.sklearn._rows import ACCEPTED
 
-_OF_LABELS = ("log_loss", "hinge")  # the names of a classifier's losses, and what fastmlp calls those that may be given
-_LABELLED = ("cross_entropy", "binary_cross_entropy", "hinge")
-_OF_NUMBERS = tuple(name for name, loss in LOSSES.items() if "real" in loss.targets)
+_OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
+_OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
+_LOG_LOSS = "log_loss"  # scikit-learn's name of both cross-entropies
+_PROBABILITIES = [_LOG_LOSS, *(name for name, loss in LOSSES.items() if loss.probabilities)]
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """scikit-learn's multilayer perceptron classifier, on fastmlp's kernels.
 
     Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPClassifier``, with the
-    same meaning and defaults; with the same `random_state` it draws the same initial weights and takes the same batches
-    in the same order, so that a fit of sgd or adam gives the same coefficients but for rounding (lbfgs, whose line
-    search makes much of rounding, the same objective and rule). What follows behind is fastmlp's.
+    same meaning and defaults. With the same `random_state` it draws the same initial weights and takes the same batches
+    in the same order, so that a fit of sgd or adam gives the same coefficients except for rounding (a fit of lbfgs,
+    whose line search amplifies rounding, has the same objective and rule). The parameters after `max_fun` are
+    fastmlp's.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of int, or int, default (100,)
         Neurons of each hidden layer; () makes a linear model.
     activation : str or sequence of str, default "relu"
-        Of the hidden layers, one for all or one each: identity, logistic, tanh, relu, or any of `fastmlp.activations`.
+        Of the hidden layers, one for all or one per layer: identity, logistic, tanh, relu, or any other of
+        `fastmlp.activations`.
     solver : str or Optimizer, default "adam"
-        lbfgs, sgd and adam are scikit-learn's; any name or instance of `fastmlp.optimizers` will do.
+        lbfgs, sgd and adam are scikit-learn's; any name or instance of `fastmlp.optimizers` is accepted.
     alpha : float, default 0.0001
-        The factor of the penalty: a step's objective has alpha / 2 Σ W² over the batch's rows (or their weights' sum).
+        The factor of the penalty: a step's objective has alpha / 2 Σ W², divided by the batch's rows (or the sum of
+        their weights).
     batch_size : int or "auto", default "auto"
-        Rows of a batch; "auto" is 200, or all rows where there are fewer. lbfgs takes all.
+        Rows per batch; "auto" is 200, or all rows if there are fewer. lbfgs takes all.
     learning_rate : {"constant", "invscaling", "adaptive"} or RateSchedule, default "constant"
-        How the rate goes on: as it is; ``learning_rate_init / t ** power_t`` with t the rows seen; divided by 5 where
-        the loss stands still; or one of `fastmlp.schedules`. Those named are for all solvers but lbfgs and adam, which
-        keep the rate.
+        How the rate changes: not at all; as ``learning_rate_init / t ** power_t`` with t the rows seen; divided by 5
+        whenever the loss no longer improves; or by one of `fastmlp.schedules`. The named ones are for all solvers
+        except lbfgs and adam, which keep the rate.
     learning_rate_init : float, default 0.001
-        The rate at the beginning, where `learning_rate` is no schedule.
+        The rate at the beginning, if `learning_rate` is not one of `fastmlp.schedules`.
     power_t : float, default 0.5
         The exponent of "invscaling".
     max_iter : int, default 200
-        Epochs at most; iterations of lbfgs.
+        The largest number of epochs, or of lbfgs's iterations.
     shuffle : bool, default True
         Whether each epoch takes the rows in a new order.
     random_state : int, RandomState or None, default None
-        What initial weights, the split for early stopping, the orders of the rows and dropout are drawn with.
+        The source of initial weights, the split for early stopping, the orders of the rows and dropout.
     tol : float, default 1e-4
-        Training ends where the loss (with `early_stopping` the score) has not improved by this for more than
-        `n_iter_no_change` epochs in a row; the bound of the gradient's entries for lbfgs. With a schedule of your own
-        in `learning_rate` it is the rule of `fastmlp.EarlyStopping`, to which small improvements count once they add
-        up.
+        Training ends when the loss (with `early_stopping` the score) has not improved by this for more than
+        `n_iter_no_change` epochs in a row; for lbfgs, the bound of the gradient's entries. With one of
+        `fastmlp.schedules` in `learning_rate` the rule is that of `fastmlp.EarlyStopping`, for which small improvements
+        count once they add up.
     verbose : bool, int or "bar", default False
-        True prints a line an epoch; "bar" shows a progress bar.
+        True prints one line per epoch; "bar" shows a progress bar.
     warm_start : bool, default False
-        Whether `fit` goes on from the coefficients of the last one.
+        Whether `fit` goes on from the coefficients of the last fit.
     momentum : float, default 0.9
         Of sgd, in [0, 1].
     nesterovs_momentum : bool, default True
-        Whether sgd looks ahead along its velocity.
+        Whether sgd has Nesterov's momentum: the gradient at the point that the velocity leads to.
     early_stopping : bool, default False
-        Whether to hold a part of the rows out, to stop by the score on it, and to go back to the best weights. Without
-        effect on lbfgs.
+        Whether to hold out a fraction of the rows, to stop by the score on them, and to restore the best weights. It
+        has no effect on lbfgs.
     validation_fraction : float, default 0.1
-        The part that is held out.
+        The fraction that is held out.
     beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
         Of adam.
     n_iter_no_change : int or inf, default 10
-        How many epochs in a row may pass without an improvement.
+        The number of epochs in a row that may pass without an improvement.
     max_fun : int, default 15000
-        How often lbfgs may look at the objective.
+        How often lbfgs may compute the objective.
     loss : {"log_loss", "hinge"} or Loss, default "log_loss"
-        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge has no probabilities.
+        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge does not give probabilities.
     label_smoothing : float, default 0.0
-        The share of each target, in [0, 1), that all classes share out evenly.
+        The fraction of each target, in [0, 1), that is distributed evenly over all classes.
     class_weight : dict, list of dict, "balanced" or None, default None
-        A weight a class, as in scikit-learn's other classifiers; it multiplies `sample_weight`.
+        One weight per class, as in scikit-learn's other classifiers; it multiplies `sample_weight`.
     l1 : float, default 0.0
-        The factor of Σ abs(W), over the batch like `alpha`.
+        The factor of Σ abs(W), divided by the batch's rows as `alpha` is.
     dropout, clip_norm, clip_value, max_norm, init
         As in `fastmlp.train`.
     stopping_metric : str, callable, Metric or None, default None
-        What `early_stopping` looks at: None is the accuracy; "loss", or any of `fastmlp.metrics`. A callable is given
-        places in `classes_`, not labels.
+        What `early_stopping` monitors: None is the accuracy; "loss", or any of `fastmlp.metrics`. A callable is given
+        indices into `classes_`, not labels.
     callbacks : list of callable or None, default None
         Called after every epoch with a `fastmlp.EpochState`; one that returns True ends the training. scikit-learn's
-        own callbacks go into ``set_callbacks``, where it has them (1.9).
+        own callbacks, which it has since 1.9, go into ``set_callbacks``.
     n_jobs : int or None, default None
         Threads. None and -1 take as many CPUs as there is work for, None a single one within a task of joblib. The
-        result does not depend on it.
+        result does not depend on their number.
 
     Attributes
     ----------
     classes_ : ndarray
         The labels.
     coefs_, intercepts_ : list of ndarray, shapes (in, out) and (out,)
-        The weights and biases of every layer: views of the network's. They may be replaced.
+        The weights and biases of every layer: views of those of `network_`. They may be replaced.
     loss_, best_loss_ : float
-        The last epoch's loss and the least; `best_loss_` is None with early stopping.
+        The last epoch's loss and the lowest; `best_loss_` is None with early stopping.
     loss_curve_, validation_loss_curve_ : list of float
-        The loss after every epoch, on the training rows and on those that are validated on (else None).
+        The loss after every epoch, on the training rows and on the rows to validate on (None without these).
     validation_scores_, best_validation_score_ : list of float and float
-        The score after every epoch on the rows that are validated on, and the best; else None.
+        The score after every epoch on the rows to validate on, and the best; None without these.
     n_iter_, t_ : int
-        Epochs of the last fit; rows that were trained on in all epochs.
+        Epochs of the last fit; rows that were trained on, counted in every epoch.
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     network_ : fastmlp.Network
-        What was trained; its labels are numbers from 0 on.
+        The trained network; its labels are the indices into `classes_`.
     history_ : fastmlp.History
-        What happened.
+        The record of every epoch.
 
     Raises
     ------
     TypeError, ValueError
         By `fit`, if a parameter or the data cannot be used, or if the loss stops being finite.
+    RuntimeError
+        By `fit` and `partial_fit`, if another call is fitting this estimator.
 
     Warns
     -----
@@ -142,36 +150,61 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({*_OF_LABELS}), Loss],
+        "loss": [StrOptions({_LOG_LOSS, *_OF_LABELS} - {*_PROBABILITIES[1:]}), Loss],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     _score_metric, _accuracies = "accuracy", True
 
     def __init__(
-        self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, solver: Any = "adam",
-        alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
-        random_state: Any = None, tol: float = 1e-4, verbose: bool | int | str = False, warm_start: bool = False,
-        momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
-        validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
-        n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss", label_smoothing: float = 0.0,
-        class_weight: Any = None, l1: float = 0.0, dropout: Any = 0.0, clip_norm: float | None = None,
-        clip_value: float | None = None, max_norm: float | None = None, init: str = "glorot_uniform",
-        stopping_metric: Any = None, callbacks: list | None = None, n_jobs: int | None = None,
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int | str = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: Any = "log_loss",
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
+        l1: float = 0.0,
+        dropout: Any = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        max_norm: float | None = None,
+        init: str = "glorot_uniform",
+        stopping_metric: Any = None,
+        callbacks: list | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self._keep(locals())
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
     def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
-        """Check rows and labels, and learn the labels where they are not known yet."""
-        X, y = validate_data(
-            self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_FLOATS, order="C", reset=reset
-        )
-        y = self._targets(y)
+        """Check rows and labels, and learn the labels if they are not known yet."""
+        X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
+        y = target_array(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            binarizer = LabelBinarizer().fit(y)  # which knows what labels are
+            binarizer = LabelBinarizer().fit(y)  # which checks labels as scikit-learn's own classifiers do
             self.classes_ = binarizer.classes_
             self._multilabel = binarizer.y_type_.startswith("multilabel")
         else:
@@ -179,7 +212,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return X, self._code(y)
 
     def _check_known(self, y: np.ndarray) -> None:
-        """Check labels against those of an earlier fit."""
         classes = unique_labels(y)
         if self.warm_start:
             if set(classes) != set(self.classes_):
@@ -193,26 +225,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
-        """Give labels their numbers, their places in `classes_`; rows of several labels stay 0 and 1."""
-        y = self._targets(y)
+        """Return labels as indices into `classes_`; rows of several labels stay 0 and 1."""
+        y = target_array(y)
         if self._multilabel:
             if y.ndim != 2:
                 raise ValueError(
-                    f"{argument}: got shape {y.shape} after rows of {len(self.classes_)} labels; such are accepted"
+                    f"{argument}: got shape {y.shape}; rows of {len(self.classes_)} labels, as in fit, are accepted"
                 )
             return y.astype(np.int64)
         if y.ndim != 1:
             raise ValueError("The object was not fitted with multilabel input.")
-        places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        unknown = self.classes_[places] != y
+        indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[indices] != y
         if np.any(unknown):
             raise ValueError(
                 f"{argument}: got label {y[unknown][0]!r}, which fit has not seen; {self.classes_} are accepted"
             )
-        return places
+        return indices
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
-        return y if self._multilabel else self.classes_[y]
+        # A network of a single class has two.
+        return y if self._multilabel else self.classes_[np.minimum(y, len(self.classes_) - 1)]
 
     def _outputs_of(self, y: np.ndarray) -> int:
         if self._multilabel:
@@ -220,20 +253,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return 1 if len(self.classes_) <= 2 else len(self.classes_)
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
-        loss: Any = self.loss
-        if isinstance(loss, Loss) and loss.name not in _LABELLED:
-            raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_LABELLED)} is accepted")
-        if isinstance(loss, str) and loss == "log_loss":
+        loss = self.loss
+        if isinstance(loss, Loss) and loss.name not in _OF_LABELS:
+            raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_OF_LABELS)} is accepted")
+        if isinstance(loss, str) and loss == _LOG_LOSS:
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
         classes = None if self._multilabel else np.arange(max(2, outputs))
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """Keep the shares of two classes, as scikit-learn does."""
+        """Keep the fractions of two classes, as scikit-learn does."""
         return None if self._multilabel or self.n_outputs_ > 1 else y.reshape(-1, 1).astype(bool)
 
     def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
-        """Multiply the rows' weights with those of their classes, which `learn` takes from the training rows."""
         if self.class_weight is None:
             return sample_weight
         if self._multilabel:
@@ -245,13 +277,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return weights if sample_weight is None else weights * sample_weight
 
     def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-        """List the classes' weights, 1 for those that are not named."""
+        """Return the classes' weights, 1 for those that are not named."""
         if isinstance(self.class_weight, str):
-            # Shares of the weights, where rows have some: a row of weight 2 is two rows, and one of weight 0 is none.
-            shares = np.bincount(y, sample_weight, minlength=len(self.classes_))
-            return shares.sum() / np.count_nonzero(shares) / np.where(shares > 0, shares, np.inf)
+            # The sum of the rows' weights, so that a row of weight 2 counts as two rows, and one of weight 0 as none.
+            sums = np.bincount(y, sample_weight, minlength=len(self.classes_))
+            return sums.sum() / np.count_nonzero(sums) / np.where(sums > 0, sums, np.inf)
         if not isinstance(self.class_weight, dict):
-            raise ValueError(f"class_weight: got {self.class_weight!r} for one label a row; a dict is accepted")
+            raise ValueError(f"class_weight: got {self.class_weight!r} for one label per row; a dict is accepted")
         known = self.classes_.tolist()
         missing = [label for label in known if label not in self.class_weight]
         if missing and len(known) - len(missing) != len(self.class_weight):  # scikit-learn's rule: a name is misspelt
@@ -259,16 +291,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.array([float(self.class_weight.get(label, 1.0)) for label in known])
 
     def _metric(self) -> tuple[str, tuple, int]:
-        """Of a single class every prediction is right, whatever the network's output is."""
         chosen = super()._metric()
-        if chosen[0] == "val_accuracy" and len(self.classes_) == 1 and not self._multilabel:
-            one_class = Metric("one_class", lambda y, predicted, sample_weight=None: 1.0, training=False)
-            return "val_one_class", (one_class,), 1
-        return chosen
+        if chosen[0] != "val_accuracy" or len(self.classes_) > 1 or self._multilabel:
+            return chosen
+        # Every prediction is the only class, whatever the network's output is.
+        one_class = Metric("one_class", lambda y, predicted, sample_weight=None: 1.0, training=False)
+        return "val_one_class", (one_class,), 1
 
     # ---- what users call -------------------------------------------------------------------------------------------
 
     @available_if(lambda estimator: estimator._takes_parts())
+    @one_at_a_time
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Take one pass over rows and their labels, and go on from what is there.
 
@@ -277,7 +310,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X, y, sample_weight
             As `fit` takes them.
         classes : array-like, shape (classes,), or None, default None
-            All labels that may come; needed in the first call only.
+            All labels that the stream may have; needed in the first call only.
 
         Returns
         -------
@@ -286,28 +319,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight: got {self.class_weight!r} for partial_fit, whose rows have not the classes' shares of "
-                "all; a dict of label to weight is accepted"
+                f"class_weight: got {self.class_weight!r} for partial_fit, whose rows need not have the classes' "
+                "fractions of all; a dict of label to weight is accepted"
             )
         if _check_partial_fit_first_call(self, classes):
             self._multilabel = type_of_target(y).startswith("multilabel")
         return self._fit_rows(X, y, sample_weight, incremental=True)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, shape (rows, features)
-            The features.
-
-        Returns
-        -------
-        ndarray, shape (rows,) or (rows, labels)
-            Labels, or rows of 0 and 1.
-        """
-        codes = self._predictions(X, lambda network, rows: network.predict(rows))
-        return codes if self._multilabel else self.classes_[np.minimum(codes, len(self.classes_) - 1)]
 
     @available_if(lambda estimator: estimator._has_probabilities())
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -321,9 +338,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         ndarray, shape (rows, classes) or (rows, labels)
-            In the order of `classes_`; of two classes both columns.
+            One column per class, in the order of `classes_`, two for two classes.
         """
-        return self._predictions(X, lambda network, rows: network.predict_proba(rows))
+        return self._predictions(X, Network.predict_proba)
 
     @available_if(lambda estimator: estimator._has_probabilities())
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -339,17 +356,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray, shape (rows, classes) or (rows, labels)
             ``log(predict_proba(X))``.
         """
-        probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        return np.log(self.predict_proba(X))
 
     def _has_probabilities(self) -> bool:
         name = getattr(self.loss, "name", self.loss)
-        if name not in ("log_loss", "cross_entropy", "binary_cross_entropy"):
+        if name not in _PROBABILITIES:
             raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
         return True
 
     def __sklearn_tags__(self) -> Any:
-        """Say that rows may have several labels."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
@@ -359,8 +374,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on fastmlp's kernels.
 
     Parameters, attributes and methods up to `max_fun` are those of ``sklearn.neural_network.MLPRegressor``, with the
-    same meaning and defaults and, for the same `random_state`, the same coefficients, as there. What follows behind is
-    fastmlp's.
+    same meaning and defaults and, for the same `random_state`, the same coefficients. The parameters after `max_fun`
+    are fastmlp's.
 
     Parameters
     ----------
@@ -375,15 +390,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         As in `MLPClassifier`.
     missing_targets : {"error", "mask"}, default "error"
-        What NaN in y means: an error, or "not observed".
+        Whether NaN in y is an error or means "not observed".
     l1, dropout, clip_norm, clip_value, max_norm, init, stopping_metric, callbacks, n_jobs
-        As in `MLPClassifier`; without a `stopping_metric` it is R².
+        As in `MLPClassifier`; `stopping_metric` None is R².
 
     Attributes
     ----------
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_loss_curve_, validation_scores_
-        As in `MLPClassifier`. The loss of several outputs is their mean where it is squared_error, as scikit-learn has
-        it (in `network_.loss` too), else their sum; the gradient is that of the sum.
+        As in `MLPClassifier`. The squared error of several outputs is their mean, as in scikit-learn (in
+        `network_.loss` too); every other loss is their sum. The gradient is that of the sum.
     best_validation_score_, n_iter_, t_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in `MLPClassifier`.
     network_, history_
@@ -393,6 +408,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ------
     TypeError, ValueError
         By `fit`, if a parameter or the data cannot be used, or if the loss stops being finite.
+    RuntimeError
+        By `fit` and `partial_fit`, if another call is fitting this estimator.
 
     Warns
     -----
@@ -415,39 +432,59 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _score_metric, _accuracies = "r2", False
 
     def __init__(
-        self, loss: Any = "squared_error", hidden_layer_sizes: Any = (100,), activation: Any = "relu", *,
-        solver: Any = "adam", alpha: float = 0.0001, batch_size: int | str = "auto", learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001, power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True,
-        random_state: Any = None, tol: float = 1e-4, verbose: bool | int | str = False, warm_start: bool = False,
-        momentum: float = 0.9, nesterovs_momentum: bool = True, early_stopping: bool = False,
-        validation_fraction: float = 0.1, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
-        n_iter_no_change: float = 10, max_fun: int = 15000, missing_targets: str = "error", l1: float = 0.0,
-        dropout: Any = 0.0, clip_norm: float | None = None, clip_value: float | None = None,
-        max_norm: float | None = None, init: str = "glorot_uniform", stopping_metric: Any = None,
-        callbacks: list | None = None, n_jobs: int | None = None,
+        self,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int | str = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        missing_targets: str = "error",
+        l1: float = 0.0,
+        dropout: Any = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        max_norm: float | None = None,
+        init: str = "glorot_uniform",
+        stopping_metric: Any = None,
+        callbacks: list | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self._keep(locals())
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
     def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
-        """Check rows and numbers."""
-        if self.missing_targets == "mask":  # scikit-learn's check of y knows no gaps
-            X = validate_data(self, X, accept_sparse=_SPARSE, dtype=_FLOATS, order="C", reset=reset)
+        if self.missing_targets == "mask":  # scikit-learn's check of y refuses NaN
+            X = validate_data(self, X, **ACCEPTED, order="C", reset=reset)
             check_consistent_length(X, y)
-            return X, self._code(y)
-        X, y = validate_data(
-            self, X, y, accept_sparse=_SPARSE, multi_output=True, y_numeric=True, dtype=_FLOATS, order="C", reset=reset
-        )
+        else:
+            X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, y_numeric=True, order="C", reset=reset)
         return X, self._code(y)
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
-        """Give numbers as floats; of a column a row."""
-        y = self._targets(y)
+        """Return numbers as floats, a column as a row."""
+        y = target_array(y)
         return y if y.dtype.kind == "f" else y.astype(np.float64)
-
-    def _decode(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def _outputs_of(self, y: np.ndarray) -> int:
         each = self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1
@@ -456,12 +493,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _network_options(self, outputs: int) -> dict[str, Any]:
         return {"loss": self.loss, "missing_targets": self.missing_targets}
 
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        return None
-
     # ---- what users call -------------------------------------------------------------------------------------------
 
     @available_if(lambda estimator: estimator._takes_parts())
+    @one_at_a_time
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Take one pass over rows and their numbers, and go on from what is there.
 
@@ -476,21 +511,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator itself.
         """
         return self._fit_rows(X, y, sample_weight, incremental=True)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict numbers.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, shape (rows, features)
-            The features.
-
-        Returns
-        -------
-        ndarray, shape (rows,) or (rows, outputs)
-            Numbers of the coefficients' dtype.
-        """
-        return self._predictions(X, lambda network, rows: network.predict(rows))
 
 
 for _estimator in (MLPClassifier, MLPRegressor):

@@ -1,8 +1,8 @@
 """A converter to ONNX: `register` lets skl2onnx know the estimators of `fastmlp.sklearn`.
 
 A layer is a Gemm node, h W + b, and its activation, written with operators that ONNX Runtime has in double too: Elu,
-Selu, LeakyRelu, Softplus and HardSigmoid, which would be one node, it has in float only. Imports the estimators, and
-the reference for its constants; nothing of fastmlp imports it.
+Selu, LeakyRelu, Softplus and HardSigmoid, which would be one node, it has in float only. The nodes are those of the
+formula of the activation's row.
 
 ========================= ======================================================= ===============================
 estimator                 first output                                            second output
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -43,15 +42,17 @@ try:
 except ImportError as error:
     raise ImportError('fastmlp.sklearn.onnx needs skl2onnx: pip install "fastmlp[onnx]"') from error
 
-from fastmlp._reference import _GELU_SLOPE, _LEAK, _SELU_ALPHA, _SELU_SCALE
+from fastmlp.activations import ACTIVATIONS
 from fastmlp.network import Network
 from fastmlp.sklearn._base import BaseMLP
 from fastmlp.sklearn._estimators import MLPClassifier, MLPRegressor
 
 _INPUTS = [BooleanTensorType, Int64TensorType, FloatTensorType, DoubleTensorType]
 _CLASSIFIER_OPTIONS = {
-    "zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True],
-}  # fmt: skip
+    "zipmap": [True, False, "columns"],
+    "nocl": [True, False],
+    "output_class_labels": [False, True],
+}
 
 
 class _Nodes:
@@ -63,6 +64,7 @@ class _Nodes:
     def __init__(self, scope: Any, operator: Any, container: Any) -> None:
         self._scope, self._container = scope, container
         (self._given,) = operator.inputs
+        self.opset = container.target_opset
         self._dtype = np.dtype(np.float64 if isinstance(self._given.type, DoubleTensorType) else np.float32)
 
     def __call__(self, operator: str, *inputs: Any, result: str | None = None, **attributes: Any) -> str:
@@ -89,57 +91,109 @@ class _Nodes:
         return name
 
 
-def _exp_minus_1(node: _Nodes, z: str) -> str:
-    """exp(z) - 1 where z < 0, else 0."""
-    return node("Sub", node("Exp", node("Min", z, 0.0)), 1.0)
+class _Value:
+    """A result of the graph; arithmetic with it, and comparisons, add nodes."""
+
+    def __init__(self, node: _Nodes, name: str) -> None:
+        self.node, self.name = node, name
+
+    def apply(self, operator: str, *others: Any, **attributes: Any) -> _Value:
+        """Add a node with this value as its first input."""
+        return _Value(self.node, self.node(operator, self.name, *map(_operand, others), **attributes))
 
 
-def _selu(node: _Nodes, z: str) -> str:
-    above, below = node("Relu", z), _exp_minus_1(node, z)
-    return node("Add", node("Mul", above, _SELU_SCALE), node("Mul", below, _SELU_SCALE * _SELU_ALPHA))
+def _operand(value: Any) -> Any:
+    """Return a value as nodes take it: the name of a result, or a number."""
+    return value.name if isinstance(value, _Value) else float(value)
 
 
-def _softplus(node: _Nodes, z: str) -> str:
-    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-abs(z))), so that nothing overflows."""
-    small = node("Exp", node("Neg", node("Abs", z)))
-    return node("Add", node("Relu", z), node("Log", node("Add", small, 1.0)))
+def _method(operator: str, reflected: bool = False) -> Callable[[_Value, Any], _Value]:
+    """Return the method of a binary operator."""
+
+    def method(self: _Value, other: Any) -> _Value:
+        first, second = (other, self) if reflected else (self, other)
+        return _Value(self.node, self.node(operator, _operand(first), _operand(second)))
+
+    return method
 
 
-def _gelu(node: _Nodes, z: str) -> str:
-    """Multiply z with Phi(z) = (1 + erf(z / sqrt(2))) / 2; ONNX Runtime has erf in float only."""
-    erf = node("Erf", node("Cast", node("Mul", z, math.sqrt(0.5)), to=TensorProto.FLOAT))
-    return node("Mul", node("Mul", z, node("Add", node.floats(erf), 1.0)), 0.5)
+for _symbol, _operator in {"add": "Add", "sub": "Sub", "mul": "Mul", "truediv": "Div", "pow": "Pow"}.items():
+    setattr(_Value, f"__{_symbol}__", _method(_operator))
+    setattr(_Value, f"__r{_symbol}__", _method(_operator, reflected=True))
+_Value.__neg__ = lambda self: self.apply("Neg")
+_Value.__abs__ = lambda self: self.apply("Abs")
+_Value.__lt__, _Value.__gt__ = _method("Less"), _method("Greater")
+_Value.__and__, _Value.__or__ = _method("And"), _method("Or")
+# Of two nodes: GreaterOrEqual is younger than the oldest opset that is tested.
+_Value.__le__ = lambda self, other: (self < other) | self.apply("Equal", other)
+_Value.__ge__ = lambda self, other: (self > other) | self.apply("Equal", other)
 
 
-def _gelu_tanh(node: _Nodes, z: str) -> str:
-    slope = node("Add", node("Mul", node("Mul", z, z), _GELU_SLOPE * 0.044715), _GELU_SLOPE)
-    return node("Mul", z, node("Sigmoid", node("Mul", z, slope)))
+def _number_or(operator: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
+    """Return a function of formulas: a node for a value, the number for a number."""
+    return lambda x: x.apply(operator) if isinstance(x, _Value) else function(x)
 
 
-def _between(node: _Nodes, z: str, least: float, most: float) -> str:
-    return node("Min", node("Max", z, least), most)
+def _of_two(operator: str, function: Callable[[float, float], float]) -> Callable[[Any, Any], Any]:
+    """Return a symmetric function of formulas: a node if either is a value, the number for two numbers."""
+
+    def apply(x: Any, y: Any) -> Any:
+        first, second = (x, y) if isinstance(x, _Value) else (y, x)
+        return first.apply(operator, second) if isinstance(first, _Value) else function(x, y)
+
+    return apply
 
 
-# The formulas of fastmlp.activations
-_ACTIVATIONS: Mapping[str, Callable[[_Nodes, str], str]] = MappingProxyType(
+def _erf(x: Any) -> Any:
+    """Compute erf, which ONNX Runtime has in float only."""
+    if not isinstance(x, _Value):
+        return math.erf(x)
+    single = x.node("Erf", x.node("Cast", x.name, to=TensorProto.FLOAT))
+    return _Value(x.node, x.node.floats(single))
+
+
+def _where(condition: _Value, value: Any, other: Any) -> _Value:
+    node = condition.node
+    return _Value(node, node("Where", condition.name, _operand(value), _operand(other)))
+
+
+def _over_units(operator: str, axes_are_input: int) -> Callable[[_Value], _Value]:
+    """Return a reduction over the units of a layer; from some version of its operator on, axes are an input."""
+
+    def reduce(x: _Value) -> _Value:
+        if x.node.opset >= axes_are_input:
+            return _Value(x.node, x.node(operator, x.name, np.array([1]), keepdims=1))
+        return x.apply(operator, axes=[1], keepdims=1)
+
+    return reduce
+
+
+# What the formulas of `_spec.activations` are written with.
+_FUNCTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "identity": lambda node, z: z,
-        "sigmoid": lambda node, z: node("Sigmoid", z),
-        "tanh": lambda node, z: node("Tanh", z),
-        "relu": lambda node, z: node("Relu", z),
-        "softmax": lambda node, z: node("Softmax", z, axis=1),
-        "leaky_relu": lambda node, z: node("Max", z, node("Mul", z, _LEAK)),
-        "elu": lambda node, z: node("Add", node("Relu", z), _exp_minus_1(node, z)),
-        "selu": _selu,
-        "softplus": _softplus,
-        "exponential": lambda node, z: node("Exp", z),
-        "silu": lambda node, z: node("Mul", z, node("Sigmoid", z)),
-        "gelu": _gelu,
-        "gelu_tanh": _gelu_tanh,
-        "hard_sigmoid": lambda node, z: _between(node, node("Add", node("Mul", z, 1 / 6), 0.5), 0.0, 1.0),
-        "hard_tanh": partial(_between, least=-1.0, most=1.0),
+        "__builtins__": {},
+        "abs": abs,
+        "pi": math.pi,
+        "sqrt": _number_or("Sqrt", math.sqrt),
+        "exp": _number_or("Exp", math.exp),
+        "log": _number_or("Log", math.log),
+        "tanh": _number_or("Tanh", math.tanh),
+        "sigmoid": _number_or("Sigmoid", lambda x: 1 / (1 + math.exp(-x))),
+        "expm1": lambda x: x.apply("Exp") - 1,
+        "log1p": lambda x: (x + 1).apply("Log"),
+        "erf": _erf,
+        "max": _of_two("Max", max),
+        "min": _of_two("Min", min),
+        "where": _where,
+        "row_max": _over_units("ReduceMax", 18),
+        "row_sum": _over_units("ReduceSum", 13),
     }
 )
+
+
+def _activate(node: _Nodes, activation: str, z: str) -> str:
+    """Add the nodes of an activation's formula; return the name of its result."""
+    return eval(ACTIVATIONS[activation].value, dict(_FUNCTIONS), {"z": _Value(node, z)}).name  # a formula of our own
 
 
 def _network(model: BaseMLP) -> Network:
@@ -152,7 +206,7 @@ def _outputs(node: _Nodes, network: Network) -> str:
     """Compute the output layer's activations: h = f(h_below W + b), layer by layer."""
     h = node.features()
     for weights, biases, activation in zip(network.weights, network.biases, network.activations, strict=True):
-        h = _ACTIVATIONS[activation](node, node("Gemm", h, weights, biases))
+        h = _activate(node, activation, node("Gemm", h, weights, biases))
     return h
 
 
@@ -199,7 +253,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     labels, scores = (output.full_name for output in operator.outputs)
     network = _network(model)
     outputs = _outputs(node, network)
-    bound = 0.0 if network.loss_name == "hinge" else 0.5  # above it, an output says yes
+    bound = network._model.task.loss.threshold  # above it, an output means yes
     if model._multilabel:
         node("Cast", node("Greater", outputs, bound), to=TensorProto.INT64, result=labels)
     else:

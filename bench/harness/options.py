@@ -1,0 +1,120 @@
+"""The one `main` of all scripts, the options that they have in common, and the parsers of lists and numbers."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import builds, records
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script: its command line, what it does, and the record that it writes.
+
+    Parameters
+    ----------
+    description : str
+        What the script does, in one line.
+    run : callable
+        Takes the parsed options and a `Record`, fills its rows, and returns the exit code; None is 0.
+    kind : str, default ""
+        Of the record; "" if the script writes none. Adds `--out`.
+    repeats, seconds : int and float, default 0
+        The default number of timings and about how long each takes. Add `--repeats` and `--seconds`; 0 adds nothing.
+    options : callable, optional
+        Takes the parser and adds the script's own options.
+    """
+
+    description: str
+    run: Callable[[argparse.Namespace, records.Record], int | None]
+    kind: str = ""
+    repeats: int = 0
+    seconds: float = 0.0
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line."""
+        parser = argparse.ArgumentParser(description=self.description)
+        if self.kind:
+            parser.add_argument("--out", type=Path, help="the record's file (default bench/record/KIND-DATE-….csv)")
+        for name, kind, default, text in (
+            ("--repeats", int, self.repeats, "timings of each"),
+            ("--seconds", float, self.seconds, "about how long a timing takes"),
+        ):
+            if default:
+                parser.add_argument(name, type=positive(kind), default=default, help=f"{text} (default {default})")
+        self.options(parser)
+        return parser.parse_args(arguments)
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the script, write its record if there are rows, and return the exit code."""
+        arguments = sys.argv[1:] if arguments is None else arguments
+        options = self.parse(arguments)
+        record = records.Record({})
+        if self.kind:
+            record = records.begun(command(records.script_of(self.kind), arguments))
+        code = self.run(options, record) or 0
+        if record.rows:
+            record.write(self.kind, options.out)
+        return code
+
+
+def command(script: str, arguments: Sequence[str]) -> str:
+    """Return a command line as it is recorded, without the place of its record."""
+    kept = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if before != "--out" and not argument.startswith("--out")
+    ]
+    return " ".join([f"python bench/{script}", *kept])
+
+
+def add_list(
+    parser: argparse.ArgumentParser, option: str, known: Sequence[str], default: Sequence[str], text: str = ""
+) -> None:
+    """Add an option that takes names, separated by commas, or "all"."""
+    text = f"{text or 'default all'}; known are {', '.join(known)}"
+    parser.add_argument(option, type=names(known), default=list(default), metavar="A,B", help=text)
+
+
+def names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return the parser of comma-separated names, which come out in the order of `known`; "all" is every one."""
+
+    def parse(text: str) -> list[str]:
+        given = list(known) if text == "all" else text.split(",")
+        if unknown := [name for name in given if name not in known]:
+            raise argparse.ArgumentTypeError(f"got {', '.join(unknown)}; known are {', '.join(known)}")
+        return [name for name in known if name in given]
+
+    return parse
+
+
+def thread_counts(text: str) -> list[int]:
+    """Parse comma-separated numbers of threads, "all" being the CPUs that this process may use."""
+    return whole_numbers(",".join(str(builds.usable_cpus()) if part == "all" else part for part in text.split(",")))
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Parse comma-separated whole numbers from 1 on; they come out rising, each once."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"got {text}; expected whole numbers from 1 on, separated by commas")
+    return sorted(set(map(int, parts)))
+
+
+def positive(kind: type) -> Callable[[str], Any]:
+    """Return the parser of a positive number of a kind, int or float."""
+
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"got {text}; expected a positive number")
+        return value
+
+    return parse

@@ -1,0 +1,152 @@
+"""Arrays at the door: array-likes in, aligned C-contiguous arrays of finite numbers out.
+
+Imports nothing of fastmlp; `_targets` and `_validate` import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# Numbers looked at together by the finite check: they fit in the cache, and so does what the check allocates.
+BLOCK = 1 << 16
+
+
+def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument: str = "X") -> np.ndarray:
+    """Check a table of features and bring it into the form that the kernels read.
+
+    Parameters
+    ----------
+    X : array-like, shape (rows, columns)
+        Numbers: bool, integer or floating; lists, arrays, memory maps and data frames.
+    dtype : numpy dtype or None, default None
+        float32 or float64; None keeps float32 and makes everything else float64.
+    columns : int or None, default None
+        The number of columns that a network takes; None accepts any.
+    argument : str, default "X"
+        The argument's name, for messages.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        C-contiguous float32 or float64; the same memory as `X` where `X` is already so (it is never written).
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse, masked, or does not hold real numbers.
+    ValueError
+        If `X` is ragged, not 2-D, empty, of another number of columns, or holds a NaN, an infinity or
+        a number that `dtype` cannot hold.
+
+    Examples
+    --------
+    >>> features([[0, 1], [2, 3]]).dtype
+    dtype('float64')
+    """
+    array = read_array(X, argument)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{argument}: got dtype {array.dtype}; bool, integer or floating columns are accepted; "
+            "convert or leave out the other columns"
+        )
+    if array.ndim != 2:
+        raise ValueError(
+            f"{argument}: got shape {array.shape}; a 2-D array of shape (rows, columns) is accepted; "
+            "reshape(-1, 1) makes a column of a 1-D array, reshape(1, -1) a row"
+        )
+    if array.size == 0:
+        raise ValueError(f"{argument}: got shape {array.shape}; at least one row and one column are needed")
+    if columns is not None and array.shape[1] != columns:
+        raise ValueError(f"{argument}: got {array.shape[1]} columns (shape {array.shape}); the network takes {columns}")
+    if dtype is None:
+        dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return converted(array, dtype, argument)
+
+
+def read_array(values: Any, argument: str) -> np.ndarray:
+    """Read any array-like as an ndarray of whatever dtype and shape it has."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{argument}: got a masked array; a plain array is accepted; fill the masked entries")
+    if hasattr(values, "toarray"):
+        raise TypeError(f"{argument}: got a sparse {type(values).__name__}; a dense array is accepted; use .toarray()")
+    try:
+        array = np.asarray(values)
+        if array.dtype == object and _is_numeric_frame(values):
+            # A frame whose columns are numbers of several dtypes (bool and float, say) arrives as objects.
+            array = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
+        raise ValueError(
+            f"{argument}: got a {type(values).__name__} that cannot be read as an array ({error}); "
+            "rows of equal length are accepted"
+        ) from error
+    if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
+        _refuse_mixed_strings(values, argument)
+    return array
+
+
+def _is_numeric_frame(values: Any) -> bool:
+    """Whether `values` is a data frame with columns of numbers only."""
+    dtypes = getattr(values, "dtypes", None)
+    if not hasattr(values, "to_numpy") or not hasattr(values, "columns") or dtypes is None:
+        return False
+    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes)
+
+
+def _refuse_mixed_strings(values: Sequence[Any], argument: str) -> None:
+    """Refuse a flat list such as ``["a", None, 1]``, of which NumPy silently makes strings."""
+    for row, value in enumerate(values):
+        if not isinstance(value, (str, bytes, list, tuple, np.ndarray)):
+            raise TypeError(
+                f"{argument}: got {value!r} ({type(value).__name__}) at row {row} among strings; "
+                "values of one kind are accepted"
+            )
+
+
+def converted(array: np.ndarray, dtype: Any, argument: str, missing: bool = False) -> np.ndarray:
+    """Convert to an aligned C-contiguous array of `dtype`, without a copy where it already is; all finite.
+
+    Where numbers may be `missing`, NaN passes.
+    """
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        result = array
+    else:
+        with np.errstate(all="ignore"):  # what overflows float32 is found below, with its place
+            result = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if array.dtype.kind == "f":
+        refuse_nonfinite(result, array, argument, missing)
+    return result
+
+
+def refuse_nonfinite(
+    array: np.ndarray, original: np.ndarray, argument: str, missing: bool = False, advice: str = ""
+) -> None:
+    """Raise, with its place, at the first value that is not finite; NaN passes where numbers may be `missing`."""
+    flat = _first_nonfinite(array, missing)
+    if flat is None:
+        return
+    index = np.unravel_index(flat, array.shape)
+    place = ", ".join(f"{name} {int(at)}" for name, at in zip(("row", "column"), index, strict=False))
+    value = original[index]
+    if np.isfinite(value):
+        raise ValueError(
+            f"{argument}: got {value!s} at {place}, which {array.dtype} cannot hold; "
+            "scale the data or use a wider dtype"
+        )
+    raise ValueError(
+        f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows{advice}"
+    )
+
+
+def _first_nonfinite(array: np.ndarray, missing: bool) -> int | None:
+    """Find the flat index of the first infinity, or NaN unless numbers may be `missing`, of a C-contiguous array."""
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        finite = ~np.isinf(block) if missing else np.isfinite(block)
+        first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
+        if not finite[first]:
+            return start + int(first)
+    return None

@@ -1,0 +1,309 @@
+"""TrainingOptions: the one checked and frozen record of how a training run is to run.
+
+Adding an option is one field, with the function that checks it. Every message is one line: "argument: what came; what
+is accepted; what to do".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp import metrics as measures
+from fastmlp._checks.record import CheckedRecord, checked
+from fastmlp._checks.samples import Samples
+from fastmlp._checks.task import Task
+from fastmlp._checks.topology import seed
+from fastmlp._engine.threads import default_threads
+from fastmlp._spec.fields import whole_or_epochs
+from fastmlp._spec.values import choice, flag, listing, number, whole
+from fastmlp.callbacks import ProgressBar
+from fastmlp.optimizers import OPTIMIZERS, Optimizer
+from fastmlp.schedules import Constant, RateSchedule
+from fastmlp.stopping import EarlyStopping
+
+_AUTO_BATCH = 200
+_MAX_ROWS = 2**31  # orders are 32-bit numbers
+_MAX_THREADS = 1024
+_OWN_NUMBERS = ("epoch", "seconds", "loss", "learning_rate", "gradient_norm")  # that every epoch has
+
+
+class DataSummary(NamedTuple):
+    """What options are checked against: the task, the rows, and the network's dropout."""
+
+    task: Task
+    dtype: np.dtype
+    rows: int
+    weighted: bool = False  # whether rows of training or validation have weights
+    validated: bool = False  # whether there are rows to validate on
+    dropout: Sequence[float] = ()
+
+    @classmethod
+    def of(
+        cls, task: Task, dtype: np.dtype, samples: Samples, validation: Samples, dropout: Sequence[float]
+    ) -> DataSummary:
+        """Sum up checked rows."""
+        weighted = samples.weights is not None or validation.weights is not None
+        return cls(task, dtype, len(samples), weighted, len(validation) > 0, dropout)
+
+
+def optimizer(value: Any) -> Optimizer:
+    """Check an optimizer; a name stands for its defaults."""
+    if isinstance(value, type) and issubclass(value, Optimizer):
+        name = value.__name__
+        raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
+    chosen = value if isinstance(value, Optimizer) else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
+    if chosen.searches_step:
+        try:
+            import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
+        except ImportError as error:
+            raise ImportError("optimizer: 'lbfgs' needs SciPy: pip install \"fastmlp[lbfgs]\"") from error
+    return chosen
+
+
+def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> RateSchedule:
+    """Check a learning rate: a number, a schedule, or None for the optimizer's default."""
+    if isinstance(value, type) and issubclass(value, RateSchedule):
+        name = value.__name__
+        raise TypeError(f"learning_rate: got the class {name}; an instance is accepted, such as {name}(0.1, ...)")
+    if optimizer.searches_step and value is not None:
+        raise ValueError(
+            f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
+            "itself; leave it out"
+        )
+    schedule = value
+    if not isinstance(value, RateSchedule):
+        schedule = Constant(optimizer.default_learning_rate if value is None else number(value, "learning_rate"))
+    largest = float(np.finfo(dtype).max)
+    if schedule.rate > largest:
+        raise ValueError(
+            f"learning_rate: got {schedule.rate}; numbers up to {largest:.4g}, the largest {np.dtype(dtype)}, are "
+            "accepted"
+        )
+    return schedule
+
+
+def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
+    """Check the rows of a batch: a number, "full" for all of them, "auto" for 200; more than there are means all."""
+    if rows >= _MAX_ROWS:
+        raise ValueError(f"X: got {rows} rows; fewer than {_MAX_ROWS} are accepted; train on parts of them in turn")
+    if isinstance(value, str):
+        name = choice(value, ("auto", "full"), "batch_size")
+        return rows if name == "full" or optimizer.full_batch else min(_AUTO_BATCH, rows)
+    size = min(whole(value, "batch_size"), rows)
+    if optimizer.full_batch and size < rows:
+        raise ValueError(
+            f"batch_size: got {size} with optimizer {optimizer.name!r} and {rows} rows in X; it needs the gradient "
+            "over all rows in every step: 'full' or 'auto' is accepted"
+        )
+    return size
+
+
+def _steady(name: str, value: Any, optimizer: Optimizer) -> None:
+    """Refuse what changes the objective from step to step if the optimizer searches along it."""
+    if value and optimizer.searches_step:
+        raise ValueError(
+            f"{name}: got {value} with optimizer {optimizer.name!r}, whose line search needs an objective that "
+            "stays the same; leave it out, or take another optimizer, such as 'adam'"
+        )
+
+
+def _bound(name: str) -> Callable[[Any, TrainingOptions], float]:
+    """Return the check of what a norm or an entry is cut to: above 0, or None for no bound, which becomes 0."""
+
+    def check(value: Any, options: TrainingOptions) -> float:
+        bound = 0.0 if value is None else number(value, name, above=0.0)
+        _steady(name, bound, options.optimizer)
+        return bound
+
+    return check
+
+
+def _clip_value(value: Any, options: TrainingOptions) -> float:
+    bound = _bound("clip_value")(value, options)
+    if bound and options.clip_norm:
+        raise ValueError(
+            f"clip_norm: got {options.clip_norm} together with clip_value {bound}; one of the two is accepted"
+        )
+    return bound
+
+
+def metrics(value: Any, data: DataSummary, argument: str = "metrics") -> tuple[measures.Metric, ...]:
+    """Check what is measured at the end of every epoch; with the singular `argument` there is one metric."""
+    if isinstance(value, (str, measures.Metric)) or not isinstance(value, (list, tuple)):
+        raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
+    single = argument == "metric"
+    found = tuple(measures.metric(each, argument if single else f"metrics[{i}]") for i, each in enumerate(value))
+    names = [metric.name for metric in found]
+    for place, metric in enumerate(found):
+        if metric.name in names[:place]:
+            raise ValueError(f"metrics: got {metric.name!r} twice; give one another name with Metric(name, function)")
+        _refuse_metric(metric, data, argument)
+    return found
+
+
+def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) -> None:
+    """Raise if a metric does not go with the targets or the weights."""
+    task = data.task
+    kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
+    reason = ""
+    if metric.name in _OWN_NUMBERS or metric.name.startswith("val_"):
+        raise ValueError(
+            f"{argument}: got a metric called {metric.name!r}, as a number that is there already; give it another "
+            "name with Metric(name, function)"
+        )
+    if kind not in metric.targets:
+        reason = f"with targets of kind {kind!r}; it goes with {listing(metric.targets)}"
+    elif task.missing and task.is_multilabel:
+        reason = (
+            "with missing_targets='mask' and several labels per row, whose gaps it does not know; a callback that "
+            "calls state.network.predict is accepted"
+        )
+    elif task.loss.outputs_per_target > 1:
+        reason = (
+            f"with {task.loss.outputs_per_target} quantiles per target; a callback that calls state.network.predict is "
+            "accepted"
+        )
+    elif data.weighted and not metric.takes_weights:
+        reason = (
+            "which takes no sample_weight, and rows that weigh differently or were not observed; give it a parameter "
+            "sample_weight"
+        )
+    if reason:
+        raise ValueError(f"{argument}: got {metric.name!r}{',' if reason.startswith('which') else ''} {reason}")
+
+
+def _callbacks(value: Any, options: TrainingOptions) -> tuple[Callable[..., object], ...]:
+    """Check callbacks: callables, whose numbers are measured."""
+    if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
+        raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
+    for callback in value:
+        whole_or_epochs(getattr(callback, "every", 1), "callbacks: every")
+        if isinstance(callback, type):
+            raise TypeError(f"callbacks: got the class {callback.__name__}; an instance is accepted; call it")
+        best = getattr(callback, "best", None)
+        if isinstance(best, str):
+            choice(best, options.measured, "callbacks: best")
+    return tuple(value)
+
+
+def _monitored(schedule: RateSchedule, options: TrainingOptions) -> None:
+    """Raise if what a schedule monitors is not measured."""
+    monitor, measured = getattr(schedule, "monitor", "loss"), options.measured
+    if monitor in measured:
+        return
+    if monitor.startswith("val_") and not options.data.validated:
+        raise ValueError(
+            f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
+            "monitor='loss'"
+        )
+    raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(measured)} one is accepted")
+
+
+def shuffle(value: Any) -> bool | Callable[[int], Any]:
+    """Check whether each epoch takes the rows in a new order, or what gives the orders."""
+    return value if callable(value) and not isinstance(value, type) else flag(value, "shuffle")
+
+
+def progress(value: Any) -> Callable[..., None] | None:
+    """Check what is told how far a training run is: True for a bar, or a callable."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return ProgressBar()
+    if not callable(value):
+        raise TypeError(f"progress: got {value!r}; True, or a callable that takes a fastmlp.Progress, is accepted")
+    return value
+
+
+def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | None:
+    """Check a rule of early stopping against what is measured."""
+    if value is None or value is False:
+        return None
+    rule = EarlyStopping() if value is True else value
+    if not isinstance(rule, EarlyStopping):
+        hint = "; write EarlyStopping()" if value is EarlyStopping else ""
+        raise TypeError(f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted{hint}")
+    if callable(rule.monitor):
+        return rule
+    if rule.monitor.startswith("val_") and not options.data.validated:
+        raise ValueError(
+            f"early_stopping: got monitor {rule.monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
+            "EarlyStopping(monitor='loss')"
+        )
+    name, of_validation = rule.monitor.removeprefix("val_"), rule.monitor.startswith("val_")
+    if name == "accuracy" and options.data.task.is_regression:
+        raise ValueError(
+            f"early_stopping: got monitor {rule.monitor!r} for regression; 'val_loss' or 'loss' is accepted"
+        )
+    names = ("loss", "accuracy", *(metric.name for metric in options.metrics if metric.training or of_validation))
+    if name not in names and name in measures.METRICS:
+        raise ValueError(
+            f"early_stopping: got monitor {rule.monitor!r}, which is not measured; pass metrics=[{name!r}]"
+        )
+    choice(name, names, "early_stopping: monitor")
+    return rule
+
+
+def _learning_rate(value: Any, options: TrainingOptions) -> RateSchedule:
+    return learning_rate(value, options.optimizer, options.data.dtype)
+
+
+def _early_rate(value: Any, options: TrainingOptions) -> EarlyStopping | None:
+    rule = _early_stopping(value, options)
+    _monitored(options.learning_rate, options)
+    return rule
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingOptions(CheckedRecord):
+    """How a training run is to run, checked: the arguments of `Network.train` that are not rows."""
+
+    data: DataSummary
+    optimizer: Optimizer = checked(lambda value, _: optimizer(value), "adam")
+    shuffle: bool | Callable[[int], Any] = checked(lambda value, _: shuffle(value), True)
+    epochs: int = checked(lambda value, _: whole(value, "epochs"), 200)
+    batch_size: int = checked(lambda value, self: batch_size(value, self.data.rows, self.optimizer), "auto")
+    seed: int = checked(lambda value, _: seed(value), None)
+    learning_rate: RateSchedule = checked(_learning_rate, None)
+    n_threads: int | None = checked(
+        lambda value, _: None if value is None else whole(value, "n_threads", maximum=_MAX_THREADS), None
+    )
+    progress: Callable[..., None] | None = checked(lambda value, _: progress(value), None)
+    metrics: Sequence[measures.Metric] = checked(lambda value, self: metrics(value, self.data), ())
+    early_stopping: EarlyStopping | None = checked(_early_rate, None)
+    callbacks: Sequence[Callable[..., object]] = checked(_callbacks, ())
+    clip_norm: float = checked(_bound("clip_norm"), None)
+    clip_value: float = checked(_clip_value, None)
+    max_norm: float = checked(_bound("max_norm"), None)
+    average: str = checked(lambda value, _: choice(value, ("rows", "batch"), "average"), "rows")
+    on_divergence: str = checked(lambda value, _: choice(value, ("warn", "raise"), "on_divergence"), "warn")
+    frames: Collection[int] = ()  # epochs after which the parameters are copied into the history
+    published_ridge: bool = False  # the article's penalty term instead of the gradient of its loss
+    default_threads: int = checked(lambda _, __: default_threads(), None)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and the network's dropout against the optimizer."""
+        super().__post_init__()
+        _steady("dropout", max(self.data.dropout, default=0.0), self.optimizer)
+
+    @property
+    def metric_names(self) -> Mapping[str, bool]:
+        """The names of the metrics, of validation rows as `val_...`, and whether more of each is better."""
+        prefixes = ("", "val_") if self.data.validated else ("",)
+        return {
+            f"{prefix}{metric.name}": metric.rises
+            for prefix in prefixes
+            for metric in self.metrics
+            if prefix or metric.training
+        }
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of all numbers that an epoch has."""
+        own = ("loss",) if self.data.task.is_regression else ("loss", "accuracy")
+        prefixes = ("", "val_") if self.data.validated else ("",)
+        return (*(f"{prefix}{name}" for prefix in prefixes for name in own), "gradient_norm", *self.metric_names)

@@ -1,0 +1,149 @@
+"""What a network is trained for: which loss, how targets are coded, and how outputs are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastmlp._checks.arrays import read_array
+from fastmlp._checks.labels import label_array
+from fastmlp._spec.records import METRICS
+from fastmlp._spec.values import choice, listing
+from fastmlp.losses import LOSSES, OUTPUTS, Loss, huber, quantile
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a network is trained for: how targets are coded, and how outputs are read.
+
+    `classes` holds the labels, one per class (sorted, if they came from targets), or None for regression and
+    multilabel targets. `kind` is how the targets came: "labels", "one_hot", "soft", "multilabel" or "real". `squeeze`
+    says whether predictions are 1-D, and `missing` whether a float target may be NaN: not observed.
+    """
+
+    loss: Loss
+    output: str
+    outputs: int
+    classes: np.ndarray | None
+    kind: str
+    squeeze: bool
+    missing: bool = False
+
+    @cached_property
+    def loss_parameters(self) -> np.ndarray | None:
+        """The loss's parameter of each output, as the kernels read it; None if the loss has no parameter."""
+        given = self.loss.parameters
+        return np.resize(np.array(given), self.outputs) if given else None
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are numbers, so that there is no accuracy."""
+        return self.kind == "real"
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether each output is a label of its own."""
+        return self.kind == "multilabel"
+
+    @property
+    def metric(self) -> int:
+        """The kernels' code of what counts as a hit."""
+        if self.is_regression:
+            return METRICS.index("no_metric")
+        return METRICS.index("threshold" if self.is_multilabel or self.outputs == 1 else "largest")
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """Return coded targets as metrics take them: class codes, a matrix of 0, 1 and NaN, or numbers."""
+        if self.is_regression:
+            return values[:, :: self.loss.outputs_per_target]
+        if self.is_multilabel:
+            return np.where(np.isnan(values), np.nan, values > self.loss.threshold)
+        if values.ndim == 1:
+            return values.astype(np.int64)
+        # A target of two classes is 0 and 1, or -1 and 1.
+        return (values[:, 0] > 0).astype(np.int64) if values.shape[1] == 1 else values.argmax(axis=1)
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the class, the labels or the numbers that a network's outputs predict."""
+        if self.is_regression:
+            return outputs
+        if self.is_multilabel:
+            return (outputs > self.loss.threshold).astype(np.int64)
+        if self.outputs == 1:
+            return (outputs[:, 0] > self.loss.threshold).astype(np.int64)
+        return outputs.argmax(axis=1)
+
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what ranks rows: one number per row for two classes, else one column per output."""
+        if self.is_multilabel or self.is_regression or self.outputs > 2:
+            return outputs
+        return outputs[:, 0] if self.outputs == 1 else outputs[:, 1] - outputs[:, 0]
+
+    def predictions(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes as the user wrote the targets: labels, 0 and 1, or numbers."""
+        if self.classes is not None:
+            return self.classes[codes]
+        return codes[:, 0] if self.squeeze else codes
+
+
+def task(
+    loss: str | Loss,
+    outputs: int,
+    *,
+    output: str | None = None,
+    classes: Any = None,
+    label_smoothing: float = 0.0,
+    missing_targets: str = "error",
+) -> Task:
+    """Make the task of a network that has seen no targets yet.
+
+    If `classes` is None, they are 0, 1, ... for cross-entropy and for binary cross-entropy and hinge with one output;
+    these with several outputs are multilabel, and all other losses regression.
+    """
+    chosen = checked_loss(loss).smoothed(label_smoothing)
+    missing = choice(missing_targets, ("error", "mask"), "missing_targets") == "mask"
+    activation = checked_output(output, chosen)
+    one_unit, one_per_class = chosen.one_output_of_two and outputs == 1, chosen.coding == "indices"
+    needed = 2 if one_unit else outputs
+    if classes is None and (one_unit or one_per_class):
+        classes = np.arange(needed)
+    if one_per_class and outputs < 2:
+        raise ValueError(f"sizes: got 1 output with loss {chosen.name!r}; at least 2 are needed, one per class")
+    if outputs % chosen.outputs_per_target:
+        raise ValueError(
+            f"sizes: got {outputs} outputs with {chosen.outputs_per_target} quantiles; a multiple of these is accepted"
+        )
+    if classes is None:
+        kind = "real" if "real" in chosen.targets else "multilabel"
+        return Task(chosen, activation, outputs, None, kind, kind == "real" and outputs == 1, missing)
+    if "labels" not in chosen.targets:
+        raise ValueError(f"classes: got labels with loss {chosen.name!r}, which goes with numbers; leave them out")
+    labels = label_array(read_array(classes, "classes"), "classes")
+    if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
+        raise ValueError(
+            f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
+            f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
+        )
+    return Task(chosen, activation, outputs, labels, "labels", False, missing)
+
+
+def checked_loss(value: Any) -> Loss:
+    """Return a loss, or the one of a name."""
+    if isinstance(value, Loss):
+        return value
+    if value in (huber, quantile):  # functions, which a user may forget to call
+        raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
+    return LOSSES[choice(value, LOSSES, "loss")]
+
+
+def checked_output(output: str | None, loss: Loss) -> str:
+    """Return the output activation: the loss's own, or another that goes with it."""
+    if output is None:
+        return loss.outputs[0]
+    choice(output, OUTPUTS, "output")
+    if output not in loss.outputs:
+        raise ValueError(f"output: got {output!r}; loss {loss.name!r} goes with {listing(loss.outputs)}")
+    return output

@@ -1,0 +1,132 @@
+"""What a network is made of: sizes, activations, penalties, dtype, start."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastmlp import initialization
+from fastmlp._checks.record import CheckedRecord, checked
+from fastmlp._checks.task import Task
+from fastmlp._engine import backend
+from fastmlp._spec.values import choice, flag, number, whole
+from fastmlp.activations import HIDDEN_ACTIVATIONS
+
+
+def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
+    """Check the sizes of the hidden layers; an int is one layer, an empty sequence a linear model."""
+    if isinstance(hidden, np.ndarray) and hidden.ndim == 1:
+        hidden = hidden.tolist()
+    if isinstance(hidden, (list, tuple)):
+        return tuple(whole(size, f"{argument}[{layer}]") for layer, size in enumerate(hidden))
+    if isinstance(hidden, (int, np.integer)):
+        return (whole(hidden, argument),)
+    raise TypeError(
+        f"{argument}: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
+        "accepted, such as (64, 32)"
+    )
+
+
+def activations(activation: Any, layers: int) -> tuple[str, ...]:
+    """Check the hidden layers' activations: one name for all, or one per layer."""
+    if not isinstance(activation, (list, tuple)):
+        return (choice(activation, HIDDEN_ACTIVATIONS, "activation"),) * layers
+    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]") for i, name in enumerate(activation))
+    if len(names) != layers:
+        raise ValueError(
+            f"activation: got {len(names)} names for {layers} hidden layers; one name for all, or one per "
+            "hidden layer, is accepted"
+        )
+    return names
+
+
+def floating(dtype: Any) -> np.dtype | None:
+    """Check the dtype that a network computes in; None leaves it to the data."""
+    if dtype is None:
+        return None
+    accepted = "'float32', 'float64' or None is accepted"
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise TypeError(f"dtype: got {dtype!r} ({type(dtype).__name__}); {accepted}") from error
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: got {found}; {accepted}")
+    return found
+
+
+def seed(value: Any) -> int:
+    """Check a seed; None draws one from the system's entropy."""
+    if value is None:
+        return int.from_bytes(os.urandom(8), "little") >> 1
+    return whole(value, "seed", minimum=0, maximum=2**63 - 1)
+
+
+def dropout(value: Any, layers: int) -> tuple[float, ...]:
+    """Check the fractions of units that a step leaves out: one for every hidden layer, or one per layer."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        fraction = number(value, "dropout", below=1.0)
+        if fraction > 0 and not layers:
+            raise ValueError(
+                f"dropout: got {fraction} without a hidden layer whose units could be left out; leave it out"
+            )
+        return (fraction,) * layers
+    fractions = tuple(number(fraction, f"dropout[{i}]", below=1.0) for i, fraction in enumerate(value))
+    if len(fractions) != layers:
+        raise ValueError(
+            f"dropout: got {len(fractions)} fractions for {layers} hidden layers; one for all, or one each, is accepted"
+        )
+    return fractions
+
+
+def _bias_init(value: Any, topology: Topology) -> float | None:
+    """Check what biases start with."""
+    if value is None:
+        return None
+    value = number(value, "bias_init", minimum=-math.inf)
+    if not topology.bias:
+        raise ValueError(f"bias_init: got {value} with bias=False; leave it out, or take biases")
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Topology(CheckedRecord):
+    """What a network is made of, checked: the arguments of `Network` that are not its task's."""
+
+    inputs: int
+    task: Task
+    hidden: Sequence[int] = checked(lambda value, _: hidden_sizes(value))
+    backend: str | None = checked(lambda value, _: value if value is None else backend.resolve(value), None)
+    activation: Sequence[str] = checked(lambda value, self: activations(value, len(self.hidden)), "relu")
+    bias: bool = checked(lambda value, _: flag(value, "bias"), True)
+    l1: float = checked(lambda value, _: number(value, "l1"), 0.0)
+    l2: float = checked(lambda value, _: number(value, "l2"), 0.0)
+    dropout: Sequence[float] = checked(lambda value, self: dropout(value, len(self.hidden)), 0.0)
+    seed: int = checked(lambda value, _: seed(value), None)
+    dtype: np.dtype = checked(lambda value, _: floating(value) or np.dtype(np.float64), None)
+    init: Any = checked(
+        lambda value, self: initialization.checked(value, self.parameters, self.dtype), "glorot_uniform"
+    )
+    bias_init: float | None = checked(_bias_init, None)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Inputs, hidden sizes, outputs."""
+        return (self.inputs, *self.hidden, self.task.outputs)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each layer, output last."""
+        return (*self.activation, self.task.output)
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the network has."""
+        return sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.sizes))

@@ -1,0 +1,13 @@
+"""Warnings that point at the caller's line."""
+
+import sys
+import warnings
+from collections.abc import Collection
+
+
+def warn_caller(message: str, category: type[Warning], inside: Collection[str] = ("fastmlp",)) -> None:
+    """Warn of the line outside of the packages `inside` that led here."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in inside:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

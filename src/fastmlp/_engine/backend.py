@@ -1,0 +1,251 @@
+"""Which build of the kernels computes: picked once, at import, or forced.
+
+A build is one instruction set, with one module per dtype. The best build that both the CPU and the operating system
+support is in use; `FASTMLP_BACKEND` forces one, and raises if it cannot be used. ``"reference"`` is the NumPy twin.
+The build in use is loaded at import, another one when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from itertools import zip_longest
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmlp._engine import reference
+from fastmlp._engine.threads import default_threads, usable_cpus
+from fastmlp._spec.names import names
+from fastmlp._spec.values import choice
+from fastmlp._version import __version__
+
+# Instruction set -> the features that NumPy must find usable on this machine. NumPy asks the CPU and the operating
+# system both: a kernel that does not save the wide registers makes the feature absent.
+_REQUIREMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "x86-64-v4": ("AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512VL", "AVX2", "FMA3", "F16C"),
+        "x86-64-v3": ("AVX2", "FMA3", "F16C"),
+        "baseline": (),
+    }
+)
+REFERENCE = "reference"
+NAMES: tuple[str, ...] = (REFERENCE, *reversed(_REQUIREMENTS))
+_DTYPES = ("float32", "float64")
+
+
+class Backend(NamedTuple):
+    """One way to compute: the reference, or a build of the kernels for an instruction set.
+
+    Parameters
+    ----------
+    name : str
+        What ``backend=`` and the environment variable ``FASTMLP_BACKEND`` take.
+    in_use : bool
+        Whether networks compute with it unless told otherwise.
+    missing : str
+        Why it cannot be used; empty if it can.
+    """
+
+    name: str
+    in_use: bool
+    missing: str
+
+
+def _cpu_features() -> Mapping[str, bool]:
+    """Return what NumPy found on this machine: it checks the CPU and the operating system when it is imported."""
+    core = importlib.import_module("numpy._core" if int(np.__version__.split(".")[0]) >= 2 else "numpy.core")
+    return core._multiarray_umath.__cpu_features__
+
+
+def _unsupported(instruction_set: str) -> list[str]:
+    """Return the features of an instruction set that this machine lacks."""
+    present = _cpu_features()
+    return [feature for feature in _REQUIREMENTS[instruction_set] if not present.get(feature, False)]
+
+
+def _module_name(instruction_set: str, dtype: str) -> str:
+    return f"fastmlp._kernels_{dtype}_{instruction_set.replace('-', '_')}"
+
+
+def _load(instruction_set: str) -> dict[np.dtype, ModuleType]:
+    """Load a build's modules, one per dtype; raise ImportError if one was built from other rows than `_spec` has."""
+    modules = {}
+    for dtype in _DTYPES:
+        module = modules[np.dtype(dtype)] = importlib.import_module(_module_name(instruction_set, dtype))
+        dtype_of_build = module.sizes()["dtype"]
+        found = difference(module.spec(), names()) if hasattr(module, "spec") else "it does not name its fields"
+        if not found and dtype_of_build != dtype:
+            found = f"it computes in {dtype_of_build}, {dtype} expected"
+        if found:
+            raise ImportError(f"fastmlp: {module.__name__} was built from other sources ({found}); reinstall fastmlp")
+    return modules
+
+
+def difference(built: Mapping[str, tuple[str, ...]], expected: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the first difference between the names in a build and those in `_spec`; empty if there is none."""
+    for kind, fields in expected.items():
+        field, the_field = ("field ", "the field ") if kind[0].isupper() else ("", "")
+        for ours, theirs in zip_longest(fields, built.get(kind, ())):
+            if theirs is None:
+                return f"{kind} has no {field}{ours!r}"
+            if theirs != ours:
+                return f"{kind} has {the_field}{theirs!r}, " + (
+                    "which is not expected" if ours is None else f"{ours!r} expected"
+                )
+    return ""
+
+
+def _find() -> tuple[list[str], dict[str, str]]:
+    """Return every build that this machine can run, the best first; and why the others cannot be used."""
+    found: list[str] = []
+    missing: dict[str, str] = {}
+    for instruction_set in _REQUIREMENTS:
+        lacking = _unsupported(instruction_set)
+        if importlib.util.find_spec(_module_name(instruction_set, "float32")) is None:
+            missing[instruction_set] = "not built for this machine"
+        elif lacking:
+            missing[instruction_set] = f"this machine lacks {', '.join(lacking)}"
+        else:
+            found.append(instruction_set)
+    return found, missing
+
+
+def _pick() -> str:
+    """Return the forced backend, or the best build that can be used."""
+    forced = os.environ.get("FASTMLP_BACKEND")
+    if forced:
+        try:
+            return resolve(forced, "FASTMLP_BACKEND")
+        except ValueError as error:
+            raise ImportError(str(error)) from error
+    if not _builds:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise ImportError(
+            f"fastmlp: no build of the kernels can be used ({reasons}); reinstall fastmlp with a C compiler, or set "
+            "FASTMLP_BACKEND=reference to compute in NumPy"
+        )
+    return _builds[0]
+
+
+def resolve(backend: str, argument: str = "backend") -> str:
+    """Check a backend's name.
+
+    Parameters
+    ----------
+    backend : str
+        ``"reference"`` or an instruction set.
+    argument : str, default "backend"
+        The argument's name, for the error.
+
+    Returns
+    -------
+    str
+        The same name.
+
+    Raises
+    ------
+    TypeError
+        If the name is not a string.
+    ValueError
+        If the name is unknown, or that build is missing or cannot run on this machine.
+    """
+    choice(backend, NAMES, argument)
+    if backend in missing:
+        raise ValueError(
+            f"{argument}: got {backend!r}, which cannot be used: {missing[backend]}; "
+            f"usable here are {', '.join(map(repr, available()))}"
+        )
+    return backend
+
+
+def kernels(dtype: np.dtype, backend: str | None = None) -> ModuleType:
+    """Return the module that computes.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        float32 or float64.
+    backend : str or None, default None
+        ``"reference"``, an instruction set, or None for the one picked at import.
+
+    Returns
+    -------
+    module
+        A build of the kernels, or the reference: the same names with the same signatures.
+
+    Raises
+    ------
+    ImportError
+        If the build cannot be loaded, or was built from other sources than this package.
+    """
+    name = in_use if backend is None else resolve(backend)
+    if name == REFERENCE:
+        return reference
+    if name not in _loaded:
+        _loaded[name] = _load(name)
+    return _loaded[name][np.dtype(dtype)]
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the backends that can be used on this machine, the reference first, the best build last."""
+    return (REFERENCE, *reversed(_builds))
+
+
+def backends() -> tuple[Backend, ...]:
+    """Return all backends, the reference first, the best build last.
+
+    Returns
+    -------
+    tuple of Backend
+        Each with `name`, `in_use` and `missing`. A build that is there is loaded, so that one that is broken has its
+        error in `missing`.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.backends()[0].name
+    'reference'
+    >>> sum(backend.in_use for backend in fastmlp.backends())
+    1
+    """
+    return tuple(Backend(name, name == in_use, _reason(name)) for name in NAMES)
+
+
+def _reason(name: str) -> str:
+    """Return why a backend cannot be used; empty if it can."""
+    if name in missing:
+        return missing[name]
+    try:
+        kernels(np.dtype(np.float64), name)
+    except ImportError as error:
+        return f"broken: {error}"
+    return ""
+
+
+def show_config() -> None:
+    """Print the version, the build in use, all builds and the number of threads.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.show_config()  # doctest: +ELLIPSIS
+    fastmlp ...
+    """
+    import platform  # here: nothing else needs it, and it takes as long to import as a build
+
+    forced = os.environ.get("FASTMLP_BACKEND")
+    print(f"fastmlp {__version__} (Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform})")
+    print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if forced else ""))
+    for backend in reversed(backends()):
+        print(f"  {backend.name}: {backend.missing or 'available'}")
+    print(f"threads: {default_threads()} (of {usable_cpus()} usable CPUs)")
+
+
+_builds, missing = _find()
+in_use = _pick()
+_loaded: dict[str, dict[np.dtype, ModuleType]] = {} if in_use == REFERENCE else {in_use: _load(in_use)}

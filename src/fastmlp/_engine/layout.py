@@ -1,0 +1,533 @@
+"""Sizes in, offsets out: where every number of a training run lies. Integers only, no arithmetic of a network.
+
+The parameters are one flat vector, W then b, layer by layer; gradient and optimizer state have the same layout. A
+call of the kernels works in one workspace, whose size is computed here. The structured dtypes are the kernels' C
+structs: both are made of the records in `_spec`.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmlp._spec import records
+from fastmlp._spec.activations import ACTIVATIONS
+from fastmlp._spec.values import listing
+
+
+def _dtype(record: records.Record) -> np.dtype:
+    return np.dtype([(name, "i8" if name in record.integers else "f8") for name in record.names])
+
+
+LAYER, SLAB, SETTINGS, POSITION, EPOCH = map(
+    _dtype, (records.LAYER, records.SLAB, records.SETTINGS, records.POSITION, records.EPOCH)
+)
+_PACKED_SETTINGS = struct.Struct("q" * len(records.SETTINGS.integers) + "d" * len(records.SETTINGS.floats))
+_KEPT = tuple(row.kept for row in ACTIVATIONS.values())  # by code
+
+_LINE = 64  # bytes of a cache line, and of the longest vector
+_TINY = 512  # parameters up to which samples lie along the lanes, however few they are
+_SMALL = 1024  # the same from _NARROW_BATCH samples on: what a row costs by itself outweighs its products
+_NARROW = 4096  # the same if outputs would leave lanes empty; above, outputs fill them well enough
+_NARROW_BATCH = 16
+_POOR_FILL = 0.85
+_NARROW_BYTES = 192 * 1024  # of a chunk's samples, activations and deltas together: well inside a usual L2
+_RESIDENT_BYTES = 1 << 20  # of samples that are laid along the lanes once instead of every epoch
+_MAX_GROUPS = 64  # gradients of a batch that are summed apart: as many threads, at most, have work in a narrow network
+_WIDE_CHUNK = 1024  # rows that go through a wide network together
+_SLABS_PER_LAYER = 32
+_MAX_SLAB_ROWS = 256
+_MANY_INPUTS = 1024  # from which on packing a layer's deltas pays, if a slab has at least so many rows:
+_LARGE_SLAB_ROWS = 64
+_WEIGHTS_PER_THREAD = 250_000  # that are worth a thread by themselves, for any number of rows
+FIRST_NOTED = 16  # epochs whose layers' norms are noted at any cost
+_NOTED_STEPS = 64  # steps from one later note to the next, which then cost a five-hundredth of the smallest step
+_GROUP_ROWS = 64  # at least, per group of a wide network: its gradient is loaded and stored once for so many rows
+
+
+class Plan(NamedTuple):
+    """One call of the kernels, laid out.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER, shape (layers,)
+        The layers, with offsets into the parameter vector and the workspace.
+    slabs : ndarray of SLAB, shape (slabs,)
+        The ranges of the parameter vector that threads take through gradient and update.
+    settings : ndarray of SETTINGS, shape (1,)
+        What stays the same during the call.
+    workspace : int
+        Numbers of the network's dtype that the workspace holds.
+    tallies : int
+        float64 numbers that the sums of losses, hits, penalties and norms take.
+    """
+
+    layers: np.ndarray
+    slabs: np.ndarray
+    settings: np.ndarray
+    workspace: int
+    tallies: int
+
+
+class Arrays(NamedTuple):
+    """The arrays that a `Run` of the kernels works on, in place; what it does not need is None.
+
+    Parameters
+    ----------
+    parameters : ndarray, shape (parameters,)
+        The flat parameter vector.
+    state : ndarray, shape (slots * parameters,)
+        The optimizer's state vectors, one after the other.
+    gradient : ndarray, shape (parameters,)
+        The gradient: of an epoch's last step, or what `differentiate` computes.
+    record : ndarray of float64, shape (fields of EPOCH, epochs)
+        What is written at the end of each epoch.
+    layer_record : ndarray of float64, shape (2 layers, noted epochs)
+        The layers' norms: of the gradient, then root mean squares of the activations.
+    rates : ndarray of float64, shape (epochs * rates_per_epoch,)
+        The learning rates.
+    position : ndarray of POSITION, shape (1,)
+        Where the training run stands.
+    order : ndarray of int32, shape (given_orders, rows) or (rows,)
+        The rows' order.
+    loss_parameters : ndarray of float64, shape (outputs,)
+        The loss's parameter of each output.
+    """
+
+    parameters: np.ndarray
+    state: np.ndarray | None = None
+    gradient: np.ndarray | None = None
+    record: np.ndarray | None = None
+    layer_record: np.ndarray | None = None
+    rates: np.ndarray | None = None
+    position: np.ndarray | None = None
+    order: np.ndarray | None = None
+    loss_parameters: np.ndarray | None = None
+
+
+class DroppedUnits(NamedTuple):
+    """Which units a step leaves out of a layer.
+
+    Parameters
+    ----------
+    threshold : int
+        The fraction of the units, of 2^31.
+    seed, epoch, layer : int
+        What the draw follows from; the layer counts from 0.
+    """
+
+    threshold: int
+    seed: int
+    epoch: int
+    layer: int
+
+
+class OutputLayer(NamedTuple):
+    """What the output layer computes.
+
+    Parameters
+    ----------
+    loss, metric, activation : int
+        Codes.
+    threshold : float, default 0.5
+        The output above which a class or a label is predicted.
+    parameters : ndarray of float64, shape (outputs,), or None, default None
+        The loss's parameter of each output.
+    """
+
+    loss: int
+    metric: int
+    activation: int
+    threshold: float = 0.5
+    parameters: np.ndarray | None = None
+
+
+class _Sizes(NamedTuple):
+    """What the layout of a call follows from, besides the layers and the build."""
+
+    narrow: bool
+    batch: int
+    rows: int
+    validation_rows: int
+    threads: int
+    shuffle: bool
+    settled: bool
+
+
+def network_layers(
+    sizes: Sequence[int], activations: Sequence[int], bias: bool, dropout: Sequence[float] = ()
+) -> np.ndarray:
+    """Return the layers of a network: where their weights and biases lie in the parameter vector.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden sizes, outputs.
+    activations : sequence of int
+        The activation's code for each layer, output included.
+    bias : bool
+        Whether layers have biases.
+    dropout : sequence of float, default ()
+        For each hidden layer the fraction of units that a step leaves out, in [0, 1); () means none.
+
+    Returns
+    -------
+    ndarray of LAYER, shape (len(sizes) - 1,)
+        The layers, read-only; offsets into a workspace are still 0, and slopes -1 if none are kept.
+    """
+    return _network_layers(tuple(sizes), tuple(activations), bias, tuple(dropout))
+
+
+@functools.lru_cache(maxsize=64)
+def _network_layers(
+    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, dropout: tuple[float, ...]
+) -> np.ndarray:
+    layers = np.zeros(len(sizes) - 1, LAYER)
+    if dropout:
+        layers["dropout"][:-1] = [min(round(fraction * 2**31), 2**31 - 1) for fraction in dropout]
+    hidden = [_KEPT[code] for code in activations[:-1]]
+    layers["slopes"] = np.where([*hidden, False] | (layers["dropout"] > 0), 0, -1)
+    layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
+    weights = layers["inputs"] * layers["outputs"]
+    ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
+    layers["weights"] = np.concatenate(([0], ends[:-1]))
+    layers["bias"] = layers["weights"] + weights if bias else -1
+    layers.flags.writeable = False
+    return layers
+
+
+def layer_fields(layers: np.ndarray) -> list[dict[str, int]]:
+    """Return each layer's fields by their names: faster to read and write one by one than a record."""
+    return [dict(zip(LAYER.names, layer, strict=True)) for layer in layers.tolist()]
+
+
+def parameter_count(layers: np.ndarray) -> int:
+    """Return the number of parameters of a network."""
+    last = layer_fields(layers[-1:])[0]
+    return last["weights"] + last["outputs"] * (last["inputs"] + (last["bias"] >= 0))
+
+
+def plan(
+    layers: np.ndarray,
+    build: Mapping[str, Any],
+    *,
+    batch: int,
+    rows: int,
+    validation_rows: int = 0,
+    threads: int = 1,
+    settled: bool = False,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Plan:
+    """Lay out one call of the kernels.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER
+        From `network_layers`.
+    build : mapping
+        What the build of the kernels reports (``sizes()``).
+    batch, rows, validation_rows : int
+        Rows of a batch, of all samples and of the validation samples.
+    threads : int, default 1
+        Threads that make the call.
+    settled : bool, default False
+        Whether every step takes all rows in the same order, so that they may stay laid out.
+    settings : mapping
+        Further fields of SETTINGS by name; the others are 0, except threshold, which is 0.5. ``shuffle``: the rows of
+        a batch lie anywhere, and have to be gathered.
+
+    Returns
+    -------
+    Plan
+        The layout. It is the same for any number of threads, except for the threads' own parts of the workspace.
+
+    Raises
+    ------
+    TypeError
+        If there is no such setting.
+    """
+    sizes = _Sizes(
+        is_narrow(layers, build["lanes"], batch),
+        batch,
+        rows,
+        validation_rows,
+        threads,
+        bool(settings.get("shuffle", False)),
+        settled,
+    )
+    records, slabs, fields, workspace, tallies = _laid_out(layers.tobytes(), tuple(build.items()), sizes)
+    if unknown := settings.keys() - fields.keys():
+        raise TypeError(f"settings: got {listing(sorted(unknown))}; names of the kernels' settings are accepted")
+    # Packed by struct: NumPy takes five times as long to make a record of so many fields.
+    packed = bytearray(_PACKED_SETTINGS.pack(*(fields | settings).values()))
+    return Plan(records, slabs, np.frombuffer(packed, SETTINGS), workspace, tallies)
+
+
+# Kept: a sweep trains networks of the same sizes on as many rows again and again, and a small training run takes no
+# longer than this.
+@functools.lru_cache(maxsize=64)
+def _laid_out(
+    layers: bytes, about_build: tuple[tuple[str, Any], ...], sizes: _Sizes
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any], int, int]:
+    """Lay out a call: layers, slabs, the fields of its settings that follow from sizes, workspace and tallies."""
+    build = dict(about_build)
+    given = np.frombuffer(layers, LAYER)
+    offsets = layer_fields(given)  # dicts: NumPy takes longer to set one field of a record than Python to compute it
+    fields = dict.fromkeys(SETTINGS.names, 0) | sizes._asdict()
+    settled = fields.pop("settled")
+    fields["inputs"], fields["outputs"] = offsets[0]["inputs"], offsets[-1]["outputs"]
+    fields["parameters"], fields["threshold"] = parameter_count(given), 0.5
+    lay_out = functools.partial(_lay_out_narrow, settled=settled) if sizes.narrow else _lay_out_wide
+    workspace = lay_out(offsets, fields, build)
+    slabs = _array(_slabs(offsets, sizes.narrow, build["tile_rows"]), SLAB)
+    records = _array(offsets, LAYER)
+    tallies = _lay_out_tallies(fields, len(records), len(slabs), build["row_block"])
+    return records, slabs, fields, workspace, tallies
+
+
+def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False) -> tuple[int, np.ndarray]:
+    """Return the epochs whose layers' norms are noted.
+
+    Parameters
+    ----------
+    first, epochs : int
+        Epochs before the training run, and of it.
+    batches : int
+        Steps of an epoch.
+    every_one : bool, default False
+        Whether to note them all, and the epoch that would come next.
+
+    Returns
+    -------
+    every : int
+        From the 16th epoch on, epochs from one to the next.
+    noted : ndarray of int64
+        The epochs, counted from 0; they do not depend on how a training run is cut into calls.
+    """
+    every, end = 1 if every_one else -(-_NOTED_STEPS // batches), first + epochs + every_one
+    head = np.arange(first, min(end, FIRST_NOTED))
+    if end <= FIRST_NOTED:
+        return every, head
+    later = max(first, FIRST_NOTED)
+    return every, np.concatenate((head, np.arange(-(-later // every) * every, end, every)))
+
+
+def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
+    """Return whether samples lie along the lanes, as they do if outputs would not fill them.
+
+    The bounds were measured, over widths 4 to 784 and batches of 8 to 512 in both dtypes: within them this layout is
+    up to 8 times faster than the other, and outside of them never by more than a fifth.
+    """
+    count, fill = _count_and_fill(layers.tobytes(), lanes)
+    if batch < _NARROW_BATCH:
+        return count <= _TINY
+    return count <= _SMALL or (count <= _NARROW and fill < _POOR_FILL)
+
+
+@functools.lru_cache(maxsize=64)
+def _count_and_fill(layers: bytes, lanes: int) -> tuple[int, float]:
+    """Count the parameters, and return what fraction of the lanes the outputs would fill."""
+    given = np.frombuffer(layers, LAYER)
+    inputs, outputs = given["inputs"], given["outputs"]
+    lanes_taken = inputs * _rounded_up(outputs, lanes)
+    return parameter_count(given), float((inputs * outputs).sum() / lanes_taken.sum())
+
+
+def max_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) -> int:
+    """Return the number of threads from which on more would wait.
+
+    One per group of samples, or one per block of rows. If weights are many, they alone are worth threads, since every
+    step reads and writes each weight and its optimizer's state.
+
+    Parameters
+    ----------
+    layers : ndarray of LAYER
+        From `network_layers`.
+    build : mapping
+        What the build of the kernels reports (``sizes()``).
+    batch : int
+        Rows of a batch.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    settings = plan(layers, build, batch=batch, rows=batch).settings[0]
+    groups, chunk = int(settings["groups"]), int(settings["chunk"])
+    if settings["narrow"] or groups > 1:
+        return groups
+    return max(-(-min(batch, chunk) // build["row_block"]), parameter_count(layers) // _WEIGHTS_PER_THREAD)
+
+
+def _rounded_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _lay_out_narrow(
+    layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any], settled: bool
+) -> int:
+    """Fill in the offsets of a narrow network; return the workspace's size."""
+    item = np.dtype(build["dtype"]).itemsize
+    inputs, outputs, line = settings["inputs"], settings["outputs"], _LINE // item
+    sample = inputs + outputs + 1 + 3 + sum((2 + (layer["slopes"] >= 0)) * layer["outputs"] for layer in layers)
+    batch = settings["batch"]
+    chunks = -(-batch // max(line, _NARROW_BYTES // item // sample // line * line))
+    chunk = _rounded_up(-(-batch // chunks), line)
+    settings["chunk"], settings["groups"] = chunk, min(chunks, _MAX_GROUPS)
+
+    private = _Cursor()
+    settings["inputs_at"] = private.take((inputs + outputs + 2) * chunk)
+    settings["losses_at"] = private.take(3 * chunk)
+    for layer in layers:
+        layer["stride"] = chunk
+        layer["activations"] = private.take(layer["outputs"] * chunk)
+        layer["deltas"] = private.take(layer["outputs"] * chunk)
+        if layer["slopes"] >= 0:
+            layer["slopes"] = private.take(layer["outputs"] * chunk)
+
+    shared = _Cursor()
+    settings["groups_at"] = shared.take(settings["groups"] * _rounded_up(settings["parameters"], 16))
+    for field, rows, stays in (
+        ("resident_at", batch, settled),
+        ("validation_resident_at", settings["validation_rows"], True),
+    ):
+        size = -(-rows // chunk) * (inputs + outputs + 2) * chunk
+        settings[field] = shared.take(size) if stays and 0 < size * item <= _RESIDENT_BYTES else -1
+    return _private_parts(settings, shared, private, line)
+
+
+def _lay_out_wide(layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any]) -> int:
+    """Fill in the offsets of a wide network; return the workspace's size."""
+    line = _LINE // np.dtype(build["dtype"]).itemsize
+    row_block = build["row_block"]
+    chunk = min(_WIDE_CHUNK, _rounded_up(max(settings["batch"], 1), row_block))
+    groups = _wide_groups([(layer["inputs"], layer["outputs"]) for layer in layers], min(settings["batch"], chunk))
+    settings["chunk"], settings["groups"] = chunk, groups
+
+    shared = _Cursor()
+    settings["groups_at"] = shared.take(groups * _rounded_up(settings["parameters"], 16) if groups > 1 else 0)
+    for layer in layers:
+        layer["stride"] = _stride(layer["outputs"], line)
+        layer["activations"] = shared.take(layer["stride"] * chunk)
+        layer["deltas"] = shared.take(layer["stride"] * chunk)
+        if layer["slopes"] >= 0:
+            layer["slopes"] = shared.take(layer["stride"] * chunk)
+
+    private = _Cursor()
+    block = settings["outputs"] * row_block
+    settings["packed_at"] = private.take(build["pack_reals"])
+    settings["outputs_at"] = private.take(block)
+    settings["output_deltas_at"] = private.take(block)
+    settings["targets_at"] = private.take(block)
+    settings["losses_at"] = private.take(3 * row_block)
+    settings["labels_at"] = private.take(row_block)
+    settings["weights_at"] = private.take(row_block)
+    if settings["shuffle"]:
+        threads, inputs = settings["threads"], settings["inputs"]
+        settings["inputs_stride"] = _stride(inputs, line)
+        units, unit_rows = (groups, -(-chunk // groups)) if groups > 1 else (chunk // row_block, row_block)
+        settings["inputs_at"] = private.take(settings["inputs_stride"] * -(-units // threads) * unit_rows)
+        slab_rows = _slab_rows(inputs, build["tile_rows"]) if groups == 1 and threads > 1 else 0
+        settings["slab_inputs_at"] = private.take(slab_rows * chunk)
+    settings["resident_at"] = settings["validation_resident_at"] = -1
+    return _private_parts(settings, shared, private, line)
+
+
+def _wide_groups(sizes: list[tuple[int, int]], rows: int) -> int:
+    """Return how many gradients of a wide network's chunk are summed apart; 1: the weights are shared out instead.
+
+    Groups pay if a thread would otherwise take more numbers from other threads' caches, half of each layer's inputs
+    and all deltas of every row, than there are weights: a gradient is written and read once more.
+    """
+    weights = sum(inputs * outputs for inputs, outputs in sizes)
+    if 2 * weights > rows * sum(inputs // 2 + outputs for inputs, outputs in sizes):
+        return 1
+    return min(_MAX_GROUPS, 1 << max(0, (rows // _GROUP_ROWS).bit_length() - 1))
+
+
+def _stride(width: int, line: int) -> int:
+    """Pad a row to an odd number of cache lines: rows that are an even number apart share few sets of the cache."""
+    lines = -(-width // line)
+    return (lines + (lines > 1 and lines % 2 == 0)) * line
+
+
+class _Cursor:
+    """Hands out ranges one after the other."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def take(self, size: int) -> int:
+        begin = self.at
+        self.at += size
+        return begin
+
+
+def _private_parts(settings: dict[str, Any], shared: _Cursor, private: _Cursor, line: int) -> int:
+    """Put the threads' own parts after the shared part, a cache line apart from each other; return the size of all."""
+    settings["private_at"] = _rounded_up(shared.at, line)
+    settings["private_size"] = _rounded_up(private.at, line) + line
+    return settings["private_at"] + settings["threads"] * settings["private_size"]
+
+
+def _array(rows: list[dict[str, int]], dtype: np.dtype) -> np.ndarray:
+    """Return a read-only array of records."""
+    array = np.array([tuple(map(row.__getitem__, dtype.names)) for row in rows], dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _slabs(layers: list[dict[str, int]], narrow: bool, tile_rows: int) -> list[dict[str, int]]:
+    """Cut each layer's weights into slabs of whole rows; the biases go with the last one."""
+    slabs: list[dict[str, int]] = []
+    for number, layer in enumerate(layers):
+        inputs, outputs = layer["inputs"], layer["outputs"]
+        rows = inputs if narrow else _slab_rows(inputs, tile_rows)
+        for first in range(0, inputs, rows):
+            count = min(rows, inputs - first)
+            begin, weights = layer["weights"] + first * outputs, count * outputs
+            biases = outputs if first + count == inputs and layer["bias"] >= 0 else 0
+            slabs.append(
+                {
+                    "layer": number,
+                    "first_row": first,
+                    "rows": count,
+                    "begin": begin,
+                    "end": begin + weights + biases,
+                    "penalized": weights,
+                    "cost": weights,
+                }
+            )
+    return slabs
+
+
+def _slab_rows(inputs: int, tile_rows: int) -> int:
+    """Return how many rows of a wide layer's weights a slab has."""
+    rows = _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows)
+    return min(rows if inputs < _MANY_INPUTS else max(rows, _LARGE_SLAB_ROWS), _MAX_SLAB_ROWS)
+
+
+def _lay_out_tallies(settings: dict[str, Any], layers: int, slabs: int, row_block: int) -> int:
+    """Fill in where sums of losses, penalties and norms go; return how many numbers they take."""
+    narrow, chunk = settings["narrow"], settings["chunk"]
+    cursor = _Cursor()
+    batch_parts = settings["groups"] if narrow else _units(settings, settings["batch"], row_block)
+    cursor.take(2 * batch_parts)
+    settings["penalties_at"] = cursor.take(2 * slabs)
+    settings["norms_at"] = cursor.take(slabs)
+    checked = max(settings["validation_rows"], settings["rows"])
+    parts = -(-checked // chunk) if narrow else _units(settings, checked, row_block)
+    settings["validation_at"] = cursor.take(2 * parts)
+    settings["activations_at"] = cursor.take(layers * batch_parts)
+    return cursor.at
+
+
+def _units(settings: dict[str, Any], rows: int, row_block: int) -> int:
+    """Count the parts, at most, that a wide network's rows are shared out in."""
+    return max(-(-rows // row_block), -(-rows // settings["chunk"]) * settings["groups"])

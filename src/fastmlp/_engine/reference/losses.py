@@ -1,0 +1,126 @@
+"""Losses: of each row of `_spec.losses` one function of the outputs of a batch.
+
+Those that take h return the loss of each output and its derivative by h; those that take z return h, the loss of each
+output and its derivative by z; those that take rows return h, the loss of each row and its derivative by z.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastmlp._engine.reference.activations import activate, sigmoid, slope
+from fastmlp._engine.reference.views import functions_of
+from fastmlp._spec.losses import LOSSES
+from fastmlp._spec.records import METRICS
+
+
+def squared_error(h, y, parameter):
+    error = h - y
+    return 0.5 * error * error, error
+
+
+def absolute_error(h, y, parameter):
+    error = h - y
+    return np.abs(error), np.sign(error)
+
+
+def huber(h, y, parameter):
+    error = h - y
+    inner = np.clip(error, -parameter, parameter)
+    return inner * (error - 0.5 * inner), inner
+
+
+def quantile(h, y, parameter):
+    error = h - y
+    derivative = np.where(error < 0, -parameter, np.sign(error) * (1 - parameter))
+    return derivative * error, derivative
+
+
+def log_cosh(h, y, parameter):
+    error = h - y
+    size = np.abs(error)
+    return size + (np.log1p(np.exp(-2 * size)) - math.log(2)), np.tanh(error)
+
+
+def hinge(h, y, parameter):
+    missing = np.maximum(0, 1 - y * h)
+    return missing, -y * np.where(missing > 0, 1, missing)
+
+
+def binary_cross_entropy(z, y, parameter):
+    target = y + parameter * (z.dtype.type(0.5) - y)
+    h = sigmoid(z)
+    return h, np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z))), h - target
+
+
+def poisson(z, y, parameter):
+    h = np.exp(z)
+    return h, np.where(y == 0, h, y * (np.log(y) - z) + (h - y)), h - y
+
+
+def gamma(z, y, parameter):
+    ratio = y * np.exp(-z)
+    return np.exp(z), ratio - 1 - (np.log(y) - z), 1 - ratio
+
+
+def cross_entropy(z, y, parameter):
+    """h = softmax(z), loss = -Σ t log h, dz = h Σ t - t; t is y smoothed, or the one-hot row of a label."""
+    shifted = z - z.max(axis=1, keepdims=True)
+    e = np.exp(shifted)
+    total = e.sum(axis=1)
+    h, every = e / total[:, None], np.arange(len(z))
+    smoothing = 0.0 if parameter is None else float(parameter[0])
+    target = y
+    if y.ndim == 1:
+        target = np.zeros_like(z)
+        target[every, y] = 1
+        if not smoothing:
+            return h, np.log(total) - shifted[every, y], h - target
+    target = target * z.dtype.type(1 - smoothing) + z.dtype.type(smoothing / z.shape[1])
+    weight = target.sum(axis=1)
+    return h, weight * np.log(total) - (target * shifted).sum(axis=1), h * weight[:, None] - target
+
+
+_ROWS = {row.code: row for row in LOSSES.values()}
+_FUNCTIONS = functions_of(globals(), {code: row.name for code, row in _ROWS.items()})
+_LARGEST, _NO_METRIC = METRICS.index("largest"), METRICS.index("no_metric")
+
+
+def output_forward_backward(losses, dz, h, z, samples, output) -> float:
+    """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified correctly."""
+    with np.errstate(all="ignore"):
+        return _output_forward_backward(losses, dz, h, z, samples, output)
+
+
+def _output_forward_backward(losses, dz, h, z, samples, output) -> float:
+    y, weights, function, takes = samples.y, samples.weights, _FUNCTIONS[output.loss], _ROWS[output.loss].takes
+    parameter = None if output.parameters is None else output.parameters.astype(z.dtype)
+    if takes == "row":
+        h[:], losses[:], dz[:] = function(z, y, output.parameters)
+    else:
+        if takes == "h":
+            h[:] = activate(z, output.activation)
+            parts, derivative = function(h, y, parameter)
+            np.multiply(derivative, slope(h, output.activation), out=dz)
+        else:
+            h[:], parts, dz[:] = function(z, y, z.dtype.type(0) if parameter is None else parameter)
+        missing = np.isnan(y)
+        losses[:] = np.where(missing, 0, parts).sum(axis=1)
+        dz[missing] = 0
+    if weights is not None:
+        losses[:] = np.where(weights == 0, 0, losses * weights)
+        dz[:] = np.where(weights[:, None] == 0, 0, dz * weights[:, None])
+    return _hits(h, y, weights, output)
+
+
+def _hits(h, y, weights, output) -> float:
+    """The weight of the rows that are classified as their targets say."""
+    if output.metric == _NO_METRIC:
+        return 0.0
+    if output.metric == _LARGEST:
+        correct = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
+    else:
+        correct = (((h > output.threshold) == (y > output.threshold)) | np.isnan(y)).all(axis=1)
+    return float(np.count_nonzero(correct) if weights is None else weights[correct].sum(dtype=np.float64))

@@ -1,0 +1,291 @@
+"""Passes and training runs: forward, backward, batches, epochs. One thread computes; helpers have nothing to do."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+
+from fastmlp._engine.layout import DroppedUnits, OutputLayer
+from fastmlp._engine.reference.activations import activate, activate_both, slope
+from fastmlp._engine.reference.losses import output_forward_backward
+from fastmlp._engine.reference.optimizers import beta1, clipped, limit_weights, norm, update
+from fastmlp._engine.reference.random import dropout, shuffle
+from fastmlp._engine.reference.views import Layer, fields, layers_of
+from fastmlp._spec.activations import ACTIVATIONS, STORED
+from fastmlp._spec.records import EPOCH
+
+_IDENTITY = ACTIVATIONS["identity"].code
+_PIECE = 4096  # rows that go through the layers together, so that many rows take no more memory than a few
+
+# As in the kernels, what overflows is infinite, and what has no value is NaN, silently: training checks the loss.
+quietly = np.errstate(all="ignore")
+
+
+@quietly
+def dense_forward(y, x, w, b, activation, skips=True):
+    """y = f(x w + b)."""
+    y[:] = activate(_weighted(x, w, b), activation)
+
+
+@quietly
+def dense_backward_inputs(dx, dy, w, x, activation, skips=True):
+    """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
+    np.matmul(dy, w.T, out=dx)
+    if activation != _IDENTITY:
+        dx *= slope(x, activation)
+
+
+@quietly
+def dense_backward_weights(dw, db, x, dy, skips=True):
+    """dw = xᵀ dy, db = Σ_rows dy."""
+    np.matmul(x.T, dy, out=dw)
+    if db is not None:
+        np.sum(dy, axis=0, out=db)
+
+
+@quietly
+def forward(outputs, parameters, plan, workspace, x) -> bool:
+    """outputs = f_L(... f_1(x W_1 + b_1) ...); False, and meaningless outputs, if x is not finite."""
+    if not np.isfinite(x).all():
+        return False
+    network = layers_of(parameters, plan.layers)
+    outputs[:] = activate(outputs_of_layers(network, x)[-1], network[-1].activation)
+    return True
+
+
+def _weighted(x, w, b) -> np.ndarray:
+    """x w + b."""
+    z = x @ w
+    if b is not None:
+        z += b
+    return z
+
+
+def outputs_of_layers(network: list[Layer], x: np.ndarray) -> list[np.ndarray]:
+    """The inputs, then every layer's h; z of the last."""
+    activations = [x]
+    for layer in network[:-1]:
+        activations.append(activate(_weighted(activations[-1], layer.w, layer.b), layer.activation))
+    return [*activations, _weighted(activations[-1], network[-1].w, network[-1].b)]
+
+
+def _inverse(weight: float) -> float:
+    """1 / weight; of no weight 0, so that a batch without any leaves no gradient."""
+    return 1 / weight if weight > 0 else 0.0
+
+
+class Run:
+    """The kernels' object: a training run, or rows to evaluate, with its arrays.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layout; the reference reads its layers and settings only.
+    arrays : Arrays
+        Parameters and what changes with them.
+    samples, validation : Samples
+        Rows, coded targets and weights.
+    """
+
+    def __init__(self, plan, arrays, samples, validation=None):
+        self._abandoned = False
+        self._settings, self._arrays = fields(plan.settings[0]), arrays
+        self._samples, self._validation = samples, validation
+        self._network = layers_of(arrays.parameters, plan.layers)
+        self._slopes = None if arrays.gradient is None else layers_of(arrays.gradient, plan.layers)
+        self._output = OutputLayer(
+            self._settings.loss,
+            self._settings.metric,
+            self._network[-1].activation,
+            self._settings.threshold,
+            arrays.loss_parameters,
+        )
+
+    def call_helpers(self, steps, helpers):
+        """Call the helpers that wait in the kernels; the numbers of the others, which have to be sent to help()."""
+        return []
+
+    def help(self, number):
+        """A helper's part of the call under way, and of the calls that follow soon."""
+
+    def abandon(self):
+        """Make all helpers leave: no call will come, or the call under way will not be completed."""
+        self._abandoned = True
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the helpers were made to leave, so that no call can follow."""
+        return self._abandoned
+
+    @property
+    def in_call(self) -> bool:
+        """Whether a call is under way, or was abandoned before its end."""
+        return False  # in one thread, a call is over when it returns
+
+    @quietly
+    def evaluate(self):
+        """The objective over the samples, its penalty included, and the fraction of them classified correctly."""
+        return self._evaluate(self._samples)
+
+    @quietly
+    def differentiate(self):
+        """gradient = that of the objective over the samples, penalty included; returns the objective."""
+        settings, samples = self._settings, self._samples
+        rows = len(samples.x)
+        loss, *_ = self._batch_gradient(slice(None), settings.first_epoch, 0)
+        self._finish_gradient(rows, 1.0)
+        return loss * settings.loss_share / rows + self._penalty()
+
+    @quietly
+    def run(self, steps):
+        """At most `steps` minibatch steps from the position on: the first thread's part, which waits for the others."""
+        settings, arrays, now = self._settings, self._arrays, fields(self._arrays.position[0])
+        while steps > 0 and now.epoch < settings.epochs and not now.diverged:
+            if now.batch == 0 and settings.shuffle and not settings.given_orders:
+                shuffle(arrays.order, settings.seed, now.epoch)
+            sizes = self._step(now)
+            steps -= 1
+            now.batch += 1
+            if now.diverged or now.batch * settings.batch >= settings.rows:
+                self._end_epoch(now, sizes)
+        for name, value in vars(now).items():
+            arrays.position[name] = value
+
+    def _rows_of_batch(self, now: SimpleNamespace) -> slice | np.ndarray:
+        """The rows of the next batch."""
+        settings, order = self._settings, self._arrays.order
+        first = now.batch * settings.batch
+        part = slice(first, min(first + settings.batch, settings.rows))
+        if order is None:
+            return part
+        place = (now.epoch - settings.first_epoch) % max(1, settings.given_orders)
+        return order.reshape(-1, settings.rows)[place, part]
+
+    def _step(self, now: SimpleNamespace) -> list[float]:
+        """One batch: gradient and update, or no update if the loss is not finite; returns the sizes of h."""
+        settings, arrays, chosen = self._settings, self._arrays, self._rows_of_batch(now)
+        first = now.batch * settings.batch
+        rows = min(settings.batch, settings.rows - first)
+        weights = self._samples.weights
+        loss, hits, sizes = self._batch_gradient(chosen, now.epoch, first)
+        weight = rows
+        if weights is not None and settings.own_average:
+            weight = float(weights[chosen].sum(dtype=np.float64))
+        fraction = self._penalty_fraction(weight)
+        penalty = self._penalty() * fraction
+        now.loss_sum += loss * settings.loss_share * rows * _inverse(weight) + penalty * rows
+        now.hits += hits
+        if not math.isfinite(loss + penalty):
+            now.diverged = 1
+            return sizes
+        self._finish_gradient(weight, fraction)
+        each = settings.rates_per_epoch
+        rate = arrays.rates[(now.epoch - settings.first_epoch) * each + (now.batch if each > 1 else 0)]
+        update(arrays.parameters, arrays.state, clipped(arrays.gradient, settings), settings, now, float(rate))
+        if settings.max_norm > 0:
+            limit_weights(self._network, settings.max_norm)
+        now.step += 1
+        now.beta1_power *= beta1(settings, now.step)
+        now.beta2_power *= settings.beta2
+        return sizes
+
+    def _output_layer(self, z: np.ndarray, rows: slice | np.ndarray, samples) -> tuple[np.ndarray, float, float]:
+        """dL/dz of every row, Σ loss and hits."""
+        losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
+        part = SimpleNamespace(y=samples.y[rows], weights=None if samples.weights is None else samples.weights[rows])
+        hits = output_forward_backward(losses, dz, h, z, part, self._output)
+        return dz, float(losses.sum(dtype=np.float64)), hits
+
+    def _evaluate(self, samples, fraction: float = 1.0) -> tuple[float, float]:
+        loss = hits = 0
+        for begin in range(0, len(samples.x), _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            z = outputs_of_layers(self._network, samples.x[piece])[-1]
+            _, part, correct = self._output_layer(z, piece, samples)
+            loss, hits = loss + part, hits + correct
+        rows = len(samples.x)
+        return loss * self._settings.loss_share / rows + self._penalty() * fraction, hits / rows
+
+    def _layers_outputs(self, x: np.ndarray, epoch: int, first: int) -> tuple[list, list]:
+        """As `outputs_of_layers`, with units of samples from `first` on left out; and the slopes to keep."""
+        activations, kept = [x], []
+        for number, layer in enumerate(self._network):
+            z, slopes = _weighted(activations[-1], layer.w, layer.b), None
+            if number == len(self._network) - 1:
+                h = z
+            elif layer.keeps_slopes:
+                h, slopes = (np.array(part) for part in activate_both(z, layer.activation))
+                if self._settings.dropping and layer.dropout:
+                    dropout(h, slopes, DroppedUnits(layer.dropout, self._settings.seed, epoch, number), first)
+            else:
+                h = activate(z, layer.activation)
+            activations.append(h)
+            kept.append(slopes)
+        return activations, kept
+
+    def _batch_gradient(self, rows: slice | np.ndarray, epoch: int, first: int) -> tuple[float, float, list[float]]:
+        """gradient = Σ_rows dL/dW and dL/db of every layer; returns Σ loss, hits and each layer's root mean square."""
+        network = self._network
+        activations, kept = self._layers_outputs(self._samples.x[rows], epoch, first)
+        z = activations.pop()
+        dz, loss, hits = self._output_layer(z, rows, self._samples)
+        sizes = [*activations[1:], activate(z, network[-1].activation)]
+        for number in range(len(network) - 1, -1, -1):
+            h, layer = activations[number], network[number]
+            dense_backward_weights(self._slopes[number].w, self._slopes[number].b, h, dz)
+            if number:
+                dh, stored = np.empty_like(h), kept[number - 1]
+                given, code = (h, network[number - 1].activation) if stored is None else (stored, STORED)
+                dense_backward_inputs(dh, dz, layer.w, given, code)
+                dz = dh
+        return loss, hits, [math.sqrt(np.square(h, dtype=np.float64).mean()) for h in sizes]
+
+    def _penalty(self) -> float:
+        """l2 / 2 Σ W² + l1 Σ |W|, both already over N."""
+        settings, penalty = self._settings, 0.0
+        for layer in self._network:
+            if settings.l2 > 0:
+                penalty += 0.5 * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
+            if settings.l1 > 0:
+                penalty += settings.l1 * float(np.abs(layer.w).sum(dtype=np.float64))
+        return penalty
+
+    def _penalty_fraction(self, weight: float) -> float:
+        """What penalties are multiplied with: 1, or 1 / weight if they are over that and not over N yet."""
+        return _inverse(weight) if self._settings.own_average else 1.0
+
+    def _finish_gradient(self, weight: float, fraction: float) -> None:
+        """Make the sum over rows a mean, and add a fraction of the penalty's gradient."""
+        settings = self._settings
+        self._arrays.gradient[:] *= _inverse(weight)
+        if not (settings.l1 > 0 or settings.l2 > 0):
+            return
+        for layer, part in zip(self._network, self._slopes, strict=True):
+            if settings.published_ridge:
+                part.w[:] += fraction * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
+            else:
+                part.w[:] += fraction * settings.l2 * layer.w + fraction * settings.l1 * np.sign(layer.w)
+
+    def _end_epoch(self, now: SimpleNamespace, sizes: list[float]) -> None:
+        """Write the epoch down, validate, and go to the next."""
+        settings, arrays = self._settings, self._arrays
+        noted = settings.notes > 0 and (now.epoch < settings.note_first or now.epoch % settings.note_every == 0)
+        if noted and not now.diverged:
+            norms = [math.hypot(norm(part.w), 0.0 if part.b is None else norm(part.b)) for part in self._slopes]
+            arrays.layer_record[:, now.noted] = [*norms, *sizes]
+            now.noted += 1
+        numbers = {
+            "loss": now.loss_sum / settings.rows,
+            "accuracy": now.hits / settings.rows,
+            "gradient_norm": math.nan if now.diverged else norm(arrays.gradient),
+        }
+        if settings.validation_rows:
+            fraction = self._penalty_fraction(settings.rows)
+            numbers["val_loss"], numbers["val_accuracy"] = self._evaluate(self._validation, fraction)
+        for name, value in numbers.items():
+            arrays.record[EPOCH.names.index(name), now.epoch - settings.first_epoch] = value
+        now.epoch += 1
+        now.batch = 0
+        now.loss_sum = now.hits = 0

@@ -1,0 +1,218 @@
+"""Checks of single values: a name, a whole number, a real number, a flag.
+
+They stand on the ground because the optimizers, losses and schedules check themselves with them. Every message is one
+line: "argument: what came; what is accepted; what to do".
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def listing(values: Iterable[Any], limit: int = 10) -> str:
+    """Return values as text for a message: strings in quotes, shortened past `limit`.
+
+    Parameters
+    ----------
+    values : iterable
+        What to list, in order.
+    limit : int, default 10
+        How many are written out.
+
+    Returns
+    -------
+    str
+        The values, separated by commas.
+
+    Examples
+    --------
+    >>> listing(["sgd", "adam"])
+    "'sgd', 'adam'"
+    >>> listing(range(5), limit=2)
+    '0, 1, ... (5 in all)'
+    """
+    values = list(values)
+    text = ", ".join(repr(value) for value in values[:limit])
+    return text if len(values) <= limit else f"{text}, ... ({len(values)} in all)"
+
+
+def choice(value: Any, known: Iterable[str], argument: str) -> str:
+    """Check that a value is one of the known names.
+
+    Parameters
+    ----------
+    value : str
+        What the user gave.
+    known : iterable of str
+        The accepted names, in the order in which a message lists them.
+    argument : str
+        The argument's name, for the message.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a string.
+    ValueError
+        If the name is unknown; the message suggests the nearest known one.
+
+    Examples
+    --------
+    >>> choice("relu", ("tanh", "relu"), "activation")
+    'relu'
+    >>> choice("rleu", ("tanh", "relu"), "activation")
+    Traceback (most recent call last):
+    ValueError: activation: got 'rleu', expected one of 'tanh', 'relu'; did you mean 'relu'?
+    """
+    names = tuple(known)
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected one of {listing(names)}")
+    if value in names:
+        return str(value)
+    import difflib  # here: only a mistake needs it
+
+    nearest = difflib.get_close_matches(value.lower(), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"{argument}: got {value!r}, expected one of {listing(names)}{hint}")
+
+
+def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Check a whole number.
+
+    Parameters
+    ----------
+    value : int or numpy integer
+        What the user gave. Booleans, floats (2.0 too) and strings are refused.
+    argument : str
+        The argument's name, for the message.
+    minimum : int, default 1
+        The smallest accepted value.
+    maximum : int or None, default None
+        The largest accepted value; None for no limit.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer.
+    ValueError
+        If it lies outside the range.
+
+    Examples
+    --------
+    >>> whole(np.int64(3), "epochs")
+    3
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
+        if value >= minimum and (maximum is None or value <= maximum):
+            return int(value)
+        error, got = ValueError, f"{int(value)}"
+    else:
+        error, got = TypeError, f"{value!r} ({type(value).__name__})"
+    limit = "" if maximum is None else f" and at most {maximum}"
+    raise error(f"{argument}: got {got}, expected a whole number of at least {minimum}{limit}")
+
+
+def number(
+    value: Any,
+    argument: str,
+    *,
+    minimum: float = 0.0,
+    above: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
+) -> float:
+    """Check a finite real number.
+
+    Parameters
+    ----------
+    value : int, float or numpy number
+        What the user gave. Booleans and strings are refused.
+    argument : str
+        The argument's name, for the message.
+    minimum : float, default 0.0
+        The smallest accepted value.
+    above : float or None, default None
+        If given, a bound that the value must exceed; it takes the place of `minimum`.
+    below : float or None, default None
+        If given, a bound that the value must stay under.
+    maximum : float or None, default None
+        If given, the largest accepted value.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If it is NaN or infinite or lies outside the range.
+
+    Examples
+    --------
+    >>> number(1, "learning_rate")
+    1.0
+    """
+    # float stands before Real: the check against an abstract class takes longer than everything else here.
+    if isinstance(value, (float, numbers.Real)) and not isinstance(value, (bool, np.bool_)):
+        try:
+            real = float(value)
+        except OverflowError:  # an integer past the largest float
+            error, got = ValueError, "an integer past every float"
+        else:
+            reaches = real >= minimum if above is None else real > above
+            stays = (below is None or real < below) and (maximum is None or real <= maximum)
+            if math.isfinite(real) and reaches and stays:
+                return real
+            error, got = ValueError, repr(real)
+    else:
+        error, got = TypeError, f"{value!r} ({type(value).__name__})"
+    accepted = f"of at least {minimum:g}" if above is None else f"above {above:g}"
+    limit = ("" if below is None else f" and below {below:g}") + ("" if maximum is None else f", at most {maximum:g}")
+    raise error(f"{argument}: got {got}, expected a finite number {accepted}{limit}")
+
+
+def flag(value: Any, argument: str) -> bool:
+    """Check a flag.
+
+    Parameters
+    ----------
+    value : bool or numpy.bool_
+        What the user gave; 0 and 1 are refused.
+    argument : str
+        The argument's name, for the message.
+
+    Returns
+    -------
+    bool
+        The flag.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither True nor False.
+
+    Examples
+    --------
+    >>> flag(True, "shuffle")
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected True or False")
+    return bool(value)

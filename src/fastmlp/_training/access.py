@@ -1,0 +1,140 @@
+"""Who may touch a network while it is trained.
+
+One training run at a time, which holds the network during each kernel call. Threads that predict, save or copy
+meanwhile wait for the end of the call. Neither side starves: readers that came during a call go before the next one,
+and those that come while the next call waits for its turn go after it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Access:
+    """The training run of one network, and its readers.
+
+    Attributes
+    ----------
+    calling : context manager
+        Keeps readers out during a kernel call.
+    reading : context manager
+        Keeps the kernel calls of a training run out; any number of threads may read at a time.
+    """
+
+    def __init__(self) -> None:
+        self._state = state = _State()
+        self.calling, self.reading = _Calling(state), _Reading(state)
+
+    @contextmanager
+    def training(self, steady: bool = False) -> Iterator[None]:
+        """Hold the network for one training run; a second one is refused.
+
+        `steady`: nothing but the training run may change parameters and objective.
+        """
+        state = self._state
+        state.forget_other_process()
+        with state.condition:
+            if state.owner is not None:
+                by = "the call that this callback belongs to" if state.is_own() else "another thread"
+                raise RuntimeError(
+                    f"train: this network is being trained by {by}; one call trains a network at a time; train a "
+                    "network of its own: copy.deepcopy(network)"
+                )
+            state.owner, state.steady = threading.get_ident(), steady
+        try:
+            yield
+        finally:
+            state.owner, state.steady = None, False
+
+    def check_assignment(self, name: str) -> None:
+        """Raise if an attribute must not be assigned now."""
+        state = self._state
+        state.forget_other_process()
+        if state.owner is None:
+            return
+        if not state.is_own():
+            raise RuntimeError(
+                f"{name}: assigned while another thread trains this network; a callback of the training run may "
+                "assign it, or any thread once the training run is over"
+            )
+        if state.steady:
+            raise ValueError(
+                f"{name}: assigned by a callback with an optimizer that remembers its steps; assign it after the "
+                "training run, or take another optimizer, such as 'adam'"
+            )
+
+
+class _State:
+    """Who trains and who reads; the fields are changed while `condition` is held."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.readers = self.queued = 0  # threads that read, and those that wait for the end of a call
+        self.is_calling = False  # a kernel call is under way or waits for the readers to leave
+        self.owner: int | None = None  # the thread whose training run it is
+        self.steady = False
+        self._process = os.getpid()
+
+    def is_own(self) -> bool:
+        """Return whether the training run is this thread's."""
+        return self.owner == threading.get_ident()
+
+    def forget_other_process(self) -> None:
+        """After a fork, forget the threads of the parent process, except the one that has forked."""
+        if self._process != os.getpid():
+            owner, steady = (self.owner, self.steady) if self.is_own() else (None, False)
+            self.__init__()
+            self.owner, self.steady = owner, steady
+
+    def end_call(self) -> None:
+        """Let readers in."""
+        self.is_calling = False
+        self.condition.notify_all()
+
+
+class _Calling:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def __enter__(self) -> None:
+        state = self._state
+        state.forget_other_process()
+        with state.condition:
+            state.condition.wait_for(lambda: not state.queued)  # readers that the last call kept waiting
+            state.is_calling = True
+            try:
+                state.condition.wait_for(lambda: not state.readers)
+            except BaseException:  # Ctrl-C: __exit__ will not be called
+                state.end_call()
+                raise
+
+    def __exit__(self, *error: object) -> None:
+        with self._state.condition:
+            self._state.end_call()
+
+
+class _Reading:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def __enter__(self) -> None:
+        state = self._state
+        state.forget_other_process()
+        with state.condition:
+            # A signal's handler may read on the thread that trains, right after a call.
+            if state.is_calling and not state.is_own():
+                state.queued += 1
+                try:
+                    state.condition.wait_for(lambda: not state.is_calling)
+                finally:
+                    state.queued -= 1
+            state.readers += 1
+
+    def __exit__(self, *error: object) -> None:
+        state = self._state
+        with state.condition:
+            state.readers -= 1
+            state.condition.notify_all()

@@ -1,0 +1,103 @@
+"""What is said of a training run whose loss stops being finite: where it began, and the likeliest cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmlp._engine.reference.activations import activate
+from fastmlp._engine.reference.training import outputs_of_layers
+from fastmlp._engine.reference.views import layers_of
+from fastmlp._training.model import Model
+
+BEST = -1  # in the place of a number of steps: the best weights came back
+_BLOCK = 4096  # rows that are inspected together
+_LARGE = 1e4  # of features and targets: such units have not been chosen on purpose
+
+
+@dataclass
+class Divergence:
+    """Where a training run stopped being finite.
+
+    `epoch` and `batch` count from 1, the epoch over all training runs of the network. `parameters` are the weights that
+    the loss was not finite with, `rows` the rows of that batch, `rate` the learning rate of the last update.
+    `steps_back` counts the updates from the weights that came back to these; BEST if the best weights came back.
+    `state_lost`: the optimizer's state did not come back with the weights, and has to begin anew.
+    """
+
+    epoch: int
+    batch: int
+    parameters: np.ndarray
+    steps_back: int
+    rows: Any
+    rate: float
+    state_lost: bool = False
+
+
+def report(divergence: Divergence, model: Model, run: Any) -> str:
+    """Write one line: what happened, where it began, and the likeliest cause."""
+    back = {
+        BEST: "training was stopped there, and the best weights so far came back",
+        0: "no step was taken, and the weights are those it began with",
+        1: "training was stopped there, and the weights before the last step came back",
+    }.get(
+        divergence.steps_back,
+        f"training was stopped there, and the weights of {divergence.steps_back} steps before came back",
+    )
+    rows, targets = run.samples.x[divergence.rows], run.samples.y[divergence.rows]
+    where = _where(divergence, model, rows)
+    cause = _cause(divergence, model, run, rows, targets)
+    return (
+        f"the loss stopped being finite in epoch {divergence.epoch}, batch {divergence.batch}; {back}; {where}; "
+        f"likeliest cause: {cause}"
+    )
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut rows, so that inspecting many of them takes no more memory than a few."""
+    return (rows[begin : begin + _BLOCK] for begin in range(0, len(rows), _BLOCK))
+
+
+def _where(divergence: Divergence, model: Model, rows: np.ndarray) -> str:
+    """Name the layer in which a number stopped being finite first."""
+    network = layers_of(divergence.parameters, model.layers)
+    for number, layer in enumerate(network, 1):
+        broken = sum(int(np.sum(~np.isfinite(part))) for part in (layer.w, layer.b) if part is not None)
+        if broken:
+            return f"it began in layer {number}, {broken} of whose parameters overflowed"
+    largest, first = 0.0, len(network) + 1
+    for block in _blocks(rows):
+        with np.errstate(all="ignore"):
+            outputs = outputs_of_layers(network, block)[1:]
+            outputs[-1] = activate(outputs[-1], network[-1].activation)
+        first = min([first, *(number for number, h in enumerate(outputs, 1) if not np.isfinite(h).all())])
+        largest = max(largest, float(np.abs(outputs[-1]).max()))
+    if first <= len(network):
+        weights = np.abs(network[first - 1].w).max()
+        return f"it began in layer {first}, whose outputs overflowed (its weights reach {weights:.3g})"
+    return f"it began in the loss of layer {len(network)}'s outputs, which reach {largest:.3g}"
+
+
+def _cause(divergence: Divergence, model: Model, run: Any, rows: np.ndarray, y: np.ndarray) -> str:
+    """Name the likeliest cause, and what to change first."""
+    options, optimizer, rate = run.options, run.options.optimizer, divergence.rate
+    l2 = run.settings["l2"] / (len(rows) if run.settings["own_average"] else 1)
+    features = max(float(np.abs(block).max()) for block in _blocks(rows))
+    targets = max(float(np.abs(np.nan_to_num(block)).max()) for block in _blocks(y)) if y.dtype.kind == "f" else 0.0
+    if not optimizer.searches_step and rate * l2 > 2:
+        return f"learning_rate * l2 / N is {rate * l2:.3g}, and from 2 on steps overshoot; lower one"
+    if features > _LARGE:
+        return f"features reach {features:.3g}; scale them, such as to mean 0 and deviation 1"
+    if targets > _LARGE:
+        return f"targets reach {targets:.3g}; scale them, such as to mean 0 and deviation 1"
+    exponential = "outputs grow as exp(z); " if model.task.output == "exponential" else ""
+    if optimizer.searches_step:
+        return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
+    clipped = options.clip_norm or options.clip_value
+    remedy = f"try {rate / 10:.3g}" + (
+        "" if clipped or rate > 10 * optimizer.default_learning_rate else ", or clip_norm=1.0"
+    )
+    return f"{exponential}a learning_rate of {rate:.3g}; {remedy}"

@@ -1,0 +1,144 @@
+"""The numbers of a network and what computes with them: parameters, their layout, a build of the kernels."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastmlp import initialization
+from fastmlp._checks.samples import Samples
+from fastmlp._checks.topology import Topology, dropout
+from fastmlp._engine import backend, layout
+from fastmlp._engine.memory import aligned_zeros
+from fastmlp._engine.prediction import Predictor
+from fastmlp._spec.values import number
+from fastmlp._training.access import Access
+from fastmlp.activations import ACTIVATIONS
+
+_FORWARD_ROWS = 256  # rows that go through the layers together if there is no batch
+
+
+class Model:
+    """A network's parameters, the views of them, and the kernels that compute with them.
+
+    `changes` counts the assignments that a training run under way has to take over. `loss_fraction` is the fraction of
+    a loss that is written down: 1 / outputs if scikit-learn takes the mean over outputs.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology, self.task = topology, topology.task
+        self.sizes, self.activations, self.dtype = topology.sizes, topology.activations, topology.dtype
+        self.l1, self.l2, self.dropout = topology.l1, topology.l2, topology.dropout
+        self.loss_fraction, self.changes = 1.0, 0
+        self.access = Access()
+        self._lay_out_layers()
+        self.params = aligned_zeros(topology.parameters, self.dtype)
+        self._set_views()
+        self.use(topology.backend)
+
+    def _lay_out_layers(self) -> None:
+        """Lay out the layers in the parameter vector."""
+        codes = [ACTIVATIONS[name].code for name in self.activations]
+        self.layers = layout.network_layers(self.sizes, codes, self.topology.bias, self.dropout)
+
+    def _set_views(self) -> None:
+        """Make the views of each layer's weights and biases."""
+
+        def view(place: np.void, field: str, *shape: int) -> np.ndarray:
+            return self.params[place[field] :][: math.prod(shape)].reshape(shape)
+
+        shapes = list(zip(self.layers, pairwise(self.sizes), strict=True))
+        self.weights = tuple(view(layer, "weights", *shape) for layer, shape in shapes)
+        self.biases = tuple(view(layer, "bias", shape[1]) for layer, shape in shapes if self.topology.bias)
+
+    def use(self, name: str | None) -> None:
+        """Compute with a build of the kernels."""
+        self.asked_backend, self.backend = name, name or backend.in_use
+        self.kernels = backend.kernels(self.dtype, name)
+        self.predictor = Predictor()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this machine's build and to this process, and views, which would be copies."""
+        own = ("kernels", "predictor", "access", "backend", "weights", "biases", "layers")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take parameters of one's own, and the kernels of this machine."""
+        vars(self).update(state)
+        self.access = Access()
+        self._lay_out_layers()
+        self.params = aligned_zeros(len(state["params"]), self.dtype)
+        self.params[:] = state["params"]
+        self._set_views()
+        self.use(self.asked_backend)
+
+    def initialize(self) -> None:
+        """Draw the parameters, or take those that were given."""
+        init, bias_init = self.topology.init, self.topology.bias_init
+        if isinstance(init, np.ndarray):
+            self.params[:] = init
+        else:
+            generator = np.random.Generator(np.random.PCG64(self.topology.seed))
+            drawn = [
+                initialization.layer(init, generator, *weights.shape, weights.shape[1] if self.topology.bias else 0)
+                for weights in self.weights
+            ]
+            self.params[:] = np.concatenate(drawn)
+        if bias_init is not None:
+            for biases in self.biases:
+                biases[:] = bias_init
+
+    def assign(self, name: str, value: Any) -> None:
+        """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
+        self.access.check_assignment(name)
+        if name == "params":
+            values = np.asarray(value)
+            if values.shape != self.params.shape:
+                raise ValueError(f"params: got shape {values.shape}; {self.params.shape} is accepted")
+            self.params[:] = values
+            return
+        if name == "dropout":
+            self.dropout = dropout(value, len(self.sizes) - 2)
+            self._lay_out_layers()
+            self.predictor = Predictor()
+        else:
+            setattr(self, name, number(value, name))
+        self.changes += 1
+
+    def outputs(self, X: np.ndarray) -> np.ndarray | None:
+        """Compute the output layer's activations for checked rows; None if the rows are not finite."""
+        return self.predictor.outputs(self, X)
+
+    def settings(self, size: float) -> dict[str, float]:
+        """Return the fields of SETTINGS that follow from the network; `size` is N of the objective."""
+        return {
+            "loss": self.task.loss.code,
+            "metric": self.task.metric,
+            "threshold": self.task.loss.threshold,
+            "l1": self.l1 / size,
+            "l2": self.l2 / size,
+            "loss_share": self.loss_fraction,
+        }
+
+    def plan(self, rows: int, batch: int, size: float, **settings: float) -> layout.Plan:
+        """Lay out one call of the kernels."""
+        sizes = self.kernels.sizes()
+        return layout.plan(self.layers, sizes, batch=batch, rows=rows, settings=self.settings(size) | settings)
+
+    def evaluate(self, samples: Samples) -> tuple[float, float]:
+        """Compute the objective over samples, and the fraction of them that is classified correctly."""
+        plan = self.plan(len(samples), min(len(samples), _FORWARD_ROWS), samples.size)
+        arrays = layout.Arrays(self.params, loss_parameters=self.task.loss_parameters)
+        with self.access.reading:
+            return self.kernels.Run(plan, arrays, samples, Samples()).evaluate()
+
+    def differentiate(self, samples: Samples, dropping: bool = False) -> tuple[float, np.ndarray]:
+        """Compute the objective and its gradient; `dropping`: without the units that the first epoch leaves out."""
+        plan = self.plan(len(samples), len(samples), samples.size, dropping=int(dropping), seed=self.topology.seed)
+        gradient = np.empty_like(self.params)
+        arrays = layout.Arrays(self.params, gradient=gradient, loss_parameters=self.task.loss_parameters)
+        with self.access.reading:
+            return self.kernels.Run(plan, arrays, samples, Samples()).differentiate(), gradient

@@ -1,0 +1,219 @@
+"""A training run laid out for the kernels: its arrays, its plan, and the threads that make the calls."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.samples import Samples
+from fastmlp._engine import layout, threads
+from fastmlp._spec.records import EPOCH
+from fastmlp._training.model import Model
+from fastmlp._training.orders import GivenOrders
+from fastmlp._training.sparse import SparseRows, Window
+from fastmlp._training.state import OptimizerState
+
+_INSPECTED_ROWS = 64  # whose zeros are counted before a training run
+_WELL_FILLED = 0.7  # the fraction of other numbers from which on passing over zeros gains nothing
+
+
+class TrainingRun:
+    """One training run's arrays and threads. Use it as a context, at whose end the threads end.
+
+    Attributes
+    ----------
+    model, state, options, samples, validation
+        What was given: `state` and the model's parameters are changed.
+    batches : int
+        Steps per epoch.
+    record : dict of str to ndarray of float64, shape (epochs,)
+        The numbers that the kernels write at the end of each epoch, by the fields of EPOCH.
+    rates : ndarray of float64
+        The learning rates, one per epoch or one per step.
+    gradient : ndarray, shape (parameters,)
+        The gradient of an epoch's last step.
+    settings : dict of str to float
+        The fields of SETTINGS that were not laid out but chosen.
+    given : GivenOrders or None
+        The orders of the rows, if a callable gives them.
+    n_threads : int
+        How many threads make a call.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        state: OptimizerState,
+        samples: Samples,
+        validation: Samples,
+        options: TrainingOptions,
+    ) -> None:
+        self.model, self.state, self.options = model, state, options
+        self.samples, self.validation, rows = samples, validation, len(samples)
+        self.batches, self.first_epoch = -(-rows // options.batch_size), state.epoch
+        shuffled = bool(options.shuffle) and options.batch_size < rows
+        self._window = Window(samples, options.batch_size) if isinstance(samples.x, SparseRows) else None
+        self.given = (
+            GivenOrders(options.shuffle, rows, options.epochs) if shuffled and callable(options.shuffle) else None
+        )
+        # The kernels' own order, made of the seed when an epoch begins.
+        self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
+        self.rates = state.rates(options, self.batches)
+        self._note_every, self.noted = layout.noted_epochs(
+            self.first_epoch, options.epochs, self.batches, options.optimizer.searches_step
+        )
+        numbers = np.empty((len(EPOCH.names), options.epochs))
+        self.record = dict(zip(EPOCH.names, numbers, strict=True))
+        self.record["learning_rate"][:] = self.rates[:: self.rates_per_epoch]
+        self._arrays = layout.Arrays(
+            model.params,
+            state=state.slots,
+            gradient=np.zeros(len(model.params), model.dtype),
+            record=numbers,
+            layer_record=np.empty((2 * len(model.layers), len(self.noted))),
+            rates=self.rates,
+            position=state.position,
+            order=self._order_array(),
+            loss_parameters=model.task.loss_parameters,
+        )
+        self.gradient = self._arrays.gradient
+        self._skips = _has_many_zeros(samples.x)
+        self.n_threads = threads.threads_for(model.layers, model.kernels.sizes(), rows, options)
+        state.position["noted"] = 0
+        self._lay_out()
+
+    @property
+    def rates_per_epoch(self) -> int:
+        """1, or as many as an epoch has steps."""
+        return len(self.rates) // self.options.epochs
+
+    def _order_array(self) -> np.ndarray | None:
+        """Return the array that leads the kernels to the rows of an epoch; None: the rows as they come."""
+        if self._window is not None:
+            return self._window.order
+        return self._shuffled if self.given is None else self.given.array
+
+    def _chosen_settings(self) -> dict[str, float]:
+        """Return the fields of SETTINGS that follow from model, optimizer and options."""
+        options, own_average = self.options, self.options.average == "batch"
+        # With averages over a batch's own weight, that is what N stands for.
+        size = self.samples.size / len(self.samples) if own_average else self.samples.size
+        return (
+            self.model.settings(size)
+            | options.optimizer.settings()
+            | {name: getattr(options, name) for name in ("clip_norm", "clip_value", "max_norm", "published_ridge")}
+            | {"own_average": own_average}
+        )
+
+    def _lay_out(self) -> None:
+        """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
+        options, rows, model = self.options, len(self.samples), self.model
+        self.settings, self._changes = self._chosen_settings(), model.changes
+        windowed = self._window is not None
+        further = {
+            "shuffle": windowed or self._shuffled is not None or self.given is not None,
+            "seed": options.seed,
+            "first_epoch": self.first_epoch,
+            "epochs": self.first_epoch + options.epochs,
+            "rates_per_epoch": self.rates_per_epoch,
+            "dropping": 1,
+            "skip_inputs": self._skips,
+            "given_orders": 1 if windowed else 0 if self.given is None else self.given.held,
+            "note_first": layout.FIRST_NOTED,
+            "note_every": self._note_every,
+            "notes": len(self.noted),
+        }
+        plan = layout.plan(
+            model.layers,
+            model.kernels.sizes(),
+            batch=options.batch_size,
+            rows=rows,
+            validation_rows=len(self.validation),
+            threads=self.n_threads,
+            settled=not windowed and options.batch_size >= rows,
+            settings=self.settings | further,
+        )
+        self.kernel = model.kernels.Run(plan, self._arrays, self._window if windowed else self.samples, self.validation)
+        self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
+
+    def __enter__(self) -> TrainingRun:
+        """Begin; a helper's thread begins when it is first needed."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let all helpers leave, and wait for them."""
+        self._helpers.end()
+
+    @property
+    def position(self) -> np.void:
+        """Where the training of the network stands."""
+        return self.state.position[0]
+
+    def run(self, steps: int) -> None:
+        """Run so many steps, at most, from where the position stands, on all threads.
+
+        That is one kernel call, except if orders are given or rows are read through a window: then a call ends where
+        these do.
+        """
+        if self._changes != self.model.changes:  # a callback has assigned
+            self._helpers.end()
+            self._lay_out()
+        now, end = self.position, self.first_epoch + self.options.epochs
+        while steps > 0 and not now["diverged"] and now["epoch"] < end:
+            epoch, batch, part = int(now["epoch"]), int(now["batch"]), steps
+            if self.given is not None:
+                block_end = self.given.take(epoch - self.first_epoch)
+                part = min(part, (block_end + self.first_epoch - epoch) * self.batches - batch)
+            if self._window is not None:
+                part = min(part, self._window.fill(epoch, batch, self._order))
+            with self.model.access.calling:
+                self._helpers.call(part)
+            steps -= part
+
+    def run_again(self, steps: int) -> None:
+        """Train on from a position that was gone back to: within an epoch its order has to be there again."""
+        if self._shuffled is not None and self.position["batch"] > 0:
+            self._order(int(self.position["epoch"]))
+        self.run(steps)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a call has ended on some of its threads only: no call can follow."""
+        return self.kernel.abandoned
+
+    def _order(self, epoch: int) -> np.ndarray | None:
+        """Return the order of an epoch; None: the rows as they come."""
+        if self.given is not None:
+            return self.given.of(epoch - self.first_epoch)
+        if self._shuffled is not None:
+            self.model.kernels.shuffle(self._shuffled, self.options.seed, epoch)
+        return self._shuffled
+
+    def batch_rows(self, epoch: int, batch: int) -> np.ndarray | slice:
+        """Return the rows of a batch of the epoch that was run last, both counted from 0 in this training run."""
+        size, order = self.options.batch_size, self._shuffled
+        if self.given is not None:
+            if not self.given.has(epoch):  # the last step of a block has overflowed; the next one was not asked for
+                return slice(None)
+            order = self.given.of(epoch)
+        part = slice(batch * size, (batch + 1) * size)
+        return part if order is None else order[part].copy()
+
+    def layer_norms(self) -> dict[str, np.ndarray]:
+        """Return the noted epochs, and each layer's norms in them, by the fields of `History`."""
+        noted, layers = int(self.position["noted"]), len(self.model.layers)
+        norms = self._arrays.layer_record[:, :noted].T
+        return {
+            "layer_epochs": self.noted[:noted],
+            "layer_gradient_norms": norms[:, :layers],
+            "layer_activations": norms[:, layers:],
+        }
+
+
+def _has_many_zeros(x: Any) -> bool:
+    """Return whether so many features are zero that it pays to pass over them; some rows stand for all."""
+    rows = x[:: max(1, len(x) // _INSPECTED_ROWS)][:_INSPECTED_ROWS]
+    return bool(np.count_nonzero(rows) < _WELL_FILLED * math.prod(rows.shape))

@@ -1,0 +1,128 @@
+"""Moments of a training run that can be gone back to.
+
+A training run gives the same bits whenever it is run again. So nothing has to be kept from step to step: what it takes
+to run the last fraction of a second again, up to the step before the last one, is enough, and costs the loop nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+_REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
+_COPY_BYTES_PER_SECOND = 2e9  # slower than memory is: copies of a large network are to cost a hundredth of the time
+_KEPT_SECONDS = 0.04  # a little less than the time between two kernel calls
+
+Moment = tuple[np.ndarray, ...]
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Return whether no number is NaN or infinite; takes no memory, which would be that of a large network.
+
+    >>> all_finite(np.array([1.0, np.nan])), all_finite(np.array([1.0, -1e308]))
+    (False, True)
+    """
+    return math.isfinite(values.max()) and math.isfinite(values.min())
+
+
+def kept_bytes(parameters: int, state: int) -> int:
+    """Return the bytes that snapshots take: twice parameters and state, or the parameters alone of a large network.
+
+    >>> kept_bytes(1000, 2000), kept_bytes(1 << 30, 2 << 30) == 2 << 30
+    (6000, True)
+    """
+    return 2 * (parameters + state if parameters + state <= _REPLAYED_BYTES else parameters)
+
+
+class Keeper:
+    """Keeps parameters, optimizer state and position of two moments not long ago.
+
+    Of a large network, whose copies would take much memory, only the parameters are kept, more seldom. `replays` says
+    whether state and position come back too, so that any later moment can be reached again; `copy_seconds` is about how
+    long keeping a moment takes.
+    """
+
+    def __init__(self, parameters: np.ndarray, slots: np.ndarray, position: np.ndarray) -> None:
+        self.replays = parameters.nbytes + slots.nbytes <= _REPLAYED_BYTES
+        self._live = (parameters, slots, position) if self.replays else (parameters, position)
+        # The oldest first; both begin with the first moment, and nothing is allocated later.
+        self._kept = [self.now(), self.now()]
+        self._first_step = int(position["step"][0])
+        self.copy_seconds = (parameters.nbytes + slots.nbytes) / _COPY_BYTES_PER_SECOND
+        self._wait = max(_KEPT_SECONDS, 100 * parameters.nbytes / _COPY_BYTES_PER_SECOND)
+        self._next = perf_counter() + self._wait
+
+    def keep(self, at_once: bool = False) -> bool:
+        """Keep this moment, if the last one was long enough ago; return False, and do not, if a weight is not finite.
+
+        `at_once`: the parameters may have been changed since the last call, so that an earlier moment leads elsewhere.
+        """
+        now = perf_counter()
+        if now < self._next and not (at_once and self.replays):
+            return True
+        self._next = now + self._wait
+        if not all_finite(self._live[0]):  # the loss may still be finite, but nothing good can come of it
+            return False
+        oldest = self._kept.pop(0)
+        _copy(self._live, oldest)
+        self._kept.append(oldest)
+        return True
+
+    def now(self) -> Moment:
+        """Return a copy of this moment."""
+        return tuple(array.copy() for array in self._live)
+
+    def latest(self, into: Moment | None = None) -> Moment:
+        """Return a copy of the moment that was kept last, written over an earlier answer if there is one."""
+        if into is None:
+            return tuple(array.copy() for array in self._kept[-1])
+        _copy(self._kept[-1], into)
+        return into
+
+    def go_to(self, moment: Moment) -> None:
+        """Bring a moment back."""
+        _copy(moment, self._live)
+
+    def roll_back(self, run: Callable[[int], None]) -> int:
+        """Go back to the weights before the last update, or further if those are not finite.
+
+        `run` takes a number of steps and trains so many on. Returns how many updates lie between the weights that came
+        back and those that were there: mostly 1, of large networks more; 0 if no update was made in this training run.
+        """
+        position = self._live[-1]
+        last = position.copy()
+        updates = int(last["step"][0])
+        if updates == self._first_step:
+            return 0
+        kept = next(moment for moment in reversed(self._kept) if int(moment[-1]["step"][0]) < updates)
+        steps = updates - int(kept[-1]["step"][0])
+        if self.replays:
+            steps -= self._run_to_finite(kept, steps - 1, run)
+        else:
+            self.go_to(kept)
+        for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "hits"):
+            position[name] = last[name]
+        return steps
+
+    def _run_to_finite(self, kept: Moment, most: int, run: Callable[[int], None]) -> int:
+        """Run on from a moment for `most` steps, or for as many as leave every weight finite; return how many."""
+        finite, beyond, steps = 0, most + 1, most
+        while True:
+            self.go_to(kept)
+            if steps:
+                run(steps)
+            if all_finite(self._live[0]):
+                finite = steps
+            else:
+                beyond = steps
+            if steps == 0 or (beyond - finite == 1 and steps == finite):
+                return finite
+            steps = finite if beyond - finite == 1 else (finite + beyond) // 2
+
+
+def _copy(source: Moment, target: Moment) -> None:
+    for value, place in zip(source, target, strict=True):
+        np.copyto(place, value)

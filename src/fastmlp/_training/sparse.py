@@ -1,0 +1,82 @@
+"""Rows of a sparse matrix, made dense one window at a time, for matrices that would not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastmlp._checks.samples import Samples
+
+WINDOW_BYTES = 1 << 24  # of dense rows at a time, but at least one batch
+_BLOCK_BYTES = 1 << 22  # of those that are only read once
+
+
+class SparseRows:
+    """A sparse matrix of finite numbers (SciPy's CSR), whose rows become dense when they are read.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> SparseRows(scipy.sparse.csr_array(np.eye(3)), np.dtype("float32"))[np.array([2, 0])].tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+
+    def __init__(self, matrix: Any, dtype: np.dtype) -> None:
+        self._matrix, self.dtype = matrix, np.dtype(dtype)
+        self.shape: tuple[int, int] = matrix.shape
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Return some rows as a dense array, named by a slice or by their numbers."""
+        return self._matrix[rows].toarray(order="C").astype(self.dtype, copy=False)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Return all rows in their order, some at a time."""
+        count = max(1, _BLOCK_BYTES // (self.shape[1] * self.dtype.itemsize))
+        for begin in range(0, len(self), count):
+            yield self[begin : begin + count]
+
+
+class Window:
+    """Some batches' rows, targets and weights, and an order that leads the kernels to them.
+
+    `x`, `y` and `weights` are those of the batches that the window holds; `order`, of shape (rows,), says for a sample
+    of the epoch where in the window it is, if the window holds it.
+    """
+
+    def __init__(self, samples: Samples, batch: int) -> None:
+        x, y, weights = samples.x, samples.y, samples.weights
+        rows, columns = x.shape
+        self._batch, self._rows = batch, rows
+        self._source = (x, y, weights)
+        count = min(rows, batch * max(1, WINDOW_BYTES // (batch * columns * x.dtype.itemsize)))
+        self.x = np.empty((count, columns), x.dtype)
+        self.y = np.empty((count, *y.shape[1:]), y.dtype)
+        self.weights = None if weights is None else np.empty(count, weights.dtype)
+        self.order = np.zeros(rows, np.int32)
+        self._holds = (-1, 0, 0)
+
+    def fill(self, epoch: int, batch: int, order_of: Callable[[int], np.ndarray | None]) -> int:
+        """Hold the batches from one on, and return how many are held, of the epoch's that are left.
+
+        What is held already is not made dense again. `order_of` takes the epoch and returns its order of the rows, or
+        None: as they come.
+        """
+        first = batch * self._batch
+        held_epoch, begin, end = self._holds
+        if held_epoch == epoch and begin <= first < end:
+            return -(-(end - first) // self._batch)
+        end = min(self._rows, first + len(self.x))
+        order = order_of(epoch)
+        rows = slice(first, end) if order is None else order[first:end]
+        for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
+            if held is not None:
+                held[: end - first] = source[rows]
+        self.order[first:end] = np.arange(end - first)
+        self._holds = (epoch, first, end)
+        return -(-(end - first) // self._batch)

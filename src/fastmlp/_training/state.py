@@ -1,0 +1,77 @@
+"""What an optimizer remembers from step to step, and where the training of a network stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fastmlp._checks.options import TrainingOptions
+from fastmlp._engine import layout
+from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
+
+_START = np.zeros(1, layout.POSITION)
+_START["beta1_power"] = _START["beta2_power"] = 1.0
+
+
+def start_position() -> np.ndarray:
+    """Make the position of a network that has not been trained, a POSITION record of shape (1,)."""
+    return _START.copy()
+
+
+@dataclass
+class OptimizerState:
+    """What the optimizer remembers, where the training stands, and since when its learning rate's schedule.
+
+    `memory` is what a schedule that follows the epochs remembers of them, and `remembered` an earlier schedule with its
+    memory, for one of its class that monitors the same number. `lost` is set after a divergence that the state did not
+    come back from, `reset` if the next training run is to begin with a new state.
+    """
+
+    slots: np.ndarray
+    position: np.ndarray = field(default_factory=start_position)
+    schedule: RateSchedule | None = None
+    schedule_begun: int = 0
+    memory: Memory | None = None
+    remembered: tuple[RateSchedule | None, Memory | None] = (None, None)
+    lost: bool = False
+    reset: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are over, in all training runs."""
+        return self.position["epoch"].item()
+
+    def rates(self, options: TrainingOptions, batches: int) -> np.ndarray:
+        """Return the learning rates, one per epoch or one per step; an equal schedule goes on from where it stood."""
+        chosen = options.learning_rate
+        if chosen != self.schedule:
+            before, memory = self.remembered
+            self.schedule, self.schedule_begun, self.memory = chosen, self.epoch, None
+            if isinstance(chosen, FeedbackSchedule):
+                goes_on = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
+                self.memory = replace(memory, rate=chosen.rate) if goes_on else Memory(chosen.rate)
+        self.remembered = (None, None)
+        rates = chosen.rates(self.epoch - self.schedule_begun, options.epochs, batches)
+        if self.memory is not None:
+            self.memory.ended = False
+            rates[:] = self.memory.rate
+        return rates
+
+    def begin_again(self) -> None:
+        """Begin the epoch in which a loss was not finite once more."""
+        for name in ("diverged", "batch", "loss_sum", "hits"):
+            self.position[name] = 0
+
+
+def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
+    """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
+    if before is not None and same_optimizer and not before.lost and not before.reset:
+        before.begin_again()
+        return before
+    starts = options.optimizer.starts(options.learning_rate.rate)
+    state = OptimizerState(np.repeat(np.array(starts, model.dtype), len(model.params)))
+    if before is not None:
+        state.position["epoch"] = before.epoch
+        state.remembered = before.remembered
+    return state

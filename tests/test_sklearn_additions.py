@@ -1,0 +1,167 @@
+"""What is added to scikit-learn's parameters: clipping, dropout, losses, optimizers, activations."""
+
+# ruff: noqa: E402 (scikit-learn may be missing)
+
+import numpy as np
+import pytest
+
+sklearn = pytest.importorskip("sklearn", minversion="1.7")
+from sklearn_models import (
+    LABELS,
+    one,
+    parameters,
+    rows,
+)
+
+import fastmlp
+
+# Most fits end at max_iter, long before they have converged.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def stepped(**options):
+    """The parameters before and after one step of plain gradient descent of rate 1 over all rows."""
+    X, y = rows("regressor")
+    plain = {"solver": "sgd", "momentum": 0.0, "batch_size": 90, "alpha": 0.0, "shuffle": False, "max_iter": 1}
+    still = one("regressor", **plain | options | {"learning_rate_init": 1e-300}).fit(X, 10 * y)
+    return still, one("regressor", **plain | options | {"learning_rate_init": 1.0}).fit(X, 10 * y)
+
+
+def test_gradients_are_clipped():
+    steps = {}
+    for name, options in {"plain": {}, "norm": {"clip_norm": 0.5}, "value": {"clip_value": 0.01}}.items():
+        before, after = stepped(**options)
+        steps[name] = parameters(after) - parameters(before)
+    assert np.linalg.norm(steps["plain"]) > 1
+    # The roundings of parameters of some ones.
+    norm = np.linalg.norm(steps["plain"]) + 1e-6  # PyTorch's guard against 0
+    np.testing.assert_allclose(steps["norm"], steps["plain"] * 0.5 / norm, atol=1e-14)
+    np.testing.assert_allclose(steps["value"], np.clip(steps["plain"], -0.01, 0.01), atol=1e-14)
+
+
+def test_incoming_weights_have_a_largest_norm():
+    _, after = stepped(max_norm=0.7)
+    norms = np.concatenate([np.linalg.norm(weights, axis=0) for weights in after.coefs_])
+    assert norms.max() == pytest.approx(0.7, rel=1e-12), "scaled down to it, but for rounding"
+    assert max(np.linalg.norm(weights, axis=0).max() for weights in stepped()[1].coefs_) > 0.7
+
+
+def test_dropout_draws_from_the_random_state():
+    X, y = rows("classifier")
+    plain, dropped, again, other = (
+        parameters(one("classifier", dropout=share, random_state=seed).fit(X, y))
+        for share, seed in ((0.0, 0), (0.5, 0), ([0.5], 0), (0.5, 1))
+    )
+    np.testing.assert_array_equal(dropped, again)
+    assert np.abs(dropped - plain).max() > 1e-2
+    assert np.abs(dropped - other).max() > 1e-2
+    model = one("classifier", dropout=0.5).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X), "no units are dropped there")
+
+
+def test_l1_makes_weights_small():
+    X, y = rows("regressor")
+    sizes = [
+        np.abs(np.concatenate([w.ravel() for w in one("regressor", l1=l1, max_iter=60).fit(X, y).coefs_])).sum()
+        for l1 in (0.0, 1.0, 5.0)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize("init", ["he_normal", "he_uniform", "lecun_normal", "glorot_normal", "orthogonal", "article"])
+def test_other_initial_weights(init):
+    X, y = rows("regressor")
+    options = {"hidden_layer_sizes": 400, "learning_rate_init": 1e-300, "max_iter": 1, "solver": "sgd"}
+    given, usual = (one("regressor", init=name, **options).fit(X, y) for name in (init, "glorot_uniform"))
+    assert not np.array_equal(parameters(given), parameters(usual))
+    expected = {"he_normal": 2 / 5, "he_uniform": 2 / 5, "lecun_normal": 1 / 5, "glorot_normal": 2 / 405}
+    if init in expected:
+        # The variance of 2000 draws: its own standard deviation is 3 per cent of it.
+        assert np.var(given.coefs_[0]) == pytest.approx(expected[init], rel=0.15)
+        assert given.intercepts_[0].any(), "drawn like weights"
+
+
+def test_smoothed_labels_make_less_certain():
+    X, y = rows("classifier")
+    certain, less = (
+        one("classifier", label_smoothing=share, max_iter=100).fit(X, y).predict_proba(X).max(axis=1).mean()
+        for share in (0.0, 0.3)
+    )
+    assert less < 0.8 < certain, "the share of the right class is 0.8"
+
+
+@pytest.mark.parametrize("labels", ["two", "three", "flags"])
+def test_hinge_loss_has_no_probabilities(labels):
+    X, y = rows("classifier")
+    y = {"two": np.array(["no", "yes"])[np.minimum(y, 1)], "three": y, "flags": LABELS["flags"](y)}[labels]
+    model = one("classifier", loss="hinge", max_iter=100).fit(X, y)
+    assert model.score(X, y) > 0.7
+    assert model.predict(X).dtype == y.dtype
+    for name in ("predict_proba", "predict_log_proba"):
+        assert not hasattr(model, name)
+    assert hasattr(one("classifier"), "predict_proba")
+
+
+def test_robust_losses():
+    X, y = rows("regressor")
+    spoiled = y.copy()
+    spoiled[::15] += 100.0
+    errors = {
+        name: np.median(np.abs(y - one("regressor", loss=loss, max_iter=150).fit(X, spoiled).predict(X)))
+        for name, loss in {
+            "squares": "squared_error",
+            "huber": "huber",
+            "a smaller huber": fastmlp.losses.huber(0.5),
+            "absolute": "absolute_error",
+            "log_cosh": "log_cosh",
+        }.items()
+    }
+    assert errors["squares"] > 3 * max(error for name, error in errors.items() if name != "squares")
+
+
+def test_quantiles():
+    X = np.random.default_rng(0).standard_normal((400, 1))
+    y = X[:, 0] + np.random.default_rng(1).standard_normal(400)
+    model = one("regressor", loss=fastmlp.losses.quantile(0.1, 0.9), max_iter=200).fit(X, y)
+    low, high = model.predict(X).T
+    assert (model.n_outputs_, model.out_activation_) == (2, "identity")
+    # A share of 400 rows has a standard deviation of 0.015, and the fit an error of its own.
+    assert np.mean(y < low) == pytest.approx(0.1, abs=0.05)
+    assert np.mean(y > high) == pytest.approx(0.1, abs=0.05)
+    median = one("regressor", loss="quantile", max_iter=200).fit(X, y)
+    assert np.mean(y < median.predict(X)) == pytest.approx(0.5, abs=0.06)
+
+
+def test_gaps_in_targets():
+    X, y = rows("regressor")
+    targets = np.c_[y, -y]
+    targets[::2, 1] = np.nan
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        one("regressor").fit(X, targets)
+    model = one("regressor", missing_targets="mask", max_iter=100).fit(X, targets)
+    assert np.corrcoef(model.predict(X)[::2, 1], -y[::2])[0, 1] > 0.5, "what was not observed is predicted"
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "rmsprop"])
+def test_rates_of_fastmlp(solver):
+    X, y = rows("regressor")
+    model = one("regressor", solver=solver, learning_rate=fastmlp.schedules.Exponential(0.01, 0.8)).fit(X, y)
+    # One product an epoch.
+    np.testing.assert_allclose(model.history_.learning_rate, 0.01 * 0.8 ** np.arange(12), rtol=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["adamw", "nadam", "amsgrad", "rmsprop", "adagrad", "lion", fastmlp.SGD()], ids=str)
+def test_optimizers_of_fastmlp(solver):
+    X, y = rows("regressor")
+    model = one("regressor", solver=solver, max_iter=40).fit(X, y)
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    assert not np.array_equal(parameters(model), parameters(one("regressor", max_iter=40).fit(X, y)))
+
+
+def test_activations_of_fastmlp():
+    X, y = rows("regressor")
+    model = one("regressor", hidden_layer_sizes=(6, 4), activation=["gelu", "logistic"]).fit(X, y)
+    assert model.network_.activations == ("gelu", "sigmoid", "identity")
+    fits = [one("regressor", activation=name).fit(X, y) for name in ("relu", ["relu"])]
+    np.testing.assert_array_equal(*map(parameters, fits))
+    assert one("regressor", hidden_layer_sizes=()).fit(X, y).network_.sizes == (5, 1)

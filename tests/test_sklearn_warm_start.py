@@ -1,0 +1,217 @@
+"""Fits that go on: warm starts and parts of a stream."""
+
+# ruff: noqa: E402 (scikit-learn may be missing)
+
+import numpy as np
+import pytest
+
+sklearn = pytest.importorskip("sklearn", minversion="1.7")
+from sklearn import neural_network as theirs
+from sklearn_models import (
+    PAIRS,
+    assert_equal_fits,
+    both,
+    one,
+    parameters,
+    refusal,
+    rows,
+)
+
+import fastmlp
+from fastmlp import sklearn as ours
+
+# Most fits end at max_iter, long before they have converged.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "adam"},
+        {"solver": "lbfgs"},
+        {"solver": "sgd"},
+        {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.01},
+    ],
+    ids=lambda options: " ".join(map(str, options.values())),
+)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_warm_starts(kind, options, early_stopping):
+    X, y = rows(kind)
+    model, other = both(kind, warm_start=True, early_stopping=early_stopping, **options)
+    for _ in range(3):
+        assert_equal_fits(model.fit(X, y), other.fit(X, y))
+        if early_stopping:
+            # scikit-learn's best weights are those that it goes on training: the best of an earlier fit would be lost.
+            other._best_coefs = [weights.copy() for weights in other._best_coefs]
+            other._best_intercepts = [biases.copy() for biases in other._best_intercepts]
+
+
+def test_the_best_weights_of_all_fits_stay():
+    X, y = rows("classifier")
+    model = one("classifier", warm_start=True, early_stopping=True).fit(X, y)
+    model.set_params(learning_rate_init=5.0)
+    best, before = model.best_validation_score_, parameters(model)
+    model.fit(X, y)
+    assert max(model.validation_scores_[-model.n_iter_ :]) <= best, "nothing better came"
+    np.testing.assert_array_equal(parameters(model), before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"alpha": 1.0},
+        {"learning_rate_init": 0.2},
+        {"momentum": 0.5},
+        {"batch_size": 10},
+        {"activation": "tanh"},
+        {"solver": "adam"},
+        {"max_iter": 3},
+        {"shuffle": False},
+        {"random_state": 9},
+        {"learning_rate": "invscaling"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_parameters_may_change_between_fits(kind, changed):
+    X, y = rows(kind)
+    assert_equal_fits(
+        *(model.fit(X, y).set_params(**changed).fit(X, y) for model in both(kind, solver="sgd", warm_start=True))
+    )
+
+
+@pytest.mark.parametrize("changed", [{"tol": 0.6}, {"n_iter_no_change": 9}, {"learning_rate_init": 0.01}], ids=str)
+def test_epochs_without_improvement_are_counted_on(changed):
+    X, y = rows("classifier")
+    # The second fit ends when the epochs of both without an improvement are more than n_iter_no_change.
+    fits = [
+        model.fit(X, y).set_params(**changed).fit(X, y)
+        for model in both("classifier", warm_start=True, tol=0.5, max_iter=8)
+    ]
+    assert 1 < fits[1].n_iter_ < 8
+    assert_equal_fits(*fits)
+
+
+@pytest.mark.parametrize("changed", [{"alpha": 1.0}, {"batch_size": 10}, {"activation": "tanh"}, {"shuffle": False}])
+def test_parameters_may_change_between_parts(changed):
+    X, y = rows("regressor")
+    fits = []
+    for model in both("regressor"):
+        model.partial_fit(X, y).set_params(**changed)
+        fits.append(model.partial_fit(X, y).partial_fit(X, y))
+    assert_equal_fits(*fits)
+
+
+def test_warm_starts_want_the_same_classes():
+    X, y = rows("classifier")
+    said = [refusal(model.fit(X, y), X, np.minimum(y, 1)) for model in both("classifier", warm_start=True)]
+    assert said[0] == said[1]
+    assert "warm_start can only be used where `y` has the same classes" in said[0][1]
+
+
+@pytest.mark.parametrize("chunks", [(90,) * 6, (30, 30, 30) * 2, (1,) * 8, (7, 40, 13, 30)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "adam"},
+        {"solver": "sgd"},
+        {"solver": "sgd", "momentum": 0.0},
+        {"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False},
+        {"solver": "sgd", "learning_rate": "invscaling", "power_t": 0.3},
+        {"solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.1},
+    ],
+    ids=lambda options: " ".join(map(str, options.values())),
+)
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1 or larger")
+def test_parts_of_a_stream(kind, options, chunks):
+    X, y = rows(kind)
+    model, other = both(kind, **options)
+    first, classes = 0, {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    for count in chunks:
+        part = slice(first, first + count)
+        for each in (model, other):
+            each.partial_fit(X[part], y[part], **classes)
+        classes, first = {}, (first + count) % 90
+        assert_equal_fits(model, other)
+
+
+@pytest.mark.parametrize("order", ["fit part", "part fit", "part part fit part part", "fit fit part"])
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_fits_and_parts_in_turn(order, warm_start, solver):
+    X, y = rows("classifier")
+    model, other = both("classifier", solver=solver, warm_start=warm_start)
+    for step in order.split():
+        for each in (model, other):
+            each.fit(X, y) if step == "fit" else each.partial_fit(X, y, classes=[0, 1, 2])
+        assert_equal_fits(model, other)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [(np.array, {})],
+        [(np.array, {"classes": [0, 1]})],
+        [(np.array, {"classes": [0, 1, 2]}), (lambda y: y + 1, {})],
+        [(np.array, {"classes": [0, 1, 2]}), (np.array, {"classes": [0, 1]})],
+    ],
+    ids=["none given", "too few", "a new one later", "others later"],
+)
+def test_classes_of_a_stream_are_checked(calls):
+    X, y = rows("classifier")
+    *before, (labels, options) = calls
+    said = []
+    for model in both("classifier"):
+        for given, further in before:
+            model.partial_fit(X, given(y), **further)
+        with pytest.raises(ValueError, match="class") as error:
+            model.partial_fit(X, labels(y), **options)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+def test_parts_are_for_solvers_that_take_some_rows_at_a_time():
+    X, y = rows("classifier")
+    for model in both("classifier", solver="lbfgs"):
+        assert not hasattr(model, "partial_fit")
+    assert not hasattr(one("regressor", solver="rprop"), "partial_fit")
+    assert hasattr(one("classifier", solver=fastmlp.AdamW()), "partial_fit")
+    said = []
+    for model in both("classifier", early_stopping=True):
+        with pytest.raises(ValueError, match="partial_fit does not support") as error:
+            model.partial_fit(X, y, classes=[0, 1, 2])
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+def test_partial_fit_stays_with_its_first_rate():
+    X, y = rows("regressor")
+    options = {"hidden_layer_sizes": 5, "learning_rate_init": 0.01, "random_state": 0}
+    models = [module.MLPRegressor(**options) for module in (ours, theirs)]
+    for model in models:
+        model.partial_fit(X, y).set_params(learning_rate_init=0.5).partial_fit(X, y)
+    # Two steps of Adam: rounding alone.
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)
+
+
+def test_every_solver_stays_with_the_rate_that_parts_began_with():
+    X, y = rows("regressor")
+    models = [ours.MLPRegressor(hidden_layer_sizes=5, solver="rmsprop", random_state=0) for _ in range(2)]
+    for model, rate in zip(models, (0.001, 0.5), strict=True):
+        model.partial_fit(X, y).set_params(learning_rate_init=rate).partial_fit(X, y)
+    np.testing.assert_array_equal(parameters(models[0]), parameters(models[1]))
+
+
+def test_inverse_scaling_of_parts_is_scikit_learns():
+    X, y = rows("regressor")
+    options = {"hidden_layer_sizes": 5, "solver": "sgd", "learning_rate": "invscaling", "random_state": 0}
+    models = [module.MLPRegressor(learning_rate_init=0.1, **options) for module in (ours, theirs)]
+    for model in models:
+        model.partial_fit(X, y).set_params(learning_rate_init=0.7)
+        for _ in range(3):
+            model.partial_fit(X, y)
+    # Four steps with momentum: rounding alone.
+    np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)

@@ -1,0 +1,121 @@
+"""Weights of rows and of classes."""
+
+# ruff: noqa: E402 (scikit-learn may be missing)
+
+import numpy as np
+import pytest
+
+sklearn = pytest.importorskip("sklearn", minversion="1.7")
+from sklearn import neural_network as theirs
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn_models import (
+    LABELS,
+    PAIRS,
+    SMALL,
+    assert_equal_fits,
+    both,
+    one,
+    parameters,
+    rows,
+)
+
+from fastmlp import sklearn as ours
+
+# Most fits end at max_iter, long before they have converged.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("kind", PAIRS)
+def test_weights_of_one_are_no_weights(kind, solver):
+    X, y = rows(kind)
+    plain = one(kind, solver=solver).fit(X, y)
+    for ones in (np.ones(90), [1] * 90, np.ones(90, np.float32), 1.0):
+        # One more product by 1 in each row, and sums that are kept elsewhere: rounding, over twelve epochs.
+        assert_equal_fits(one(kind, solver=solver).fit(X, y, sample_weight=ones), plain)
+    weights = np.random.default_rng(4).integers(0, 3, 90)
+    fits = [model.fit(X, y, weights) for model in both(kind, solver=solver)]
+    assert_equal_fits(*fits)
+    assert np.abs(parameters(fits[0]) - parameters(plain)).max() > 1e-4
+    if kind == "classifier" and solver != "lbfgs":
+        fits = [model.partial_fit(X, y, weights, [0, 1, 2]) for model in both(kind, solver=solver)]
+        assert_equal_fits(*fits)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 2: 0.5}, {0: 1, 1: 0, 2: 1}], ids=str)
+def test_class_weights_are_row_weights(class_weight, early_stopping, weighted):
+    X, y = rows("classifier")
+    options = {"early_stopping": early_stopping}
+    # Counts: "balanced" takes the shares of the weights, so that a row of weight 2 is two rows.
+    counts = np.random.default_rng(4).integers(1, 3, 90) if weighted else np.ones(90, int)
+    weights = counts * compute_sample_weight(class_weight, np.repeat(y, counts))[np.cumsum(counts) - 1]
+    given = one("classifier", class_weight=class_weight, **options).fit(X, y, counts if weighted else None)
+    for estimator in PAIRS["classifier"]:
+        assert_equal_fits(given, estimator(**SMALL, **options).fit(X, y, sample_weight=weights))
+
+
+def test_class_weights_of_strings_and_of_flags():
+    X, y = rows("classifier")
+    names = np.array(["b", "a", "c"])[y]
+    plain = theirs.MLPClassifier(**SMALL)
+    given = one("classifier", class_weight={"a": 2.0}).fit(X, names)
+    assert_equal_fits(given, plain.fit(X, names, np.where(names == "a", 2.0, 1.0)))
+    flags = LABELS["flags"](y)
+    given = one("classifier", class_weight="balanced").fit(X, flags)
+    assert_equal_fits(given, plain.fit(X, flags, compute_sample_weight("balanced", flags)))
+
+
+def test_a_column_of_labels_is_warned_of_once():
+    X, y = rows("classifier")
+    for options in ({}, {"class_weight": "balanced"}):
+        with pytest.warns(DataConversionWarning) as caught:
+            one("classifier", max_iter=500, tol=1.0, **options).fit(X, y[:, None])
+        assert len(caught) == 1
+
+
+def test_class_weights_of_a_stream():
+    X, y = rows("classifier")
+    weights = {0: 3.0, 2: 0.5}
+    given, plain = one("classifier", class_weight=weights), theirs.MLPClassifier(**SMALL)
+    for part in (slice(None), y < 2):  # labels that do not come in a part keep their weights
+        given.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        plain.partial_fit(X[part], y[part], [weights.get(label, 1.0) for label in y[part]], [0, 1, 2])
+    assert_equal_fits(given, plain)
+    with pytest.raises(ValueError, match="The classes, .* are not in class_weight"):
+        one("classifier", class_weight={"amber": 2.0}).fit(X, y)
+
+
+@pytest.mark.parametrize("weights", [np.ones(3), np.full(90, np.nan), np.ones((90, 2)), ["a"] * 90, np.zeros(90)])
+def test_wrong_weights_are_refused(weights):
+    X, y = rows("classifier")
+    for model in both("classifier"):
+        with pytest.raises(ValueError, match="weight|could not convert"):
+            model.fit(X, y, sample_weight=weights)
+
+
+def test_class_weights_may_name_classes_that_are_not_there():
+    X, y = rows("classifier")
+    X, y = X[y < 2], y[y < 2]
+    named, plain = ({0: 1.0, 1: 5.0, 2: 10.0}, {0: 1.0, 1: 5.0})
+    models = [
+        ours.MLPClassifier(5, class_weight=weights, max_iter=5, random_state=0).fit(X, y) for weights in (named, plain)
+    ]
+    np.testing.assert_array_equal(parameters(models[0]), parameters(models[1]))
+    with pytest.raises(ValueError, match=r"The classes, \[1\], are not in class_weight"):
+        ours.MLPClassifier(5, class_weight={0: 1.0, "one": 5.0}).fit(X, y)
+
+
+def test_rows_to_validate_on_weigh_as_their_classes_do():
+    X, y = rows("classifier")
+    weights = np.array([1.0, 5.0, 0.5])
+    options = {"max_iter": 4, "random_state": 0}
+    model = ours.MLPClassifier(5, class_weight=dict(enumerate(weights)), **options)
+    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    twin = ours.MLPClassifier(5, **options).fit(
+        X[:60], y[:60], weights[y[:60]], X_val=X[60:], y_val=y[60:], sample_weight_val=weights[y[60:]]
+    )
+    assert model.validation_loss_curve_ == twin.validation_loss_curve_
+    assert model.validation_scores_ == twin.validation_scores_
