@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from inside import places
+from new_process import VARIABLES
 
 # The one table of tolerances: what is compared -> float32's and float64's.
 _TOLERANCES = MappingProxyType(
@@ -83,6 +84,13 @@ def from_bench():
 def _fresh_layouts():
     """Layouts that are kept were made by the rules of a test before, which may have changed them."""
     places.forget_layouts()
+
+
+@pytest.fixture
+def plain_environment(monkeypatch):
+    """No variable of the environment chooses a backend or a number of threads."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from by_the_book import order_of
 from inside import places
 
 import fastmlp
@@ -14,30 +15,13 @@ def shuffled(module, seed, epoch, size):
     return order
 
 
-def by_the_book(seed, epoch, size):
-    """The same in Python's whole numbers: SplitMix64's mixing draws the partners of a Fisher-Yates shuffle."""
-    mask, golden = 2**64 - 1, 0x9E3779B97F4A7C15
-
-    def mix(z):
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & mask
-        return z ^ (z >> 31)
-
-    key = mix((seed + golden * (epoch + 1)) & mask)
-    order = list(range(size))
-    for i in range(size - 1, 0, -1):
-        j = (mix((key + golden * i) & mask) >> 32) * (i + 1) >> 32
-        order[i], order[j] = order[j], order[i]
-    return order
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 1797])
 @pytest.mark.parametrize("seed", [0, 1, 2017, 2**32, 2**63 - 1])
 def test_a_permutation_by_the_book(kernels, seed, size):
     for epoch in (0, 1, 2, 1_000_000_007):
         order = shuffled(kernels, seed, epoch, size)
         np.testing.assert_array_equal(np.sort(order), np.arange(size))
-        np.testing.assert_array_equal(order, by_the_book(seed, epoch, size))
+        np.testing.assert_array_equal(order, order_of(seed, epoch, size))
         np.testing.assert_array_equal(order, shuffled(places.reference, seed, epoch, size))
 
 
