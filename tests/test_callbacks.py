@@ -416,7 +416,7 @@ def test_a_training_follows_its_losses(backend, schedule):
     assert net.history.learning_rate[-1] < 0.5 * schedule.rate
     # The rate that is written down is the rate that was used.
     X, y = moons()
-    kept, _ = places.validation.split(0.3, (X, y, None), places.task_of(net), 0)
+    kept, _ = places.checked_rows.split(0.3, (X, y, None), places.task_of(net), 0)
     rows, codes = kept.x, kept.y
     twin = fastmlp.Network(net.sizes, loss=net.loss_name, seed=0, backend=backend)
     for rate in expected[: len(net.history)]:

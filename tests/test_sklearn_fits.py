@@ -87,7 +87,7 @@ def test_fifty_steps_from_the_same_weights_and_batches(backend, solver, activati
     )
     network = fastmlp.Network(
         sizes,
-        activation=_translation.activation_name(activation),
+        activation=_translation.activation_names(activation, layers=2),
         loss="cross_entropy",
         l2=0.1,
         init=begin,

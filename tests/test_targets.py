@@ -357,7 +357,7 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
 def test_balance_counts_the_rows_that_were_observed(normal):
     y = np.array([0.0, 1.0, NAN, NAN, 0.0, 1.0, 1.0])
     known = places.checks.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
-    weights = places.checks_of_weights.weights(None, "balanced", known.values, known.task)
+    weights = places.checked_rows.weights(None, "balanced", known.values, known.task)
     np.testing.assert_allclose(weights, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
 
 

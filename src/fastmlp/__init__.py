@@ -1,7 +1,5 @@
 """fastmlp: multilayer perceptrons on CPUs, trained fast, with every number in sight."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from fastmlp._checks.arrays import features
 from fastmlp._checks.options import DataSummary, TrainingOptions
+from fastmlp._checks.samples import split, weights
 from fastmlp._checks.targets import targets
 from fastmlp._checks.topology import Topology, floating, hidden_sizes
 from fastmlp._checks.topology import dropout as checked_dropout
 from fastmlp._checks.topology import seed as checked_seed
-from fastmlp._checks.validation import split
-from fastmlp._checks.weights import weights
 from fastmlp._engine.backend import resolve
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.losses import Loss

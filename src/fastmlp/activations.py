@@ -30,8 +30,6 @@ s = 1.0507009873554805 and a = 1.6732632423543772, softplus C. Dugas et al.'s (2
 K. Gimpel's (2016). gelu_tanh is the form of gelu that PyTorch calls approximate="tanh"; z g = z (1 + tanh(u)) / 2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

@@ -1,7 +1,5 @@
 """What fastmlp raises and warns of besides Python's own exceptions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 __all__ = ["DivergenceError", "DivergenceWarning"]

@@ -14,11 +14,7 @@ article          uniform in ±1                                        the artic
 ================ ==================================================== ==============================
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,13 +22,11 @@ import numpy as np
 from fastmlp._spec.values import choice
 
 # Family -> the variance of the weights of a layer, from its inputs and outputs.
-_VARIANCES: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
-    {
-        "glorot": lambda inputs, outputs: 2 / (inputs + outputs),
-        "he": lambda inputs, _: 2 / inputs,
-        "lecun": lambda inputs, _: 1 / inputs,
-    }
-)
+_VARIANCES = {
+    "glorot": lambda inputs, outputs: 2 / (inputs + outputs),
+    "he": lambda inputs, _: 2 / inputs,
+    "lecun": lambda inputs, _: 1 / inputs,
+}
 INITIALIZATIONS: tuple[str, ...] = (
     *(f"{family}_{shape}" for family in _VARIANCES for shape in ("uniform", "normal")),
     "orthogonal",
@@ -113,7 +107,10 @@ def layer(init: str, generator: np.random.Generator, inputs: int, outputs: int, 
     """
     count = inputs * outputs + biases
     if init == "orthogonal":
-        return np.concatenate((_orthogonal(generator, inputs, outputs).ravel(), np.zeros(biases)))
+        # Uniformly among all matrices with orthonormal columns, or rows if these are fewer.
+        q, r = np.linalg.qr(generator.standard_normal((max(inputs, outputs), min(inputs, outputs))))
+        q *= np.sign(np.diag(r))  # because QR prefers some signs
+        return np.append(q if inputs >= outputs else q.T, np.zeros(biases))
     if init == "article":
         return generator.uniform(-1, 1, count)
     family, shape = init.split("_")
@@ -122,10 +119,3 @@ def layer(init: str, generator: np.random.Generator, inputs: int, outputs: int, 
         return generator.normal(0, math.sqrt(variance), count)
     limit = math.sqrt(3 * variance)
     return generator.uniform(-limit, limit, count)
-
-
-def _orthogonal(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndarray:
-    """Draw a matrix with orthonormal columns, or rows if these are fewer, uniformly among all such matrices."""
-    q, r = np.linalg.qr(generator.standard_normal((max(inputs, outputs), min(inputs, outputs))))
-    q *= np.sign(np.diag(r))  # because QR prefers some signs
-    return q if inputs >= outputs else q.T

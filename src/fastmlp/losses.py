@@ -66,7 +66,6 @@ class Loss:
     parameters: tuple[float, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Return a field of the row."""
         if name == "row":  # while a copy is being made
             raise AttributeError(name)
         return getattr(self.row, name)

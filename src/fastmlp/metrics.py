@@ -21,8 +21,6 @@ r2                1 - Σ w (y - h)^2 / Σ w (y - mean y)^2                   hig
 ================= ======================================================== ============= ================
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -313,9 +311,8 @@ def _members(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             f"y: got the class code {y.max()} with scores of {classes} classes; codes below {classes} are accepted; "
             "pass one column of scores per class"
         )
-    if classes == 2:
-        return (y == 1)[:, None], scores[:, -1:]
-    return y[:, None] == np.arange(classes), scores
+    members = y[:, None] == np.arange(classes)
+    return (members, scores) if classes > 2 else (members[:, 1:], scores[:, -1:])
 
 
 def _area(member: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:

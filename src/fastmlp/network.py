@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from fastmlp._checks import options as checks
 from fastmlp._checks.arrays import features
-from fastmlp._checks.coding import encode
 from fastmlp._checks.options import DataSummary, TrainingOptions
-from fastmlp._checks.samples import Samples
+from fastmlp._checks.samples import Samples, split, weights
+from fastmlp._checks.targets import encode
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, hidden_sizes
 from fastmlp._checks.topology import seed as checked_seed
-from fastmlp._checks.validation import split
-from fastmlp._checks.weights import weights
 from fastmlp._engine.prediction import is_as_kernels_read
 from fastmlp._training import fit
-from fastmlp._training.measuring import measured, outputs_of
 from fastmlp._training.model import Model
 from fastmlp._training.sparse import SparseRows
+from fastmlp._training.watch import measured
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.history import History
@@ -31,6 +30,15 @@ from fastmlp.metrics import METRICS, Metric
 from fastmlp.optimizers import Optimizer
 from fastmlp.schedules import RateSchedule
 from fastmlp.stopping import EarlyStopping
+
+
+def _forwarded(path: str, doc: str, *, assigned: str | None = None) -> Any:
+    """Make a property that reads a part of a network; the model takes what is `assigned` under that name."""
+
+    def assign(network: Network, value: Any) -> None:
+        network._model.assign(assigned, value)
+
+    return property(attrgetter(path), assign if assigned else None, doc=doc)
 
 
 class Network:
@@ -146,22 +154,17 @@ class Network:
             init=init,
             bias_init=bias_init,
         )
-        self._set_up(Model(topology))
-        self._model.initialize()
+        self._set_up(topology)
 
     @classmethod
     def _of(cls, topology: Topology, parameters: np.ndarray | None = None) -> Network:
         """Make a network of a checked topology, with new parameters or with these."""
         network = cls.__new__(cls)
-        network._set_up(Model(topology))
-        if parameters is None:
-            network._model.initialize()
-        else:
-            network._model.params[:] = parameters
+        network._set_up(topology, parameters)
         return network
 
-    def _set_up(self, model: Model) -> None:
-        self._model, self._record = model, fit.Record()
+    def _set_up(self, topology: Topology, parameters: np.ndarray | None = None) -> None:
+        self._model, self._record = Model(topology, parameters), fit.Record()
         self.metadata: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,15 +172,27 @@ class Network:
         with self._model.access.reading:
             return vars(self) | {"_model": copy.deepcopy(self._model), "_record": copy.deepcopy(self._record)}
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The layers' sizes, inputs first."""
-        return self._model.sizes
+    sizes: tuple[int, ...] = _forwarded("_model.sizes", "The layers' sizes, inputs first.")
+    activations: tuple[str, ...] = _forwarded("_model.activations", "The activation of each layer, output last.")
+    weights: tuple[np.ndarray, ...] = _forwarded(
+        "_model.weights",
+        "Views of `params`, shapes (in, out); read from another thread during training, they may show half a step.",
+    )
+    biases: tuple[np.ndarray, ...] = _forwarded(
+        "_model.biases", "Views of `params`, shapes (out,); empty without biases."
+    )
+    l1: float = _forwarded("_model.l1", "The factor of the penalty on magnitudes; may be assigned.", assigned="l1")
+    l2: float = _forwarded("_model.l2", "The factor of the penalty on squares; may be assigned.", assigned="l2")
+    dtype: np.dtype = _forwarded("_model.dtype", "The dtype of parameters and arithmetic.")
+    seed: int = _forwarded("_model.topology.seed", "The seed in use.")
+    backend: str = _forwarded("_model.backend", "The build of the kernels that computes.")
+    last_history: History = _forwarded("_record.last_history", "What happened in the last training run.")
+    classes_: np.ndarray | None = _forwarded(
+        "_model.task.classes", "The labels, one per class; None for regression and multi-label targets."
+    )
+    loss_name: str = _forwarded("_model.task.loss.name", "The name of the loss.")
 
-    @property
-    def activations(self) -> tuple[str, ...]:
-        """The activation of each layer, output last."""
-        return self._model.activations
+    # What may be assigned in other types than it is read in has its two methods.
 
     @property
     def params(self) -> np.ndarray:
@@ -189,34 +204,6 @@ class Network:
         self._model.assign("params", values)
 
     @property
-    def weights(self) -> tuple[np.ndarray, ...]:
-        """Views of `params`, shapes (in, out); read from another thread during training, they may show half a step."""
-        return self._model.weights
-
-    @property
-    def biases(self) -> tuple[np.ndarray, ...]:
-        """Views of `params`, shapes (out,); empty without biases."""
-        return self._model.biases
-
-    @property
-    def l1(self) -> float:
-        """The factor of the penalty on magnitudes; may be assigned."""
-        return self._model.l1
-
-    @l1.setter
-    def l1(self, value: float) -> None:
-        self._model.assign("l1", value)
-
-    @property
-    def l2(self) -> float:
-        """The factor of the penalty on squares; may be assigned."""
-        return self._model.l2
-
-    @l2.setter
-    def l2(self, value: float) -> None:
-        self._model.assign("l2", value)
-
-    @property
     def dropout(self) -> tuple[float, ...]:
         """The fraction of units that a step leaves out of each hidden layer; may be assigned."""
         return self._model.dropout
@@ -226,21 +213,6 @@ class Network:
         self._model.assign("dropout", fractions)
 
     @property
-    def dtype(self) -> np.dtype:
-        """The dtype of parameters and arithmetic."""
-        return self._model.dtype
-
-    @property
-    def seed(self) -> int:
-        """The seed in use."""
-        return self._model.topology.seed
-
-    @property
-    def backend(self) -> str:
-        """The build of the kernels that computes."""
-        return self._model.backend
-
-    @property
     def history(self) -> History:
         """What happened in all training runs so far."""
         return self._record.history
@@ -248,21 +220,6 @@ class Network:
     @history.setter
     def history(self, history: History) -> None:
         self._record.histories = [history]
-
-    @property
-    def last_history(self) -> History:
-        """What happened in the last training run."""
-        return self._record.last_history
-
-    @property
-    def classes_(self) -> np.ndarray | None:
-        """The labels, one per class; None for regression and multi-label targets."""
-        return self._model.task.classes
-
-    @property
-    def loss_name(self) -> str:
-        """The name of the loss."""
-        return self._model.task.loss.name
 
     def __repr__(self) -> str:
         """Show sizes, activations and loss."""
@@ -436,9 +393,9 @@ class Network:
             X, y, optimizer=chosen, learning_rate=learning_rate, batch_size=batch_size, epochs=1, **options
         )
 
-    def _go_on_from(self, other: Network) -> None:
-        """Take over where another network of the same sizes stands: optimizer, its state, history."""
-        self._record.go_on_from(other._record)
+    def _go_on_from(self, copied: Network) -> None:
+        """Take over where a copy of a network of the same sizes stands: optimizer, its state, history."""
+        self._record = copied._record
 
     def _keep_schedule(self) -> None:
         """Let the next schedule go on with what this one's remembers of the epochs, except for the rate."""
@@ -466,7 +423,7 @@ class Network:
         """Compute the output layer's activations, shape (rows, outputs)."""
         if not isinstance(X, SparseRows) and not is_as_kernels_read(X, self.dtype, self.sizes[0]):
             X = features(X, dtype=self.dtype, columns=self.sizes[0])
-        outputs = outputs_of(self._model, X)
+        outputs = self._model.outputs(X)
         if outputs is None:
             features(X)  # says where X is not finite
         return outputs
@@ -542,15 +499,14 @@ class Network:
             If `X` cannot be used.
         """
         X = features(X, dtype=self.dtype, columns=self.sizes[0])
-        below, activations, model = X, [], self._model
+        model, layers = self._model, [X]
         for number, w in enumerate(self.weights[:-1]):
             h = np.empty((len(X), w.shape[1]), self.dtype)
             bias = self.biases[number] if self.biases else None
             with model.access.reading:
-                model.kernels.dense_forward(h, below, w, bias, ACTIVATIONS[self.activations[number]].code)
-            activations.append(h)
-            below = h
-        return [*activations, self._outputs(X)]
+                model.kernels.dense_forward(h, layers[-1], w, bias, ACTIVATIONS[self.activations[number]].code)
+            layers.append(h)
+        return [*layers[1:], self._outputs(X)]
 
     def loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the objective over rows, penalty included: what training differentiates.
@@ -690,11 +646,10 @@ class Network:
         """
         # here: only files need safetensors, a tenth of what importing fastmlp would take
         from fastmlp._files import model_file
-        from fastmlp._files.description import Description
 
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
         with self._model.access.reading:
-            params, description = self.params.copy(), Description.of(self._model, notes)
+            params, description = self.params.copy(), model_file.Description.of(self._model, notes)
         model_file.write(path, params, description)

@@ -1,7 +1,5 @@
 """Early stopping: when a training run ends before its last epoch, as a small frozen dataclass."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

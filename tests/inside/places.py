@@ -8,21 +8,20 @@ from types import SimpleNamespace
 import numpy as np
 
 from fastmlp import network
-from fastmlp._checks import arrays, coding, labels, options, targets, task, topology, validation
-from fastmlp._checks import weights as checks_of_weights
+from fastmlp._checks import arrays, options, targets, task, topology
+from fastmlp._checks import samples as checked_rows
 from fastmlp._checks.samples import Samples
-from fastmlp._engine import backend, layout, memory, prediction, reference, threads
+from fastmlp._engine import backend, layout, prediction, reference, threads
 from fastmlp._files import model_file
 from fastmlp._spec import values
 from fastmlp._spec.names import names as spec_names
-from fastmlp._training import clock, divergence, fit, measuring, model, orders, run, snapshots, sparse, steps
+from fastmlp._training import divergence, fit, model, orders, run, snapshots, sparse, steps
 
 # What a test may set for itself: a name of its own -> the module and the name there.
 SWITCHES = {
-    "first_steps": (clock, "_FIRST_STEPS"),
-    "max_growth": (clock, "_MAX_GROWTH"),
-    "slice_seconds": (clock, "SLICE_SECONDS"),
-    "steps_slice_seconds": (steps, "SLICE_SECONDS"),
+    "first_steps": (steps, "_FIRST_STEPS"),
+    "max_growth": (steps, "_MAX_GROWTH"),
+    "slice_seconds": (steps, "SLICE_SECONDS"),
     "lookback_seconds": (steps, "_PAST_SECONDS"),
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
@@ -42,22 +41,25 @@ SWITCHES = {
     "thread_call": (threads.Helpers, "call"),
     "window_fill": (sparse.Window, "fill"),
     "outputs": (prediction.Predictor, "outputs"),
-    "zeros": (model, "aligned_zeros"),
+    "aligned": (layout, "aligned"),
     "cost_model": (threads, "COST_MODEL"),
 }
 
 SparseRows, Window = sparse.SparseRows, sparse.Window
-first_steps, max_growth = clock._FIRST_STEPS, clock._MAX_GROWTH
-aligned_zeros, many_zeros = memory.aligned_zeros, run._has_many_zeros
-find_builds, pick_build, load_build, module_name = backend._find, backend._pick, backend._load, backend._module_name
+first_steps, max_growth = steps._FIRST_STEPS, steps._MAX_GROWTH
+aligned, many_zeros = layout.aligned, run._has_many_zeros
+find_missing, pick_build, load_build, module_name = (
+    backend._find_missing,
+    backend._pick,
+    backend._load,
+    backend._module_name,
+)
 REQUIREMENTS = backend._REQUIREMENTS
 BUILDS = tuple(name for name in backend.NAMES if name != backend.REFERENCE)
 
 
 def switch(monkeypatch, **values):
     """Set some of the switches until the test ends."""
-    if "slice_seconds" in values:
-        values["steps_slice_seconds"] = values["slice_seconds"]
     for name, value in values.items():
         monkeypatch.setattr(*SWITCHES[name], value)
 
@@ -159,8 +161,7 @@ checks = SimpleNamespace(
         name: getattr(module, name)
         for module, names in {
             arrays: ("features",),
-            coding: ("encode",),
-            targets: ("targets",),
+            targets: ("targets", "encode"),
             task: ("task",),
             values: ("choice", "whole", "number", "flag"),
             topology: ("hidden_sizes", "activations", "floating", "seed", "dropout"),
@@ -208,7 +209,7 @@ def count_kernel_calls(monkeypatch, kernels):
 
 def split(fraction, X, values, weights, known, seed):
     """Return X, coded targets and weights of the rows to train on, and of those to validate on."""
-    parts = validation.split(fraction, (X, values, weights), known, seed)
+    parts = checked_rows.split(fraction, (X, values, weights), known, seed)
     return tuple((part.x, part.y, part.weights) for part in parts)
 
 

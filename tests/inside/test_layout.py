@@ -185,7 +185,7 @@ def test_the_builds_vectors_lie_on_cache_lines(sizes, dtype):
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 1000])
 def test_aligned_zeros(size, dtype):
-    array = places.aligned_zeros(size, dtype)
+    array = places.aligned(np.zeros, size, dtype)
     assert array.shape == (size,)
     assert array.dtype == dtype
     assert array.ctypes.data % LINE == 0
@@ -281,7 +281,8 @@ def guards(monkeypatch):
     """Put guards around every array that a network lays out; returns them."""
     wholes = []
 
-    def zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    def guarded(make, size: int, dtype: np.dtype) -> np.ndarray:
+        assert make is np.zeros
         item = np.dtype(dtype).itemsize
         whole = np.full(size + 2 * GUARD + LINE // item, 7, dtype)
         first = GUARD + -whole[GUARD:].ctypes.data % LINE // item
@@ -289,7 +290,7 @@ def guards(monkeypatch):
         whole[first : first + size] = 0
         return whole[first : first + size]
 
-    places.switch(monkeypatch, zeros=zeros)
+    places.switch(monkeypatch, aligned=guarded)
     return wholes
 
 

@@ -11,7 +11,7 @@ from sklearn.utils import shuffle
 from sklearn_models import PAIRS, ROUNDING, assert_equal_fits, one, rows, sparse_rows
 
 from fastmlp import sklearn as ours
-from fastmlp.sklearn import _rows, _translation
+from fastmlp.sklearn import _translation
 
 # Most fits end at max_iter, long before they have converged.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.fixture
 def windows(monkeypatch):
     """No sparse matrix is made dense as a whole: some batches at a time, and some rows when they are measured."""
-    monkeypatch.setattr(_rows, "dense_bytes", lambda: 0)
+    monkeypatch.setattr(_translation, "dense_bytes", lambda: 0)
     filled, fill = [], places.given("window_fill")
     places.switch(
         monkeypatch,

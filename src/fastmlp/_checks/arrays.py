@@ -1,16 +1,10 @@
-"""Arrays at the door: array-likes in, aligned C-contiguous arrays of finite numbers out.
+"""Arrays at the door: array-likes in, aligned C-contiguous arrays of finite numbers out, or labels of one kind."""
 
-Imports nothing of fastmlp; `_targets` and `_validate` import it.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# Numbers looked at together by the finite check: they fit in the cache, and so does what the check allocates.
+# Numbers inspected together by the finite check: they fit in the cache, and so does what the check allocates.
 BLOCK = 1 << 16
 
 
@@ -61,9 +55,8 @@ def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument:
         raise ValueError(f"{argument}: got shape {array.shape}; at least one row and one column are needed")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{argument}: got {array.shape[1]} columns (shape {array.shape}); the network takes {columns}")
-    if dtype is None:
-        dtype = np.float32 if array.dtype == np.float32 else np.float64
-    return converted(array, dtype, argument)
+    own = np.float32 if array.dtype == np.float32 else np.float64
+    return converted(array, own if dtype is None else dtype, argument)
 
 
 def read_array(values: Any, argument: str) -> np.ndarray:
@@ -83,26 +76,20 @@ def read_array(values: Any, argument: str) -> np.ndarray:
             "rows of equal length are accepted"
         ) from error
     if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
-        _refuse_mixed_strings(values, argument)
+        # Of a flat list such as ["a", None, 1] NumPy silently makes strings.
+        for row, value in enumerate(values):
+            if not isinstance(value, (str, bytes, list, tuple, np.ndarray)):
+                raise TypeError(
+                    f"{argument}: got {value!r} ({type(value).__name__}) at row {row} among strings; "
+                    "values of one kind are accepted"
+                )
     return array
 
 
 def _is_numeric_frame(values: Any) -> bool:
-    """Whether `values` is a data frame with columns of numbers only."""
     dtypes = getattr(values, "dtypes", None)
-    if not hasattr(values, "to_numpy") or not hasattr(values, "columns") or dtypes is None:
-        return False
-    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes)
-
-
-def _refuse_mixed_strings(values: Sequence[Any], argument: str) -> None:
-    """Refuse a flat list such as ``["a", None, 1]``, of which NumPy silently makes strings."""
-    for row, value in enumerate(values):
-        if not isinstance(value, (str, bytes, list, tuple, np.ndarray)):
-            raise TypeError(
-                f"{argument}: got {value!r} ({type(value).__name__}) at row {row} among strings; "
-                "values of one kind are accepted"
-            )
+    is_frame = dtypes is not None and hasattr(values, "to_numpy") and hasattr(values, "columns")
+    return is_frame and all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes)
 
 
 def converted(array: np.ndarray, dtype: Any, argument: str, missing: bool = False) -> np.ndarray:
@@ -123,30 +110,59 @@ def converted(array: np.ndarray, dtype: Any, argument: str, missing: bool = Fals
 def refuse_nonfinite(
     array: np.ndarray, original: np.ndarray, argument: str, missing: bool = False, advice: str = ""
 ) -> None:
-    """Raise, with its place, at the first value that is not finite; NaN passes where numbers may be `missing`."""
-    flat = _first_nonfinite(array, missing)
-    if flat is None:
-        return
-    index = np.unravel_index(flat, array.shape)
-    place = ", ".join(f"{name} {int(at)}" for name, at in zip(("row", "column"), index, strict=False))
-    value = original[index]
-    if np.isfinite(value):
-        raise ValueError(
-            f"{argument}: got {value!s} at {place}, which {array.dtype} cannot hold; "
-            "scale the data or use a wider dtype"
-        )
-    raise ValueError(
-        f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows{advice}"
-    )
+    """Raise, with its place, at the first value that is not finite; NaN passes where numbers may be `missing`.
 
-
-def _first_nonfinite(array: np.ndarray, missing: bool) -> int | None:
-    """Find the flat index of the first infinity, or NaN unless numbers may be `missing`, of a C-contiguous array."""
+    `array` is C-contiguous, and `original` what it was converted from.
+    """
     flat = array.reshape(-1)
     for start in range(0, flat.size, BLOCK):
         block = flat[start : start + BLOCK]
         finite = ~np.isinf(block) if missing else np.isfinite(block)
         first = finite.argmin()  # of what is not finite, if anything is; sooner than finite.all()
-        if not finite[first]:
-            return start + int(first)
-    return None
+        if finite[first]:
+            continue
+        index = np.unravel_index(start + first, array.shape)
+        place = ", ".join(f"{name} {int(at)}" for name, at in zip(("row", "column"), index, strict=False))
+        value = original[index]
+        if np.isfinite(value):
+            raise ValueError(
+                f"{argument}: got {value!s} at {place}, which {array.dtype} cannot hold; "
+                "scale the data or use a wider dtype"
+            )
+        raise ValueError(
+            f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows{advice}"
+        )
+
+
+def label_array(array: np.ndarray, argument: str) -> np.ndarray:
+    """Check that an array holds numbers or labels; Python objects of one kind become its dtype."""
+    if array.dtype.kind == "O" and array.ndim == 1:
+        array = _labels_of_objects(array, argument)
+    if array.dtype.kind in "biuf" or (array.dtype.kind in "OUST" and array.ndim == 1):
+        return array
+    raise TypeError(
+        f"{argument}: got dtype {array.dtype}, shape {array.shape}; numbers, or labels (integers, bools, "
+        "strings) of shape (rows,), are accepted"
+    )
+
+
+def _labels_of_objects(array: np.ndarray, argument: str) -> np.ndarray:
+    """Bring a 1-D object array of strings, of bools or of integers to labels of that one kind."""
+    for kinds, dtype in ((str, np.object_), ((bool, np.bool_), np.bool_), ((int, np.integer), np.int64)):
+        other = next((row for row, label in enumerate(array) if not _is_label(label, kinds)), None)
+        if other is None:
+            return array.astype(dtype, copy=False)
+        if other > 0:  # the first label is of this kind, this one is not
+            break
+    label = array[other]
+    raise TypeError(
+        f"{argument}: got {label!r} ({type(label).__name__}) at row {other}; labels of one kind "
+        "(integers, bools or strings) are accepted; leave out rows without a label"
+    )
+
+
+def _is_label(label: Any, kinds: Any) -> bool:
+    """Return whether an object is a label of these types; integers are not bools, and int64 holds them."""
+    if kinds == (int, np.integer):
+        return isinstance(label, kinds) and not isinstance(label, (bool, np.bool_)) and -(2**63) <= label < 2**63
+    return isinstance(label, kinds)

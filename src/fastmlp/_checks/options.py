@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import metrics as measures
-from fastmlp._checks.record import CheckedRecord, checked
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
-from fastmlp._checks.topology import seed
+from fastmlp._checks.topology import CheckedRecord, checked, seed
 from fastmlp._engine.threads import default_threads
 from fastmlp._spec.fields import whole_or_epochs
 from fastmlp._spec.values import choice, flag, listing, number, whole
@@ -45,7 +44,6 @@ class DataSummary(NamedTuple):
     def of(
         cls, task: Task, dtype: np.dtype, samples: Samples, validation: Samples, dropout: Sequence[float]
     ) -> DataSummary:
-        """Sum up checked rows."""
         weighted = samples.weights is not None or validation.weights is not None
         return cls(task, dtype, len(samples), weighted, len(validation) > 0, dropout)
 
@@ -53,8 +51,7 @@ class DataSummary(NamedTuple):
 def optimizer(value: Any) -> Optimizer:
     """Check an optimizer; a name stands for its defaults."""
     if isinstance(value, type) and issubclass(value, Optimizer):
-        name = value.__name__
-        raise TypeError(f"optimizer: got the class {name}; an instance is accepted; write {name}()")
+        raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
     chosen = value if isinstance(value, Optimizer) else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
     if chosen.searches_step:
         try:
@@ -67,16 +64,17 @@ def optimizer(value: Any) -> Optimizer:
 def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> RateSchedule:
     """Check a learning rate: a number, a schedule, or None for the optimizer's default."""
     if isinstance(value, type) and issubclass(value, RateSchedule):
-        name = value.__name__
-        raise TypeError(f"learning_rate: got the class {name}; an instance is accepted, such as {name}(0.1, ...)")
+        raise TypeError(
+            f"learning_rate: got the class {value.__name__}; an instance is accepted, such as "
+            f"{value.__name__}(0.1, ...)"
+        )
     if optimizer.searches_step and value is not None:
         raise ValueError(
             f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
             "itself; leave it out"
         )
-    schedule = value
-    if not isinstance(value, RateSchedule):
-        schedule = Constant(optimizer.default_learning_rate if value is None else number(value, "learning_rate"))
+    given = optimizer.default_learning_rate if value is None else value
+    schedule = given if isinstance(given, RateSchedule) else Constant(number(given, "learning_rate"))
     largest = float(np.finfo(dtype).max)
     if schedule.rate > largest:
         raise ValueError(
@@ -102,41 +100,18 @@ def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
     return size
 
 
-def _steady(name: str, value: Any, optimizer: Optimizer) -> None:
-    """Refuse what changes the objective from step to step if the optimizer searches along it."""
-    if value and optimizer.searches_step:
-        raise ValueError(
-            f"{name}: got {value} with optimizer {optimizer.name!r}, whose line search needs an objective that "
-            "stays the same; leave it out, or take another optimizer, such as 'adam'"
-        )
-
-
-def _bound(name: str) -> Callable[[Any, TrainingOptions], float]:
-    """Return the check of what a norm or an entry is cut to: above 0, or None for no bound, which becomes 0."""
-
-    def check(value: Any, options: TrainingOptions) -> float:
-        bound = 0.0 if value is None else number(value, name, above=0.0)
-        _steady(name, bound, options.optimizer)
-        return bound
-
-    return check
-
-
-def _clip_value(value: Any, options: TrainingOptions) -> float:
-    bound = _bound("clip_value")(value, options)
-    if bound and options.clip_norm:
-        raise ValueError(
-            f"clip_norm: got {options.clip_norm} together with clip_value {bound}; one of the two is accepted"
-        )
-    return bound
+def _bound(value: Any, name: str) -> float:
+    """Check what a norm or an entry is cut to: above 0, or None for no bound, which becomes 0."""
+    return 0.0 if value is None else number(value, name, above=0.0)
 
 
 def metrics(value: Any, data: DataSummary, argument: str = "metrics") -> tuple[measures.Metric, ...]:
     """Check what is measured at the end of every epoch; with the singular `argument` there is one metric."""
-    if isinstance(value, (str, measures.Metric)) or not isinstance(value, (list, tuple)):
+    if not isinstance(value, (list, tuple)):
         raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
-    single = argument == "metric"
-    found = tuple(measures.metric(each, argument if single else f"metrics[{i}]") for i, each in enumerate(value))
+    found = tuple(
+        measures.metric(each, argument if argument == "metric" else f"metrics[{i}]") for i, each in enumerate(value)
+    )
     names = [metric.name for metric in found]
     for place, metric in enumerate(found):
         if metric.name in names[:place]:
@@ -147,60 +122,43 @@ def metrics(value: Any, data: DataSummary, argument: str = "metrics") -> tuple[m
 
 def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) -> None:
     """Raise if a metric does not go with the targets or the weights."""
-    task = data.task
-    kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
-    reason = ""
     if metric.name in _OWN_NUMBERS or metric.name.startswith("val_"):
         raise ValueError(
             f"{argument}: got a metric called {metric.name!r}, as a number that is there already; give it another "
             "name with Metric(name, function)"
         )
-    if kind not in metric.targets:
-        reason = f"with targets of kind {kind!r}; it goes with {listing(metric.targets)}"
-    elif task.missing and task.is_multilabel:
-        reason = (
-            "with missing_targets='mask' and several labels per row, whose gaps it does not know; a callback that "
-            "calls state.network.predict is accepted"
-        )
-    elif task.loss.outputs_per_target > 1:
-        reason = (
-            f"with {task.loss.outputs_per_target} quantiles per target; a callback that calls state.network.predict is "
-            "accepted"
-        )
-    elif data.weighted and not metric.takes_weights:
-        reason = (
-            "which takes no sample_weight, and rows that weigh differently or were not observed; give it a parameter "
-            "sample_weight"
-        )
-    if reason:
-        raise ValueError(f"{argument}: got {metric.name!r}{',' if reason.startswith('which') else ''} {reason}")
+    task = data.task
+    kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
+    quantiles = task.loss.outputs_per_target
+    predict = "a callback that calls state.network.predict is accepted"
+    reasons = (
+        (kind not in metric.targets, f" with targets of kind {kind!r}; it goes with {listing(metric.targets)}"),
+        (
+            task.missing and task.is_multilabel,
+            f" with missing_targets='mask' and several labels per row, whose gaps it does not know; {predict}",
+        ),
+        (quantiles > 1, f" with {quantiles} quantiles per target; {predict}"),
+        (
+            data.weighted and not metric.takes_weights,
+            ", which takes no sample_weight, and rows that weigh differently or were not observed; give it a parameter "
+            "sample_weight",
+        ),
+    )
+    for applies, reason in reasons:
+        if applies:
+            raise ValueError(f"{argument}: got {metric.name!r}{reason}")
 
 
 def _callbacks(value: Any, options: TrainingOptions) -> tuple[Callable[..., object], ...]:
-    """Check callbacks: callables, whose numbers are measured."""
     if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
         raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
     for callback in value:
         whole_or_epochs(getattr(callback, "every", 1), "callbacks: every")
         if isinstance(callback, type):
             raise TypeError(f"callbacks: got the class {callback.__name__}; an instance is accepted; call it")
-        best = getattr(callback, "best", None)
-        if isinstance(best, str):
-            choice(best, options.measured, "callbacks: best")
+        if isinstance(getattr(callback, "best", None), str):
+            choice(callback.best, options.measured, "callbacks: best")
     return tuple(value)
-
-
-def _monitored(schedule: RateSchedule, options: TrainingOptions) -> None:
-    """Raise if what a schedule monitors is not measured."""
-    monitor, measured = getattr(schedule, "monitor", "loss"), options.measured
-    if monitor in measured:
-        return
-    if monitor.startswith("val_") and not options.data.validated:
-        raise ValueError(
-            f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
-            "monitor='loss'"
-        )
-    raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(measured)} one is accepted")
 
 
 def shuffle(value: Any) -> bool | Callable[[int], Any]:
@@ -212,11 +170,10 @@ def progress(value: Any) -> Callable[..., None] | None:
     """Check what is told how far a training run is: True for a bar, or a callable."""
     if value is None or value is False:
         return None
-    if value is True:
-        return ProgressBar()
-    if not callable(value):
+    chosen = ProgressBar() if value is True else value
+    if not callable(chosen):
         raise TypeError(f"progress: got {value!r}; True, or a callable that takes a fastmlp.Progress, is accepted")
-    return value
+    return chosen
 
 
 def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | None:
@@ -225,8 +182,10 @@ def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | Non
         return None
     rule = EarlyStopping() if value is True else value
     if not isinstance(rule, EarlyStopping):
-        hint = "; write EarlyStopping()" if value is EarlyStopping else ""
-        raise TypeError(f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted{hint}")
+        raise TypeError(
+            f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted"
+            + ("; write EarlyStopping()" if value is EarlyStopping else "")
+        )
     if callable(rule.monitor):
         return rule
     if rule.monitor.startswith("val_") and not options.data.validated:
@@ -248,16 +207,6 @@ def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | Non
     return rule
 
 
-def _learning_rate(value: Any, options: TrainingOptions) -> RateSchedule:
-    return learning_rate(value, options.optimizer, options.data.dtype)
-
-
-def _early_rate(value: Any, options: TrainingOptions) -> EarlyStopping | None:
-    rule = _early_stopping(value, options)
-    _monitored(options.learning_rate, options)
-    return rule
-
-
 @dataclass(frozen=True, eq=False)
 class TrainingOptions(CheckedRecord):
     """How a training run is to run, checked: the arguments of `Network.train` that are not rows."""
@@ -268,17 +217,19 @@ class TrainingOptions(CheckedRecord):
     epochs: int = checked(lambda value, _: whole(value, "epochs"), 200)
     batch_size: int = checked(lambda value, self: batch_size(value, self.data.rows, self.optimizer), "auto")
     seed: int = checked(lambda value, _: seed(value), None)
-    learning_rate: RateSchedule = checked(_learning_rate, None)
+    learning_rate: RateSchedule = checked(
+        lambda value, self: learning_rate(value, self.optimizer, self.data.dtype), None
+    )
     n_threads: int | None = checked(
         lambda value, _: None if value is None else whole(value, "n_threads", maximum=_MAX_THREADS), None
     )
     progress: Callable[..., None] | None = checked(lambda value, _: progress(value), None)
     metrics: Sequence[measures.Metric] = checked(lambda value, self: metrics(value, self.data), ())
-    early_stopping: EarlyStopping | None = checked(_early_rate, None)
+    early_stopping: EarlyStopping | None = checked(_early_stopping, None)
     callbacks: Sequence[Callable[..., object]] = checked(_callbacks, ())
-    clip_norm: float = checked(_bound("clip_norm"), None)
-    clip_value: float = checked(_clip_value, None)
-    max_norm: float = checked(_bound("max_norm"), None)
+    clip_norm: float = checked(lambda value, _: _bound(value, "clip_norm"), None)
+    clip_value: float = checked(lambda value, _: _bound(value, "clip_value"), None)
+    max_norm: float = checked(lambda value, _: _bound(value, "max_norm"), None)
     average: str = checked(lambda value, _: choice(value, ("rows", "batch"), "average"), "rows")
     on_divergence: str = checked(lambda value, _: choice(value, ("warn", "raise"), "on_divergence"), "warn")
     frames: Collection[int] = ()  # epochs after which the parameters are copied into the history
@@ -286,9 +237,35 @@ class TrainingOptions(CheckedRecord):
     default_threads: int = checked(lambda _, __: default_threads(), None)
 
     def __post_init__(self) -> None:
-        """Check the fields, and the network's dropout against the optimizer."""
+        """Check the fields, and then what goes with what."""
         super().__post_init__()
-        _steady("dropout", max(self.data.dropout, default=0.0), self.optimizer)
+        monitor = getattr(self.learning_rate, "monitor", "loss")
+        if monitor.startswith("val_") and not self.data.validated:
+            raise ValueError(
+                f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
+                "monitor='loss'"
+            )
+        if monitor not in self.measured:
+            raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")
+        if self.optimizer.searches_step:
+            # What changes the objective from step to step.
+            unsteady = {
+                "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value,
+                "max_norm": self.max_norm,
+                "dropout": max(self.data.dropout, default=0.0),
+            }
+            for name, value in unsteady.items():
+                if value:
+                    raise ValueError(
+                        f"{name}: got {value} with optimizer {self.optimizer.name!r}, whose line search needs an "
+                        "objective that stays the same; leave it out, or take another optimizer, such as 'adam'"
+                    )
+        if self.clip_norm and self.clip_value:
+            raise ValueError(
+                f"clip_norm: got {self.clip_norm} together with clip_value {self.clip_value}; one of the two is "
+                "accepted"
+            )
 
     @property
     def metric_names(self) -> Mapping[str, bool]:

@@ -1,29 +1,21 @@
-"""Targets at the door: what y is, and which loss and output go with it."""
+"""Targets at the door: what y is, which loss and output go with it, and how the kernels read it.
 
-from __future__ import annotations
+The kernels read class indices, 0 and 1, -1 and 1, one-hot rows, or the numbers themselves.
+"""
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._checks.coding import (
-    by_blocks,
-    coded,
-    coded_classes,
-    columns_of_ones,
-    distinct,
-    one_hot_rows,
-    refuse_not_binary,
-    target_array,
-)
+from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, refuse_nonfinite
 from fastmlp._checks.task import Task, checked_loss, checked_output
 from fastmlp._spec.values import choice, listing
 from fastmlp.losses import LOSSES, Loss
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
+class Targets(NamedTuple):
     """Targets as the kernels read them, and the task that follows from them.
 
     Parameters
@@ -106,45 +98,47 @@ def targets(
     asked = None if loss is None else checked_loss(loss)
     missing = choice(missing_targets, ("error", "mask"), "missing_targets") == "mask"
     array = target_array(y, rows, missing)
-    kind = _kind(array, asked, _is_categorical(y))
+    # A pandas categorical holds labels even where they are floats. NumPy composes a dtype's name whenever it is asked
+    # for it, and knows no categories.
+    categorical = not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "name", None) == "category"
+    kind = "labels" if categorical else _kind(array, asked)
     classes, indices = _classes(array, kind)
     chosen = (asked or LOSSES[_default_loss(array, kind, classes)]).smoothed(label_smoothing)
     _refuse_kind(kind, classes, chosen)
-    outputs = _output_count(array, classes, chosen)
+    outputs = _columns(array) * chosen.outputs_per_target if classes is None else len(classes)
+    if classes is not None and outputs == 2 and chosen.one_output_of_two:
+        outputs = 1
     squeeze = kind == "real" and array.ndim == 1 and outputs == 1
     known = Task(chosen, checked_output(output, chosen), outputs, classes, kind, squeeze, missing)
     return Targets(known, coded(array, dtype, known) if indices is None else coded_classes(indices, dtype, known))
 
 
-def _is_categorical(y: Any) -> bool:
-    """Tell whether y is a pandas categorical, which holds labels even where they are floats."""
-    # NumPy composes a dtype's name whenever it is asked for it, and knows no categories.
-    return not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "name", None) == "category"
+def _columns(array: np.ndarray) -> int:
+    return array.shape[1] if array.ndim == 2 else 1
 
 
-def _kind(array: np.ndarray, loss: Loss | None, categorical: bool) -> str:
+def _kind(array: np.ndarray, loss: Loss | None) -> str:
     """Decide what targets are; the loss decides where several kinds fit."""
-    if loss is not None and loss.targets == ("real",) and array.dtype.kind in "iuf" and not categorical:
+    accepted, coding = ((), "") if loss is None else (loss.targets, loss.coding)
+    is_float = array.dtype.kind == "f"
+    if accepted == ("real",) and array.dtype.kind in "iuf":
         return "real"
-    if categorical or (array.ndim == 1 and array.dtype.kind != "f"):
+    if array.ndim == 1 and not is_float:
         return "labels"
-    if loss is not None and loss.coding == "bits":
-        refuse_not_binary(array)
-        return "multilabel" if array.ndim == 2 and array.shape[1] > 1 else "labels"
-    if _is_one_hot(array):
+    columns = _columns(array)
+    # Numbers show in the first row already; inspecting all rows takes memory of y's own size.
+    may_be_one_hot = coding != "bits" and columns > 1 and one_hot_rows(array[:1]).all()
+    if may_be_one_hot and by_blocks(one_hot_rows, array, np.bool_).all():
         return "one_hot"
-    columns = array.shape[1] if array.ndim == 2 else 1
-    if loss is not None and loss.coding == "signs":
-        if columns > 1:
+    if coding in ("bits", "signs"):
+        if coding == "bits" or columns > 1:
             refuse_not_binary(array)
-        elif array.dtype.kind == "f":
+        else:
             _refuse_fractions(array, loss)
         return "multilabel" if columns > 1 else "labels"
-    if loss is not None and "soft" in loss.targets and array.dtype.kind == "f" and columns > 1:
-        return "soft"
-    if array.dtype.kind == "f":
-        return "real"
-    if _is_binary(array):
+    if is_float:
+        return "soft" if "soft" in accepted and columns > 1 else "real"
+    if np.all((array == 0) | (array == 1)):
         return "multilabel"
     if loss is None:
         raise ValueError(
@@ -152,19 +146,6 @@ def _kind(array: np.ndarray, loss: Loss | None, categorical: bool) -> str:
             "one-hot or multilabel rows of 0 and 1, or floats are accepted; for regression y.astype(float)"
         )
     return "real"
-
-
-def _is_binary(array: np.ndarray) -> bool:
-    """Tell whether every value is 0 or 1."""
-    return bool(np.all((array == 0) | (array == 1)))
-
-
-def _is_one_hot(array: np.ndarray) -> bool:
-    """Tell whether this is a matrix of two or more columns, and every row holds a single 1 among 0s."""
-    if array.ndim != 2 or array.shape[1] < 2:
-        return False
-    # Numbers show in the first row already; looking at all takes memory of y's own size.
-    return bool(one_hot_rows(array[:1]).all() and by_blocks(one_hot_rows, array, np.bool_).all())
 
 
 def _refuse_fractions(array: np.ndarray, loss: Loss) -> None:
@@ -202,13 +183,11 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
     return classes, None if gaps else by_blocks(classes.searchsorted, labels, np.int32)
 
 
-def _default_loss(array: np.ndarray, kind: str, classes: np.ndarray | None) -> str:
-    """Name the loss that goes with targets where the user names none."""
-    if kind == "labels":
-        return "binary_cross_entropy" if classes is not None and len(classes) == 2 else "cross_entropy"
-    if array.dtype.kind == "f":
+def _default_loss(array: np.ndarray, kind: str, classes: Any) -> str:
+    if kind != "labels" and array.dtype.kind == "f":
         return "squared_error"
-    return "cross_entropy" if kind == "one_hot" else "binary_cross_entropy"
+    several_classes = kind == "one_hot" or (kind == "labels" and len(classes) > 2)
+    return "cross_entropy" if several_classes else "binary_cross_entropy"
 
 
 def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
@@ -217,9 +196,10 @@ def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
         raise ValueError(f"loss: got {loss.name!r} with labels in y; it goes with numbers; for labels leave loss out")
     if ("labels" if kind in ("one_hot", "soft") else kind) not in loss.targets:
         what = {"real": "numbers", "multilabel": "a multilabel matrix"}[kind]
+        others = listing(other.name for other in LOSSES.values() if kind in other.targets)
         raise ValueError(
             f"loss: got {loss.name!r} with {what} in y; it goes with labels or one-hot rows: pass integer "
-            f"labels of shape (rows,); what goes with {what} is {listing(_losses_for(kind))}"
+            f"labels of shape (rows,); what goes with {what} is {others}"
         )
     if loss.coding == "bits" and classes is not None and len(classes) != 2:
         raise ValueError(
@@ -228,13 +208,161 @@ def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
         )
 
 
-def _losses_for(kind: str) -> list[str]:
-    """Name the losses that go with a kind of targets."""
-    return [loss.name for loss in LOSSES.values() if kind in loss.targets]
+def encode(y: Any, rows: int, dtype: Any, known: Task) -> np.ndarray:
+    """Code targets for a network whose task is known, as `targets` coded the first ones.
+
+    Labels or one-hot rows if the task has classes, a 0/1 matrix for multilabel targets, numbers for regression
+    (integers are numbers here). The result is int32 class indices of shape (rows,) for cross-entropy, otherwise floats
+    of shape (rows, outputs).
+    """
+    array = target_array(y, rows, known.missing)
+    columns, needed = _columns(array), known.outputs // known.loss.outputs_per_target
+    if known.classes is not None and columns not in (1, len(known.classes)):
+        raise ValueError(
+            f"y: got shape {array.shape}; labels of shape ({rows},) or one-hot rows of shape "
+            f"({rows}, {len(known.classes)}) are accepted"
+        )
+    if known.classes is None and columns != needed:
+        raise ValueError(
+            f"y: got {columns} columns (shape {array.shape}); the network has {known.outputs} "
+            f"{'output' if known.outputs == 1 else 'outputs'}"
+            + (f" for {needed} columns" if needed != known.outputs else "")
+        )
+    return coded(array, dtype, known)
 
 
-def _output_count(array: np.ndarray, classes: np.ndarray | None, loss: Loss) -> int:
-    """Count the output units that targets need."""
-    if classes is not None:
-        return 1 if loss.one_output_of_two and len(classes) == 2 else len(classes)
-    return (array.shape[1] if array.ndim == 2 else 1) * loss.outputs_per_target
+def target_array(y: Any, rows: int, missing: bool) -> np.ndarray:
+    """Read y as `rows` rows of finite numbers or of labels, 1-D or 2-D; a column of labels becomes 1-D.
+
+    NaN passes if numbers may be `missing`.
+    """
+    array = read_array(y, "y")
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        raise ValueError(f"y: got shape {array.shape}; shape (rows,) or (rows, outputs) is accepted")
+    if len(array) != rows:
+        raise ValueError(f"y: got {len(array)} rows where X has {rows}; one target per row is accepted")
+    if array.dtype.kind == "f":
+        array = np.ascontiguousarray(array)
+        refuse_nonfinite(array, array, "y", missing, ", or pass missing_targets='mask' if NaN means not observed")
+        if missing and np.isnan(array).all():
+            raise ValueError("y: got NaN in every place; at least one target must have been observed")
+        return array
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return label_array(array, "y")
+
+
+def coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code checked targets for a task: class indices, one-hot rows, or the numbers themselves."""
+    if known.classes is not None:
+        return _coded_labels(array, dtype, known)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"y: got labels (dtype {array.dtype}); the network has no classes and takes numbers")
+    if known.kind == "multilabel":
+        refuse_not_binary(array)
+    loss = known.loss
+    if math.isfinite(loss.minimum):
+        outside = np.argwhere(array <= loss.minimum if loss.open else array < loss.minimum)
+        if len(outside):
+            at = tuple(outside[0])
+            accepted = f"numbers {'above' if loss.open else 'of at least'} {loss.minimum:g}"
+            raise ValueError(f"y: got {array[at]!s} at row {at[0]} with loss {loss.name!r}; {accepted} are accepted")
+    if loss.coding == "signs":
+        array = 2.0 * array - 1.0
+    values = converted(array.reshape(len(array), -1), dtype, "y", known.missing)
+    each = loss.outputs_per_target
+    return values if each == 1 else np.repeat(values, each, axis=1)
+
+
+def _coded_labels(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code labels, one-hot rows or rows of probabilities."""
+    is_float = array.dtype.kind == "f"
+    if is_float and _columns(array) > 1 and "soft" in known.loss.targets:
+        return _soft_rows(array, dtype, known.loss)
+    if not (is_float and known.missing and _columns(array) == 1 and np.isnan(array).any()):
+        return coded_classes(_class_indices(array, known.classes), dtype, known)
+    observed = ~np.isnan(array.reshape(-1))
+    values = np.full((len(array), 1), np.nan, dtype)
+    values[observed] = coded_classes(_class_indices(array[observed], known.classes), dtype, known)
+    return values
+
+
+def _soft_rows(array: np.ndarray, dtype: Any, loss: Loss) -> np.ndarray:
+    """Check rows of probabilities, one per class; one-hot rows become class indices."""
+    observed = ~np.isnan(array).any(axis=1)
+    # a thousandth: what probabilities that were written down in half precision may be off
+    bad = np.flatnonzero(observed & ((array < 0).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > 1e-3)))
+    if len(bad):
+        raise ValueError(
+            f"y: got {listing(array[bad[0]].tolist())} at row {bad[0]} with loss {loss.name!r}; labels of shape "
+            "(rows,), one-hot rows, or rows of probabilities that sum to 1 are accepted"
+        )
+    if observed.all() and by_blocks(one_hot_rows, array, np.bool_).all():
+        return columns_of_ones(array)
+    return converted(array, dtype, "y", missing=True)
+
+
+def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return each row's class among the known ones, from labels or from one-hot rows."""
+    if array.ndim == 2 and array.shape[1] == len(classes):
+        good = by_blocks(one_hot_rows, array, np.bool_)
+        if not good.all():
+            row = int(good.argmin())
+            raise ValueError(f"y: got {listing(array[row].tolist())} at row {row}; one-hot rows are accepted")
+        return columns_of_ones(array)
+    rows = array.reshape(-1)
+    labels = distinct(rows)
+    index = {label: position for position, label in enumerate(classes.tolist())}
+    positions = np.array([index.get(label, -1) for label in labels.tolist()], np.int32)
+    indices = by_blocks(lambda rows: positions[labels.searchsorted(rows)], rows, np.int32)
+    if indices.min() < 0:
+        row = int(indices.argmin())
+        raise ValueError(
+            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
+            f"{listing(classes.tolist())}"
+        )
+    return indices
+
+
+def coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
+    """Code class indices as the loss takes them: int32, one 0/1 column, or one-hot rows."""
+    if known.loss.coding == "indices":
+        return indices
+    if known.outputs == 1:
+        values = indices.astype(dtype).reshape(-1, 1)
+    else:
+        values = np.zeros((len(indices), known.outputs), dtype)
+        values[np.arange(len(indices)), indices] = 1
+    return 2 * values - 1 if known.loss.coding == "signs" else values
+
+
+def refuse_not_binary(array: np.ndarray) -> None:
+    other = np.argwhere((array != 0) & (array != 1) & (array == array))
+    if len(other):
+        place = ", ".join(f"{name} {at}" for name, at in zip(("row", "column"), other[0], strict=False))
+        raise ValueError(
+            f"y: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
+            "labels of two classes"
+        )
+
+
+def one_hot_rows(array: np.ndarray) -> np.ndarray:
+    """Return for every row of a matrix whether it holds a single 1 among 0s."""
+    return ((array == 1).sum(axis=1) == 1) & ((array != 0).sum(axis=1) == 1)
+
+
+def columns_of_ones(array: np.ndarray) -> np.ndarray:
+    return by_blocks(lambda rows: rows.argmax(axis=1), array, np.int32)
+
+
+def distinct(labels: np.ndarray) -> np.ndarray:
+    parts = [np.unique(labels[start : start + BLOCK]) for start in range(0, len(labels), BLOCK)]
+    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+
+
+def by_blocks(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Apply a function of rows block by block: what it takes for itself on the way does not grow with the rows."""
+    result = np.empty(len(array), dtype)
+    for start in range(0, len(array), BLOCK):
+        result[start : start + BLOCK] = function(array[start : start + BLOCK])
+    return result

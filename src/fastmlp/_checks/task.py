@@ -1,15 +1,12 @@
 """What a network is trained for: which loss, how targets are coded, and how outputs are read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fastmlp._checks.arrays import read_array
-from fastmlp._checks.labels import label_array
+from fastmlp._checks.arrays import label_array, read_array
 from fastmlp._spec.records import METRICS
 from fastmlp._spec.values import choice, listing
 from fastmlp.losses import LOSSES, OUTPUTS, Loss, huber, quantile
@@ -35,8 +32,7 @@ class Task:
     @cached_property
     def loss_parameters(self) -> np.ndarray | None:
         """The loss's parameter of each output, as the kernels read it; None if the loss has no parameter."""
-        given = self.loss.parameters
-        return np.resize(np.array(given), self.outputs) if given else None
+        return np.resize(self.loss.parameters, self.outputs) if self.loss.parameters else None
 
     @property
     def is_regression(self) -> bool:
@@ -61,20 +57,16 @@ class Task:
             return values[:, :: self.loss.outputs_per_target]
         if self.is_multilabel:
             return np.where(np.isnan(values), np.nan, values > self.loss.threshold)
-        if values.ndim == 1:
-            return values.astype(np.int64)
-        # A target of two classes is 0 and 1, or -1 and 1.
-        return (values[:, 0] > 0).astype(np.int64) if values.shape[1] == 1 else values.argmax(axis=1)
+        return class_codes(values).astype(np.int64)
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """Return the class, the labels or the numbers that a network's outputs predict."""
         if self.is_regression:
             return outputs
-        if self.is_multilabel:
-            return (outputs > self.loss.threshold).astype(np.int64)
-        if self.outputs == 1:
-            return (outputs[:, 0] > self.loss.threshold).astype(np.int64)
-        return outputs.argmax(axis=1)
+        if self.outputs > 1 and not self.is_multilabel:
+            return outputs.argmax(axis=1)
+        units = outputs if self.is_multilabel else outputs[:, 0]
+        return (units > self.loss.threshold).astype(np.int64)
 
     def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return what ranks rows: one number per row for two classes, else one column per output."""
@@ -87,6 +79,14 @@ class Task:
         if self.classes is not None:
             return self.classes[codes]
         return codes[:, 0] if self.squeeze else codes
+
+
+def class_codes(values: np.ndarray) -> np.ndarray:
+    """Return the class of every row from its coded target; 0 if the only target is NaN."""
+    if values.ndim == 1:
+        return values
+    # A target of two classes is 0 and 1, or -1 and 1.
+    return values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.int32)
 
 
 def task(
@@ -106,11 +106,10 @@ def task(
     chosen = checked_loss(loss).smoothed(label_smoothing)
     missing = choice(missing_targets, ("error", "mask"), "missing_targets") == "mask"
     activation = checked_output(output, chosen)
-    one_unit, one_per_class = chosen.one_output_of_two and outputs == 1, chosen.coding == "indices"
-    needed = 2 if one_unit else outputs
-    if classes is None and (one_unit or one_per_class):
+    needed = 2 if chosen.one_output_of_two and outputs == 1 else outputs
+    if classes is None and (needed > outputs or chosen.coding == "indices"):
         classes = np.arange(needed)
-    if one_per_class and outputs < 2:
+    if chosen.coding == "indices" and outputs < 2:
         raise ValueError(f"sizes: got 1 output with loss {chosen.name!r}; at least 2 are needed, one per class")
     if outputs % chosen.outputs_per_target:
         raise ValueError(
@@ -131,7 +130,6 @@ def task(
 
 
 def checked_loss(value: Any) -> Loss:
-    """Return a loss, or the one of a name."""
     if isinstance(value, Loss):
         return value
     if value in (huber, quantile):  # functions, which a user may forget to call

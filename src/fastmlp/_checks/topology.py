@@ -1,18 +1,17 @@
-"""What a network is made of: sizes, activations, penalties, dtype, start."""
+"""What a network is made of: sizes, activations, penalties, dtype, start; a record that checks itself."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fastmlp import initialization
-from fastmlp._checks.record import CheckedRecord, checked
 from fastmlp._checks.task import Task
 from fastmlp._engine import backend
 from fastmlp._spec.values import choice, flag, number, whole
@@ -87,13 +86,26 @@ def dropout(value: Any, layers: int) -> tuple[float, ...]:
 
 
 def _bias_init(value: Any, topology: Topology) -> float | None:
-    """Check what biases start with."""
-    if value is None:
-        return None
-    value = number(value, "bias_init", minimum=-math.inf)
-    if not topology.bias:
-        raise ValueError(f"bias_init: got {value} with bias=False; leave it out, or take biases")
-    return value
+    start = None if value is None else number(value, "bias_init", minimum=-math.inf)
+    if start is not None and not topology.bias:
+        raise ValueError(f"bias_init: got {start} with bias=False; leave it out, or take biases")
+    return start
+
+
+def checked(check: Callable[[Any, Any], Any], default: Any = MISSING) -> Any:
+    """Make a field whose value is what `check(value, record)` returns; fields above it are checked already."""
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedRecord:
+    """A frozen record, all of whose values have been checked."""
+
+    def __post_init__(self) -> None:
+        # Not `fields(self)`: each tuple that it makes stays in Python's store of free tuples, up to 2000 of them.
+        for each in self.__dataclass_fields__.values():
+            if "check" in each.metadata:
+                object.__setattr__(self, each.name, each.metadata["check"](getattr(self, each.name), self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +130,12 @@ class Topology(CheckedRecord):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs, hidden sizes, outputs."""
         return (self.inputs, *self.hidden, self.task.outputs)
 
     @property
     def activations(self) -> tuple[str, ...]:
-        """The activation of each layer, output last."""
         return (*self.activation, self.task.output)
 
     @property
     def parameters(self) -> int:
-        """How many parameters the network has."""
         return sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.sizes))

@@ -5,8 +5,6 @@ support is in use; `FASTMLP_BACKEND` forces one, and raises if it cannot be used
 The build in use is loaded at import, another one when it is asked for.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import os
@@ -35,7 +33,6 @@ _REQUIREMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 REFERENCE = "reference"
 NAMES: tuple[str, ...] = (REFERENCE, *reversed(_REQUIREMENTS))
-_DTYPES = ("float32", "float64")
 
 
 class Backend(NamedTuple):
@@ -62,12 +59,6 @@ def _cpu_features() -> Mapping[str, bool]:
     return core._multiarray_umath.__cpu_features__
 
 
-def _unsupported(instruction_set: str) -> list[str]:
-    """Return the features of an instruction set that this machine lacks."""
-    present = _cpu_features()
-    return [feature for feature in _REQUIREMENTS[instruction_set] if not present.get(feature, False)]
-
-
 def _module_name(instruction_set: str, dtype: str) -> str:
     return f"fastmlp._kernels_{dtype}_{instruction_set.replace('-', '_')}"
 
@@ -75,12 +66,11 @@ def _module_name(instruction_set: str, dtype: str) -> str:
 def _load(instruction_set: str) -> dict[np.dtype, ModuleType]:
     """Load a build's modules, one per dtype; raise ImportError if one was built from other rows than `_spec` has."""
     modules = {}
-    for dtype in _DTYPES:
+    for dtype in ("float32", "float64"):
         module = modules[np.dtype(dtype)] = importlib.import_module(_module_name(instruction_set, dtype))
-        dtype_of_build = module.sizes()["dtype"]
         found = difference(module.spec(), names()) if hasattr(module, "spec") else "it does not name its fields"
-        if not found and dtype_of_build != dtype:
-            found = f"it computes in {dtype_of_build}, {dtype} expected"
+        if not found and module.sizes()["dtype"] != dtype:
+            found = f"it computes in {module.sizes()['dtype']}, {dtype} expected"
         if found:
             raise ImportError(f"fastmlp: {module.__name__} was built from other sources ({found}); reinstall fastmlp")
     return modules
@@ -89,47 +79,44 @@ def _load(instruction_set: str) -> dict[np.dtype, ModuleType]:
 def difference(built: Mapping[str, tuple[str, ...]], expected: Mapping[str, tuple[str, ...]]) -> str:
     """Return the first difference between the names in a build and those in `_spec`; empty if there is none."""
     for kind, fields in expected.items():
-        field, the_field = ("field ", "the field ") if kind[0].isupper() else ("", "")
+        field = "field " if kind[0].isupper() else ""
         for ours, theirs in zip_longest(fields, built.get(kind, ())):
             if theirs is None:
                 return f"{kind} has no {field}{ours!r}"
             if theirs != ours:
-                return f"{kind} has {the_field}{theirs!r}, " + (
-                    "which is not expected" if ours is None else f"{ours!r} expected"
-                )
+                wanted = "which is not expected" if ours is None else f"{ours!r} expected"
+                return f"{kind} has {field and 'the field '}{theirs!r}, {wanted}"
     return ""
 
 
-def _find() -> tuple[list[str], dict[str, str]]:
-    """Return every build that this machine can run, the best first; and why the others cannot be used."""
-    found: list[str] = []
-    missing: dict[str, str] = {}
-    for instruction_set in _REQUIREMENTS:
-        lacking = _unsupported(instruction_set)
+def _find_missing() -> dict[str, str]:
+    """Return the builds that cannot be used on this machine, and why."""
+    found: dict[str, str] = {}
+    present = _cpu_features()
+    for instruction_set, features in _REQUIREMENTS.items():
+        lacking = [feature for feature in features if not present.get(feature, False)]
         if importlib.util.find_spec(_module_name(instruction_set, "float32")) is None:
-            missing[instruction_set] = "not built for this machine"
+            found[instruction_set] = "not built for this machine"
         elif lacking:
-            missing[instruction_set] = f"this machine lacks {', '.join(lacking)}"
-        else:
-            found.append(instruction_set)
-    return found, missing
+            found[instruction_set] = f"this machine lacks {', '.join(lacking)}"
+    return found
 
 
 def _pick() -> str:
     """Return the forced backend, or the best build that can be used."""
-    forced = os.environ.get("FASTMLP_BACKEND")
-    if forced:
+    if forced := os.environ.get("FASTMLP_BACKEND"):
         try:
             return resolve(forced, "FASTMLP_BACKEND")
         except ValueError as error:
             raise ImportError(str(error)) from error
-    if not _builds:
+    best = available()[-1]
+    if best == REFERENCE:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         raise ImportError(
             f"fastmlp: no build of the kernels can be used ({reasons}); reinstall fastmlp with a C compiler, or set "
             "FASTMLP_BACKEND=reference to compute in NumPy"
         )
-    return _builds[0]
+    return best
 
 
 def resolve(backend: str, argument: str = "backend") -> str:
@@ -193,7 +180,7 @@ def kernels(dtype: np.dtype, backend: str | None = None) -> ModuleType:
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends that can be used on this machine, the reference first, the best build last."""
-    return (REFERENCE, *reversed(_builds))
+    return tuple(name for name in NAMES if name not in missing)
 
 
 def backends() -> tuple[Backend, ...]:
@@ -238,14 +225,13 @@ def show_config() -> None:
     """
     import platform  # here: nothing else needs it, and it takes as long to import as a build
 
-    forced = os.environ.get("FASTMLP_BACKEND")
     print(f"fastmlp {__version__} (Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform})")
-    print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if forced else ""))
+    print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if os.environ.get("FASTMLP_BACKEND") else ""))
     for backend in reversed(backends()):
         print(f"  {backend.name}: {backend.missing or 'available'}")
     print(f"threads: {default_threads()} (of {usable_cpus()} usable CPUs)")
 
 
-_builds, missing = _find()
+missing = _find_missing()
 in_use = _pick()
 _loaded: dict[str, dict[np.dtype, ModuleType]] = {} if in_use == REFERENCE else {in_use: _load(in_use)}

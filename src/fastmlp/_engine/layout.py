@@ -1,15 +1,13 @@
-"""Sizes in, offsets out: where every number of a training run lies. Integers only, no arithmetic of a network.
+"""Sizes in, offsets out: where every number of a training run lies. No arithmetic of a network.
 
 The parameters are one flat vector, W then b, layer by layer; gradient and optimizer state have the same layout. A
 call of the kernels works in one workspace, whose size is computed here. The structured dtypes are the kernels' C
 structs: both are made of the records in `_spec`.
 """
 
-from __future__ import annotations
-
 import functools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,18 +17,13 @@ from fastmlp._spec import records
 from fastmlp._spec.activations import ACTIVATIONS
 from fastmlp._spec.values import listing
 
-
-def _dtype(record: records.Record) -> np.dtype:
-    return np.dtype([(name, "i8" if name in record.integers else "f8") for name in record.names])
-
-
-LAYER, SLAB, SETTINGS, POSITION, EPOCH = map(
-    _dtype, (records.LAYER, records.SLAB, records.SETTINGS, records.POSITION, records.EPOCH)
+LAYER, SLAB, SETTINGS, POSITION = (
+    np.dtype([(name, "i8" if name in record.integers else "f8") for name in record.names]) for record in records.STRUCTS
 )
 _PACKED_SETTINGS = struct.Struct("q" * len(records.SETTINGS.integers) + "d" * len(records.SETTINGS.floats))
 _KEPT = tuple(row.kept for row in ACTIVATIONS.values())  # by code
 
-_LINE = 64  # bytes of a cache line, and of the longest vector
+LINE_BYTES = 64  # of a cache line, and of the longest vector
 _TINY = 512  # parameters up to which samples lie along the lanes, however few they are
 _SMALL = 1024  # the same from _NARROW_BATCH samples on: what a row costs by itself outweighs its products
 _NARROW = 4096  # the same if outputs would leave lanes empty; above, outputs fill them well enough
@@ -147,18 +140,6 @@ class OutputLayer(NamedTuple):
     parameters: np.ndarray | None = None
 
 
-class _Sizes(NamedTuple):
-    """What the layout of a call follows from, besides the layers and the build."""
-
-    narrow: bool
-    batch: int
-    rows: int
-    validation_rows: int
-    threads: int
-    shuffle: bool
-    settled: bool
-
-
 def network_layers(
     sizes: Sequence[int], activations: Sequence[int], bias: bool, dropout: Sequence[float] = ()
 ) -> np.ndarray:
@@ -190,8 +171,8 @@ def _network_layers(
     layers = np.zeros(len(sizes) - 1, LAYER)
     if dropout:
         layers["dropout"][:-1] = [min(round(fraction * 2**31), 2**31 - 1) for fraction in dropout]
-    hidden = [_KEPT[code] for code in activations[:-1]]
-    layers["slopes"] = np.where([*hidden, False] | (layers["dropout"] > 0), 0, -1)
+    kept = [*(_KEPT[code] for code in activations[:-1]), False]
+    layers["slopes"] = np.where(kept | (layers["dropout"] > 0), 0, -1)
     layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
     weights = layers["inputs"] * layers["outputs"]
     ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
@@ -201,15 +182,9 @@ def _network_layers(
     return layers
 
 
-def layer_fields(layers: np.ndarray) -> list[dict[str, int]]:
-    """Return each layer's fields by their names: faster to read and write one by one than a record."""
-    return [dict(zip(LAYER.names, layer, strict=True)) for layer in layers.tolist()]
-
-
 def parameter_count(layers: np.ndarray) -> int:
     """Return the number of parameters of a network."""
-    last = layer_fields(layers[-1:])[0]
-    return last["weights"] + last["outputs"] * (last["inputs"] + (last["bias"] >= 0))
+    return int(layers["outputs"] @ (layers["inputs"] + (layers["bias"] >= 0)))
 
 
 def plan(
@@ -251,16 +226,11 @@ def plan(
     TypeError
         If there is no such setting.
     """
-    sizes = _Sizes(
-        is_narrow(layers, build["lanes"], batch),
-        batch,
-        rows,
-        validation_rows,
-        threads,
-        bool(settings.get("shuffle", False)),
-        settled,
+    sizes = {"rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads}
+    gathered = bool(settings.get("shuffle", False))
+    records, slabs, fields, workspace, tallies = _laid_out(
+        layers.tobytes(), tuple(build.items()), tuple(sizes.items()), gathered, settled
     )
-    records, slabs, fields, workspace, tallies = _laid_out(layers.tobytes(), tuple(build.items()), sizes)
     if unknown := settings.keys() - fields.keys():
         raise TypeError(f"settings: got {listing(sorted(unknown))}; names of the kernels' settings are accepted")
     # Packed by struct: NumPy takes five times as long to make a record of so many fields.
@@ -272,22 +242,38 @@ def plan(
 # longer than this.
 @functools.lru_cache(maxsize=64)
 def _laid_out(
-    layers: bytes, about_build: tuple[tuple[str, Any], ...], sizes: _Sizes
+    layers: bytes,
+    about_build: tuple[tuple[str, Any], ...],
+    sizes: tuple[tuple[str, int], ...],
+    gathered: bool,
+    settled: bool,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any], int, int]:
     """Lay out a call: layers, slabs, the fields of its settings that follow from sizes, workspace and tallies."""
-    build = dict(about_build)
-    given = np.frombuffer(layers, LAYER)
-    offsets = layer_fields(given)  # dicts: NumPy takes longer to set one field of a record than Python to compute it
-    fields = dict.fromkeys(SETTINGS.names, 0) | sizes._asdict()
-    settled = fields.pop("settled")
-    fields["inputs"], fields["outputs"] = offsets[0]["inputs"], offsets[-1]["outputs"]
-    fields["parameters"], fields["threshold"] = parameter_count(given), 0.5
-    lay_out = functools.partial(_lay_out_narrow, settled=settled) if sizes.narrow else _lay_out_wide
-    workspace = lay_out(offsets, fields, build)
-    slabs = _array(_slabs(offsets, sizes.narrow, build["tile_rows"]), SLAB)
-    records = _array(offsets, LAYER)
-    tallies = _lay_out_tallies(fields, len(records), len(slabs), build["row_block"])
-    return records, slabs, fields, workspace, tallies
+    given, build = np.frombuffer(layers, LAYER), dict(about_build)
+    # dicts: NumPy takes longer to set one field of a record than Python to compute it
+    offsets = [dict(zip(LAYER.names, layer, strict=True)) for layer in given.tolist()]
+    fields = dict.fromkeys(SETTINGS.names, 0) | dict(sizes)
+    fields |= {
+        "narrow": is_narrow(given, build["lanes"], fields["batch"]),
+        "shuffle": gathered,
+        "inputs": offsets[0]["inputs"],
+        "outputs": offsets[-1]["outputs"],
+        "parameters": parameter_count(given),
+        "threshold": 0.5,
+        "resident_at": -1,
+        "validation_resident_at": -1,
+    }
+    line = LINE_BYTES // np.dtype(build["dtype"]).itemsize
+    if fields["narrow"]:
+        shared, private = _lay_out_narrow(offsets, fields, line, settled)
+    else:
+        shared, private = _lay_out_wide(offsets, fields, line, build)
+    # The threads' own parts lie after the shared part, a cache line apart from each other.
+    fields |= {"private_at": _rounded_up(shared, line), "private_size": _rounded_up(private, line) + line}
+    workspace = fields["private_at"] + fields["threads"] * fields["private_size"]
+    slabs = _array(_slabs(offsets, fields["narrow"], build["tile_rows"]), SLAB)
+    tallies = _lay_out_tallies(fields, len(offsets), len(slabs), build["row_block"])
+    return _array(offsets, LAYER), slabs, fields, workspace, tallies
 
 
 def noted_epochs(first: int, epochs: int, batches: int, every_one: bool = False) -> tuple[int, np.ndarray]:
@@ -323,19 +309,11 @@ def is_narrow(layers: np.ndarray, lanes: int, batch: int) -> bool:
     The bounds were measured, over widths 4 to 784 and batches of 8 to 512 in both dtypes: within them this layout is
     up to 8 times faster than the other, and outside of them never by more than a fifth.
     """
-    count, fill = _count_and_fill(layers.tobytes(), lanes)
+    count, inputs, outputs = parameter_count(layers), layers["inputs"], layers["outputs"]
     if batch < _NARROW_BATCH:
         return count <= _TINY
+    fill = float(inputs @ outputs / (inputs @ _rounded_up(outputs, lanes)))
     return count <= _SMALL or (count <= _NARROW and fill < _POOR_FILL)
-
-
-@functools.lru_cache(maxsize=64)
-def _count_and_fill(layers: bytes, lanes: int) -> tuple[int, float]:
-    """Count the parameters, and return what fraction of the lanes the outputs would fill."""
-    given = np.frombuffer(layers, LAYER)
-    inputs, outputs = given["inputs"], given["outputs"]
-    lanes_taken = inputs * _rounded_up(outputs, lanes)
-    return parameter_count(given), float((inputs * outputs).sum() / lanes_taken.sum())
 
 
 def max_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) -> int:
@@ -365,78 +343,86 @@ def max_threads(layers: np.ndarray, build: Mapping[str, Any], *, batch: int) -> 
     return max(-(-min(batch, chunk) // build["row_block"]), parameter_count(layers) // _WEIGHTS_PER_THREAD)
 
 
+def aligned(make: Callable[..., np.ndarray], size: int, dtype: np.dtype) -> np.ndarray:
+    """Return numbers that begin on a cache line, so that no vector lies across two; `make` is np.zeros or np.empty."""
+    whole = make(size + LINE_BYTES // dtype.itemsize, dtype)
+    first = -whole.ctypes.data % LINE_BYTES // dtype.itemsize
+    return whole[first : first + size]
+
+
 def _rounded_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _lay_out_narrow(
-    layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any], settled: bool
-) -> int:
-    """Fill in the offsets of a narrow network; return the workspace's size."""
-    item = np.dtype(build["dtype"]).itemsize
-    inputs, outputs, line = settings["inputs"], settings["outputs"], _LINE // item
-    sample = inputs + outputs + 1 + 3 + sum((2 + (layer["slopes"] >= 0)) * layer["outputs"] for layer in layers)
-    batch = settings["batch"]
-    chunks = -(-batch // max(line, _NARROW_BYTES // item // sample // line * line))
-    chunk = _rounded_up(-(-batch // chunks), line)
-    settings["chunk"], settings["groups"] = chunk, min(chunks, _MAX_GROUPS)
+def _place(record: dict[str, Any], sizes: Mapping[str, int], at: int = 0) -> int:
+    """Fill in where ranges begin that lie one after the other from `at` on; return where the last one ends."""
+    for field, size in sizes.items():
+        record[field] = at
+        at += size
+    return at
 
-    private = _Cursor()
-    settings["inputs_at"] = private.take((inputs + outputs + 2) * chunk)
-    settings["losses_at"] = private.take(3 * chunk)
+
+def _place_layers(layers: list[dict[str, int]], row: str, chunk: int, at: int) -> int:
+    """Fill in where each layer's numbers of a chunk lie; `row` is the field that tells how many one row takes."""
+    for layer in layers:
+        kept = ("activations", "deltas", "slopes") if layer["slopes"] >= 0 else ("activations", "deltas")
+        at = _place(layer, dict.fromkeys(kept, layer[row] * chunk), at)
+    return at
+
+
+def _lay_out_narrow(
+    layers: list[dict[str, int]], settings: dict[str, Any], line: int, settled: bool
+) -> tuple[int, int]:
+    """Fill in the offsets of a narrow network; return the sizes of the shared part and of a thread's own."""
+    batch, columns, item = settings["batch"], settings["inputs"] + settings["outputs"] + 2, LINE_BYTES // line
+    row = columns + 2 + sum((2 + (layer["slopes"] >= 0)) * layer["outputs"] for layer in layers)
+    chunks = -(-batch // max(line, _NARROW_BYTES // item // row // line * line))
+    chunk, groups = _rounded_up(-(-batch // chunks), line), min(chunks, _MAX_GROUPS)
+    settings |= {"chunk": chunk, "groups": groups}
     for layer in layers:
         layer["stride"] = chunk
-        layer["activations"] = private.take(layer["outputs"] * chunk)
-        layer["deltas"] = private.take(layer["outputs"] * chunk)
-        if layer["slopes"] >= 0:
-            layer["slopes"] = private.take(layer["outputs"] * chunk)
-
-    shared = _Cursor()
-    settings["groups_at"] = shared.take(settings["groups"] * _rounded_up(settings["parameters"], 16))
-    for field, rows, stays in (
-        ("resident_at", batch, settled),
-        ("validation_resident_at", settings["validation_rows"], True),
-    ):
-        size = -(-rows // chunk) * (inputs + outputs + 2) * chunk
-        settings[field] = shared.take(size) if stays and 0 < size * item <= _RESIDENT_BYTES else -1
-    return _private_parts(settings, shared, private, line)
+    private = _place(settings, {"inputs_at": columns * chunk, "losses_at": 3 * chunk})
+    resident = {
+        "resident_at": columns * _rounded_up(batch, chunk) if settled else 0,
+        "validation_resident_at": columns * _rounded_up(settings["validation_rows"], chunk),
+    }
+    shared = {"groups_at": groups * _rounded_up(settings["parameters"], 16)} | {
+        field: size for field, size in resident.items() if 0 < size * item <= _RESIDENT_BYTES
+    }
+    return _place(settings, shared), _place_layers(layers, "outputs", chunk, private)
 
 
-def _lay_out_wide(layers: list[dict[str, int]], settings: dict[str, Any], build: Mapping[str, Any]) -> int:
-    """Fill in the offsets of a wide network; return the workspace's size."""
-    line = _LINE // np.dtype(build["dtype"]).itemsize
-    row_block = build["row_block"]
-    chunk = min(_WIDE_CHUNK, _rounded_up(max(settings["batch"], 1), row_block))
-    groups = _wide_groups([(layer["inputs"], layer["outputs"]) for layer in layers], min(settings["batch"], chunk))
-    settings["chunk"], settings["groups"] = chunk, groups
-
-    shared = _Cursor()
-    settings["groups_at"] = shared.take(groups * _rounded_up(settings["parameters"], 16) if groups > 1 else 0)
+def _lay_out_wide(
+    layers: list[dict[str, int]], settings: dict[str, Any], line: int, build: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Fill in the offsets of a wide network; return the sizes of the shared part and of a thread's own."""
+    batch, inputs, row_block = settings["batch"], settings["inputs"], build["row_block"]
+    chunk = min(_WIDE_CHUNK, _rounded_up(batch, row_block))
+    groups = _wide_groups([(layer["inputs"], layer["outputs"]) for layer in layers], min(batch, chunk))
+    settings |= {"chunk": chunk, "groups": groups}
     for layer in layers:
         layer["stride"] = _stride(layer["outputs"], line)
-        layer["activations"] = shared.take(layer["stride"] * chunk)
-        layer["deltas"] = shared.take(layer["stride"] * chunk)
-        if layer["slopes"] >= 0:
-            layer["slopes"] = shared.take(layer["stride"] * chunk)
-
-    private = _Cursor()
+    sums = groups * _rounded_up(settings["parameters"], 16) if groups > 1 else 0
+    shared = _place_layers(layers, "stride", chunk, _place(settings, {"groups_at": sums}))
     block = settings["outputs"] * row_block
-    settings["packed_at"] = private.take(build["pack_reals"])
-    settings["outputs_at"] = private.take(block)
-    settings["output_deltas_at"] = private.take(block)
-    settings["targets_at"] = private.take(block)
-    settings["losses_at"] = private.take(3 * row_block)
-    settings["labels_at"] = private.take(row_block)
-    settings["weights_at"] = private.take(row_block)
+    private = {
+        "packed_at": build["pack_reals"],
+        "outputs_at": block,
+        "output_deltas_at": block,
+        "targets_at": block,
+        "losses_at": 3 * row_block,
+        "labels_at": row_block,
+        "weights_at": row_block,
+    }
     if settings["shuffle"]:
-        threads, inputs = settings["threads"], settings["inputs"]
-        settings["inputs_stride"] = _stride(inputs, line)
+        settings["inputs_stride"], threads = _stride(inputs, line), settings["threads"]
         units, unit_rows = (groups, -(-chunk // groups)) if groups > 1 else (chunk // row_block, row_block)
-        settings["inputs_at"] = private.take(settings["inputs_stride"] * -(-units // threads) * unit_rows)
         slab_rows = _slab_rows(inputs, build["tile_rows"]) if groups == 1 and threads > 1 else 0
-        settings["slab_inputs_at"] = private.take(slab_rows * chunk)
-    settings["resident_at"] = settings["validation_resident_at"] = -1
-    return _private_parts(settings, shared, private, line)
+        private |= {
+            "inputs_at": settings["inputs_stride"] * -(-units // threads) * unit_rows,
+            "slab_inputs_at": slab_rows * chunk,
+        }
+    return shared, _place(settings, private)
 
 
 def _wide_groups(sizes: list[tuple[int, int]], rows: int) -> int:
@@ -455,25 +441,6 @@ def _stride(width: int, line: int) -> int:
     """Pad a row to an odd number of cache lines: rows that are an even number apart share few sets of the cache."""
     lines = -(-width // line)
     return (lines + (lines > 1 and lines % 2 == 0)) * line
-
-
-class _Cursor:
-    """Hands out ranges one after the other."""
-
-    def __init__(self) -> None:
-        self.at = 0
-
-    def take(self, size: int) -> int:
-        begin = self.at
-        self.at += size
-        return begin
-
-
-def _private_parts(settings: dict[str, Any], shared: _Cursor, private: _Cursor, line: int) -> int:
-    """Put the threads' own parts after the shared part, a cache line apart from each other; return the size of all."""
-    settings["private_at"] = _rounded_up(shared.at, line)
-    settings["private_size"] = _rounded_up(private.at, line) + line
-    return settings["private_at"] + settings["threads"] * settings["private_size"]
 
 
 def _array(rows: list[dict[str, int]], dtype: np.dtype) -> np.ndarray:
@@ -515,19 +482,21 @@ def _slab_rows(inputs: int, tile_rows: int) -> int:
 
 def _lay_out_tallies(settings: dict[str, Any], layers: int, slabs: int, row_block: int) -> int:
     """Fill in where sums of losses, penalties and norms go; return how many numbers they take."""
-    narrow, chunk = settings["narrow"], settings["chunk"]
-    cursor = _Cursor()
-    batch_parts = settings["groups"] if narrow else _units(settings, settings["batch"], row_block)
-    cursor.take(2 * batch_parts)
-    settings["penalties_at"] = cursor.take(2 * slabs)
-    settings["norms_at"] = cursor.take(slabs)
+    batch_parts = settings["groups"] if settings["narrow"] else _wide_parts(settings, settings["batch"], row_block)
     checked = max(settings["validation_rows"], settings["rows"])
-    parts = -(-checked // chunk) if narrow else _units(settings, checked, row_block)
-    settings["validation_at"] = cursor.take(2 * parts)
-    settings["activations_at"] = cursor.take(layers * batch_parts)
-    return cursor.at
+    parts = -(-checked // settings["chunk"]) if settings["narrow"] else _wide_parts(settings, checked, row_block)
+    return _place(
+        settings,
+        {
+            "penalties_at": 2 * slabs,
+            "norms_at": slabs,
+            "validation_at": 2 * parts,
+            "activations_at": layers * batch_parts,
+        },
+        at=2 * batch_parts,  # after a batch's losses and hits
+    )
 
 
-def _units(settings: dict[str, Any], rows: int, row_block: int) -> int:
+def _wide_parts(settings: dict[str, Any], rows: int, row_block: int) -> int:
     """Count the parts, at most, that a wide network's rows are shared out in."""
     return max(-(-rows // row_block), -(-rows // settings["chunk"]) * settings["groups"])

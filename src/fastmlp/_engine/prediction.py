@@ -1,13 +1,10 @@
 """Predictions: plans and workspaces that are kept from one to the next."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.layout import Plan
-from fastmlp._engine.memory import aligned_empty
+from fastmlp._engine.layout import Plan, aligned
 
 _FORWARD_ROWS = 256  # rows that go through the layers together
 _FEW_ROWS = 8  # up to which a prediction has a plan of its own, whose workspace is small enough to be kept
@@ -31,7 +28,7 @@ class Predictor:
         try:
             workspace = workspaces.pop()
         except IndexError:
-            workspace = aligned_empty(plan.workspace, model.dtype)
+            workspace = aligned(np.empty, plan.workspace, model.dtype)
         with model.access.reading:
             finite = model.kernels.forward(outputs, model.params, plan, workspace, X)
         workspaces.append(workspace)

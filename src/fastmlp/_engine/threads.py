@@ -4,8 +4,6 @@ A helper is sent into the kernels for a call, and waits there for those that fol
 follows soon, the helper leaves, and is sent again for the next one. No helper outlives its training run.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Mapping
@@ -25,9 +23,7 @@ _MIN_WORK = 50_000_000  # multiply-adds of a whole training run that are worth s
 
 def usable_cpus() -> int:
     """Return the number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int:
@@ -39,9 +35,7 @@ def default_threads() -> int:
     threads = usable_cpus()
     for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
         # OpenMP allows a list, one number per nesting level; the first is ours.
-        value = os.environ.get(name)
-        first = value.split(",")[0].strip() if value else ""
-        if first:
+        if first := os.environ.get(name, "").partition(",")[0].strip():
             if not first.isdecimal() or int(first) < 1:
                 raise ValueError(f"{name}: got {first!r}; a whole number of 1 or more is accepted")
             threads = min(threads, int(first))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import tempfile
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,25 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from fastmlp._files.description import Description
+from fastmlp._checks.task import Task, task
+from fastmlp._checks.topology import Topology
+from fastmlp._spec.values import choice
+from fastmlp.losses import LOSSES, Loss, huber, quantile
 
 _FORMAT = "fastmlp 1"
+_LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "float64": float} | {
+    f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+# What JSON may hold for a field of each annotation.
+_JSON_TYPES = {
+    "list": (list,),
+    "str": (str,),
+    "bool": (bool,),
+    "float": (int, float),
+    "int": (int,),
+    "dict": (dict,),
+    "dict | None": (dict, type(None)),
+}
 
 
 def write(path: Any, parameters: np.ndarray, description: Description) -> None:
@@ -24,18 +44,13 @@ def write(path: Any, parameters: np.ndarray, description: Description) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(name, 0o666 & ~_umask())
+        mask = os.umask(0)  # the mask that new files get: there is no way to ask but to set it
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
-
-
-def _umask() -> int:
-    """Ask for the mask that new files get; there is no way to ask but to set it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read(path: Any) -> tuple[np.ndarray, Description]:
@@ -65,3 +80,163 @@ def read(path: Any) -> tuple[np.ndarray, Description]:
 def refusal(path: Any, reason: object) -> ValueError:
     """Return the error of a file that cannot be used."""
     return ValueError(f"path: {os.fspath(path)} is not a model file of fastmlp: {reason}")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of its network besides the parameters; every value is data that JSON has a form for."""
+
+    sizes: list
+    activations: list
+    loss: str
+    output: str
+    bias: bool
+    l1: float
+    l2: float
+    loss_parameters: list
+    kind: str
+    squeeze: bool
+    classes: dict | None
+    dropout: list
+    missing: bool
+    seed: int
+    metadata: dict
+
+    @classmethod
+    def of(cls, model: Any, metadata: dict[str, str]) -> Description:
+        """Describe a model."""
+        topology, known = model.topology, model.task
+        return cls(
+            sizes=list(model.sizes),
+            activations=list(model.activations),
+            loss=known.loss.name,
+            output=known.output,
+            bias=topology.bias,
+            l1=model.l1,
+            l2=model.l2,
+            loss_parameters=list(known.loss.parameters),
+            kind=known.kind,
+            squeeze=known.squeeze,
+            classes=_labels_out(known.classes),
+            dropout=list(model.dropout),
+            missing=known.missing,
+            seed=topology.seed,
+            metadata=metadata,
+        )
+
+    def to_json(self) -> str:
+        """Write the description as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Description:
+        """Read a description, and check the type of every field; a ValueError says what is wrong."""
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+            raise ValueError(f"its description is not JSON ({error})") from error
+        names = [each.name for each in fields(cls)]
+        if not isinstance(given, dict) or given.keys() != set(names):
+            raise ValueError(f"its description does not have the fields {', '.join(names)}")
+        for each in fields(cls):
+            if type(given[each.name]) not in _JSON_TYPES[each.type]:
+                raise ValueError(f"{each.name} is a {type(given[each.name]).__name__}")
+        _check_entries(given)
+        return cls(**given)
+
+    def topology(self, parameters: np.ndarray) -> Topology:
+        """Return what the network is made of, if the file's parameters go with it; a ValueError says why not."""
+        if len(self.sizes) < 2 or len(self.activations) != len(self.sizes) - 1:
+            raise ValueError(f"sizes {self.sizes} do not go with activations {self.activations}")
+        # Counted before a network is made: a description may claim more than the file holds.
+        count = sum((a + self.bias) * b for a, b in pairwise(self.sizes))
+        if count != len(parameters):
+            raise ValueError(f"sizes {self.sizes} need {count} parameters, the file holds {len(parameters)}")
+        known = self._task()
+        if self.activations[-1] != self.output:
+            raise ValueError(f"activations {self.activations} do not end in the output {self.output!r}")
+        return Topology(
+            self.sizes[0],
+            known,
+            self.sizes[1:-1],
+            activation=self.activations[:-1],
+            bias=self.bias,
+            l1=self.l1,
+            l2=self.l2,
+            dropout=self.dropout,
+            seed=self.seed,
+            dtype=parameters.dtype,
+        )
+
+    def _task(self) -> Task:
+        """Return the task, with the kind of targets and the shape of predictions that the file tells."""
+        loss = _loss_with(self.loss, self.loss_parameters)
+        known = task(loss, self.sizes[-1], output=self.output, classes=_labels_in(self.classes))
+        without_labels = {"real", "multilabel"} & set(loss.targets)
+        if self.kind not in (without_labels if known.classes is None else {"labels", "one_hot", "soft"}):
+            raise ValueError(
+                f"targets of kind {self.kind!r} do not go with loss {loss.name!r} and labels {known.classes}"
+            )
+        if self.squeeze and (self.kind != "real" or known.outputs != 1):
+            raise ValueError(
+                f"1-D predictions do not go with {known.outputs} outputs for targets of kind {self.kind!r}"
+            )
+        return replace(known, kind=self.kind, squeeze=self.squeeze, missing=self.missing)
+
+
+def _loss_with(name: str, parameters: list[float]) -> Loss:
+    """Return the loss of a name with its own settings."""
+    loss = LOSSES[choice(name, LOSSES, "loss")]
+    if loss.output_per_parameter:
+        return quantile(*parameters)
+    if len(parameters) == 1 and loss.probabilities:
+        return loss.smoothed(parameters[0])
+    if len(parameters) != len(loss.parameters):
+        needed = "one parameter" if loss.parameters else "no parameters"
+        raise ValueError(f"loss {name!r} has {needed}, the file has {list(parameters)}")
+    return huber(*parameters) if loss.parameters else loss
+
+
+def _check_entries(given: dict[str, Any]) -> None:
+    """Check what lists and dicts hold; JSON has no subclasses of these types."""
+    if not all(type(size) is int and size > 0 for size in given["sizes"]):
+        raise ValueError("sizes are not whole numbers above 0")
+    for name, kind, expected in (
+        ("activations", str, "are not names"),
+        ("loss_parameters", float, "are not numbers"),
+        ("dropout", float, "are not numbers"),
+    ):
+        if not all(type(value) is kind for value in given[name]):
+            raise ValueError(f"{name} {expected}")
+    if not all(type(note) is str for note in given["metadata"].values()):
+        raise ValueError("metadata is not text")
+
+
+def _labels_out(classes: np.ndarray | None) -> dict[str, Any] | None:
+    """Return labels as JSON has them."""
+    if classes is None:
+        return None
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in _LABEL_TYPES:
+        raise TypeError(
+            f"save: got labels of dtype {classes.dtype}; integers, bools, float32, float64 and strings can be saved"
+        )
+    return {"dtype": name, "values": classes.tolist()}
+
+
+def _labels_in(classes: dict[str, Any] | None) -> np.ndarray | None:
+    """Return labels as an array, checked."""
+    if classes is None:
+        return None
+    values, name = classes.get("values"), classes.get("dtype")
+    if not isinstance(name, str) or name not in _LABEL_TYPES or not isinstance(values, list):
+        raise ValueError("its labels have no list of values of a known dtype")
+    kind = _LABEL_TYPES[name]
+    if not all(type(value) is kind for value in values):
+        raise ValueError(f"its labels are not all {kind.__name__}")
+    if kind is float and not all(math.isfinite(value) for value in values):
+        raise ValueError("one of its labels is not finite")
+    try:
+        return np.array(values, dtype=name)
+    except OverflowError as error:
+        raise ValueError(f"its labels do not fit their dtype ({error})") from error

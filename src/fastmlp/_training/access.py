@@ -25,8 +25,8 @@ class Access:
     """
 
     def __init__(self) -> None:
-        self._state = state = _State()
-        self.calling, self.reading = _Calling(state), _Reading(state)
+        self.reading = _Reading()
+        self.calling = _Calling(self.reading)
 
     @contextmanager
     def training(self, steady: bool = False) -> Iterator[None]:
@@ -34,7 +34,7 @@ class Access:
 
         `steady`: nothing but the training run may change parameters and objective.
         """
-        state = self._state
+        state = self.reading
         state.forget_other_process()
         with state.condition:
             if state.owner is not None:
@@ -51,7 +51,7 @@ class Access:
 
     def check_assignment(self, name: str) -> None:
         """Raise if an attribute must not be assigned now."""
-        state = self._state
+        state = self.reading
         state.forget_other_process()
         if state.owner is None:
             return
@@ -67,7 +67,7 @@ class Access:
             )
 
 
-class _State:
+class _Reading:
     """Who trains and who reads; the fields are changed while `condition` is held."""
 
     def __init__(self) -> None:
@@ -89,14 +89,26 @@ class _State:
             self.__init__()
             self.owner, self.steady = owner, steady
 
-    def end_call(self) -> None:
-        """Let readers in."""
-        self.is_calling = False
-        self.condition.notify_all()
+    def __enter__(self) -> None:
+        self.forget_other_process()
+        with self.condition:
+            # A signal's handler may read on the thread that trains, right after a call.
+            if self.is_calling and not self.is_own():
+                self.queued += 1
+                try:
+                    self.condition.wait_for(lambda: not self.is_calling)
+                finally:
+                    self.queued -= 1
+            self.readers += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.condition:
+            self.readers -= 1
+            self.condition.notify_all()
 
 
 class _Calling:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: _Reading) -> None:
         self._state = state
 
     def __enter__(self) -> None:
@@ -107,34 +119,12 @@ class _Calling:
             state.is_calling = True
             try:
                 state.condition.wait_for(lambda: not state.readers)
-            except BaseException:  # Ctrl-C: __exit__ will not be called
-                state.end_call()
+            except BaseException:  # Ctrl-C: the context will not be left
+                self.__exit__()
                 raise
 
     def __exit__(self, *error: object) -> None:
+        """Let readers in."""
         with self._state.condition:
-            self._state.end_call()
-
-
-class _Reading:
-    def __init__(self, state: _State) -> None:
-        self._state = state
-
-    def __enter__(self) -> None:
-        state = self._state
-        state.forget_other_process()
-        with state.condition:
-            # A signal's handler may read on the thread that trains, right after a call.
-            if state.is_calling and not state.is_own():
-                state.queued += 1
-                try:
-                    state.condition.wait_for(lambda: not state.is_calling)
-                finally:
-                    state.queued -= 1
-            state.readers += 1
-
-    def __exit__(self, *error: object) -> None:
-        state = self._state
-        with state.condition:
-            state.readers -= 1
-            state.condition.notify_all()
+            self._state.is_calling = False
+            self._state.condition.notify_all()

@@ -48,11 +48,9 @@ def report(divergence: Divergence, model: Model, run: Any) -> str:
         f"training was stopped there, and the weights of {divergence.steps_back} steps before came back",
     )
     rows, targets = run.samples.x[divergence.rows], run.samples.y[divergence.rows]
-    where = _where(divergence, model, rows)
-    cause = _cause(divergence, model, run, rows, targets)
     return (
-        f"the loss stopped being finite in epoch {divergence.epoch}, batch {divergence.batch}; {back}; {where}; "
-        f"likeliest cause: {cause}"
+        f"the loss stopped being finite in epoch {divergence.epoch}, batch {divergence.batch}; {back}; "
+        f"{_where(divergence, model, rows)}; likeliest cause: {_cause(divergence, model, run, rows, targets)}"
     )
 
 
@@ -97,7 +95,5 @@ def _cause(divergence: Divergence, model: Model, run: Any, rows: np.ndarray, y: 
     if optimizer.searches_step:
         return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
     clipped = options.clip_norm or options.clip_value
-    remedy = f"try {rate / 10:.3g}" + (
-        "" if clipped or rate > 10 * optimizer.default_learning_rate else ", or clip_norm=1.0"
-    )
-    return f"{exponential}a learning_rate of {rate:.3g}; {remedy}"
+    other = "" if clipped or rate > 10 * optimizer.default_learning_rate else ", or clip_norm=1.0"
+    return f"{exponential}a learning_rate of {rate:.3g}; try {rate / 10:.3g}{other}"

@@ -1,8 +1,10 @@
-"""One training run of a network, from checked rows and options to its history."""
+"""One training run of a network, from checked rows and options to its history: the loop, and its one ending."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,11 @@ import numpy as np
 from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.warn import warn_caller
-from fastmlp._training import measuring
-from fastmlp._training.divergence import report
-from fastmlp._training.hooks import closing
-from fastmlp._training.loop import train
+from fastmlp._training.divergence import BEST, Divergence, report
+from fastmlp._training.lbfgs import LBFGSSteps
 from fastmlp._training.run import TrainingRun
 from fastmlp._training.state import OptimizerState, state_for
+from fastmlp._training.steps import KernelSteps
 from fastmlp._training.watch import Watch
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
@@ -49,11 +50,6 @@ class Record:
             self.histories[:] = [self.histories[0].extended(*self.histories[1:])]
         return self.histories[0]
 
-    def go_on_from(self, other: Record) -> None:
-        """Take over optimizer, state and histories of another network of the same sizes."""
-        self.optimizer, self.state = other.optimizer, other.state
-        self.histories, self.last_history = other.histories, other.last_history
-
     def keep(self, history: History, samples: Samples) -> None:
         """Keep what a training run did, and some rows that stand for all of its rows."""
         self.histories.append(history)
@@ -64,6 +60,32 @@ class Record:
         self.sample = samples.x[:: len(samples) // rows][:rows].copy()
 
 
+@contextmanager
+def _closing_all(callbacks: Sequence[object]) -> Iterator[None]:
+    """Close every callback at the end, also if one of them cannot be closed.
+
+    The first error is raised once all are closed; if an exception ends the training run anyway, that one is raised and
+    the error is a warning.
+    """
+    failed, errors = True, []
+    try:
+        yield
+        failed = False
+    finally:
+        for callback in callbacks:
+            close = getattr(callback, "close", None)
+            if callable(close):
+                try:
+                    close()
+                except BaseException as error:  # what one callback cannot do must not keep the others from it
+                    errors.append(error)
+        for error in errors[0 if failed else 1 :]:
+            text = f"callbacks: a close() raised {type(error).__name__}: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        if errors and not failed:
+            raise errors[0]
+
+
 def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
     """Train a network in place.
 
@@ -72,7 +94,7 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
     """
     with network._model.access.training(steady=options.optimizer.searches_step):
         try:
-            with closing((*options.callbacks, options.progress)):
+            with _closing_all((*options.callbacks, options.progress)):
                 _fit(network, samples, validation, options)
         except BaseException as error:
             with suppress(AttributeError):  # an exception may have no room for it
@@ -85,13 +107,7 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
     record.state = state_for(record.state, options.optimizer == record.optimizer, options, model)
     record.optimizer = options.optimizer
     run = TrainingRun(model, record.state, samples, validation, options)
-    watch = Watch(run, network, measuring.measure_of(model, samples, validation, options))
-    happened: list[History] = []
-    try:
-        divergence = train(run, watch, happened)
-    finally:
-        if happened:
-            record.keep(happened[0], samples)
+    divergence = _train(run, Watch(run, network), record)
     if divergence is None:
         return
     record.state.lost = divergence.state_lost
@@ -99,3 +115,47 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
     if options.on_divergence == "raise":
         raise DivergenceError(message, network)
     warn_caller(message, DivergenceWarning)
+
+
+def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
+    """Run the loop of every training run, and its one ending; return where it stopped being finite, if it did.
+
+    However the training run ends, by its last epoch, a rule, Ctrl-C, an exception of a callback or a divergence: the
+    epochs that are over are inspected, the best weights come back if early stopping is to bring them, and then the
+    history is kept.
+    """
+    steps = (LBFGSSteps if run.options.optimizer.searches_step else KernelSteps)(run, watch)
+    divergence = None
+    try:
+        with closing(run):
+            try:
+                steps.advance(watch.inspect)
+                divergence = steps.rollback()
+            except BaseException:
+                steps.catch_up()
+                raise
+            steps.find_best()
+    finally:
+        steps.end()
+        if watch.restore_best() and divergence is not None:
+            divergence.steps_back = BEST
+        if divergence is not None:
+            watch.stopped = "the loss stopped being finite"
+        elif steps.epoch >= run.options.epochs:
+            watch.stopped = ""  # it came to its last epoch
+        record.keep(_history(run, watch, steps), run.samples)
+    return divergence
+
+
+def _history(run: TrainingRun, watch: Watch, steps: KernelSteps | LBFGSSteps) -> History:
+    """Return what the kernels wrote down: its rows themselves, which are long if epochs are short."""
+    return History(
+        **{name: values[: steps.epoch] for name, values in run.record.items()},
+        seconds=steps.seconds[: steps.epoch],
+        frames=list(steps.frames),
+        stopped=watch.stopped,
+        best_epoch=watch.best_epoch,
+        metrics={name: values[: steps.epoch] for name, values in watch.metrics.items()},
+        n_threads=run.n_threads,
+        **run.layer_norms(),
+    )

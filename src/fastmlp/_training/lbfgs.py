@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 
 import numpy as np
@@ -12,49 +12,12 @@ from fastmlp._training.divergence import Divergence
 from fastmlp._training.run import TrainingRun
 from fastmlp._training.watch import Watch
 
-_BEFORE = ("loss", "accuracy", "gradient_norm")  # what an epoch records of the weights that it begins with
-_AFTER = ("val_loss", "val_accuracy")
+_BEFORE = {"loss", "accuracy", "gradient_norm"}  # what an epoch records of the weights that it begins with
+_AFTER = {"val_loss", "val_accuracy"}
 
 
 class _StopError(Exception):
     """Leaves SciPy's loop: the training run is to stop, or the loss is not finite."""
-
-
-class _Objective:
-    """The objective and its gradient as SciPy asks for them, and the numbers that the kernels wrote in each pass."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self._run, self._parameters = run, run.model.params
-        self.begin = run.state.position.copy()
-        self._at: np.ndarray | None = None
-        self.numbers: dict[str, float] = {}
-        self.diverged: np.ndarray | None = None
-        self._slope = np.empty(len(self._parameters))
-        self.iteration = 0
-
-    def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """Compute the objective: one pass over all rows, forward and back."""
-        if self._at is None or not np.array_equal(point, self._at):
-            self._pass(point)
-        return self.numbers["loss"], self._slope.copy()
-
-    def _pass(self, point: np.ndarray) -> None:
-        """Make a pass at a point; the kernels write the numbers of the first epoch each time."""
-        run, position = self._run, self._run.state.position
-        self._parameters[:] = point
-        position[:] = self.begin
-        # The first pass is at the weights of iteration 0, every other one at what may become those of the next.
-        position["noted"] = self.iteration + (self._at is not None)
-        first = {name: values[0] for name, values in run.record.items()}
-        run.run(1)
-        self.numbers = {name: values[0].item() for name, values in run.record.items()}
-        for name, value in first.items():
-            run.record[name][0] = value
-        if run.position["diverged"]:
-            self.diverged = self._parameters.copy()
-            raise _StopError
-        self._slope[:] = run.gradient
-        self._at = point.copy()
 
 
 class LBFGSSteps:
@@ -63,11 +26,41 @@ class LBFGSSteps:
     frames: tuple = ()
 
     def __init__(self, run: TrainingRun, watch: Watch) -> None:
-        self._run, self._watch, self._objective = run, watch, _Objective(run)
-        self._parameters, self._accepted = run.model.params, run.model.params.copy()
-        self.epoch, self.seconds = 0, np.zeros(run.options.epochs)
+        self._run, self._watch, self._parameters = run, watch, run.model.params
+        self.epoch = self._iterations = 0
+        self.seconds = np.zeros(run.options.epochs)
+        self._begin = run.position.copy()
+        self._at: np.ndarray | None = None  # the point of the last pass
+        self._slope = np.empty(len(self._parameters))
+        self._numbers: dict[str, float] = {}  # that the kernels wrote in it
+        self._diverged: np.ndarray | None = None
+        self._accepted = self._parameters.copy()
         run.record["learning_rate"][:] = math.nan
         self._begun = perf_counter()
+
+    def _objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the objective and its gradient for SciPy: one pass over all rows, forward and back."""
+        if self._at is None or not np.array_equal(point, self._at):
+            self._pass(point)
+        return self._numbers["loss"], self._slope.copy()
+
+    def _pass(self, point: np.ndarray) -> None:
+        """Make a pass at a point; the kernels write the numbers of the first epoch each time."""
+        run, position = self._run, self._run.position
+        self._parameters[:] = point
+        position[:] = self._begin
+        # The first pass is at the weights of iteration 0, every other one at what may become those of the next.
+        position["noted"] = self._iterations + (self._at is not None)
+        first = {name: values[0] for name, values in run.record.items()}
+        run.run(1)
+        self._numbers = {name: values[0].item() for name, values in run.record.items()}
+        for name, value in first.items():
+            run.record[name][0] = value
+        if position["diverged"].item():
+            self._diverged = self._parameters.copy()
+            raise _StopError
+        self._slope[:] = run.gradient
+        self._at = point.copy()
 
     def advance(self, inspect: Callable[[int], None]) -> None:
         """Minimize, and leave the last accepted weights; `inspect` is called at the end of every iteration."""
@@ -103,19 +96,22 @@ class LBFGSSteps:
     def _begin_epoch(self) -> None:
         """Record what is known of the weights that an iteration begins with."""
         if self.epoch < self._run.options.epochs:
-            for name in _BEFORE:
-                self._run.record[name][self.epoch] = self._objective.numbers[name]
+            self._record(_BEFORE)
+
+    def _record(self, names: Collection[str]) -> None:
+        """Record numbers of the last pass as the epoch's."""
+        for name in self._run.record.keys() & names:
+            self._run.record[name][self.epoch] = self._numbers[name]
 
     def _end_epoch(self, point: np.ndarray, inspect: Callable[[int], None]) -> None:
         """Record an accepted step: SciPy calls it."""
         self._objective(point)  # mostly the last pass, which costs nothing again
-        self._objective.iteration += 1
+        self._iterations += 1
         self._accepted[:] = point
         self._parameters[:] = point
         now = perf_counter()
         self.seconds[self.epoch], self._begun = now - self._begun, now
-        for name in _AFTER:
-            self._run.record[name][self.epoch] = self._objective.numbers[name]
+        self._record(_AFTER)
         self.epoch += 1
         self._begin_epoch()
         watch = self._watch
@@ -139,21 +135,18 @@ class LBFGSSteps:
 
     def rollback(self) -> Divergence | None:
         """Return where the loss stopped being finite, if it did; the weights are the last accepted ones again."""
-        if self._objective.diverged is None:
+        if self._diverged is None:
             return None
         first = self._run.first_epoch
-        divergence = Divergence(
-            first + self.epoch + 1, 1, self._objective.diverged, int(self.epoch > 0), slice(None), 1.0
-        )
-        for name in self._run.record:
-            self._run.record[name][self.epoch] = self._objective.numbers[name]
+        divergence = Divergence(first + self.epoch + 1, 1, self._diverged, int(self.epoch > 0), slice(None), 1.0)
+        self._record(self._run.record.keys())
         self.epoch += 1
         return divergence
 
     def end(self) -> None:
         """Set the position after the iterations, each of which counts as an epoch of one step."""
-        position, iterations = self._run.state.position, self._objective.iteration
-        position[:] = self._objective.begin
+        position = self._run.position
+        position[:] = self._begin
         position["epoch"] += self.epoch
-        position["noted"] = iterations
-        position["step"] += iterations
+        position["noted"] = self._iterations
+        position["step"] += self._iterations

@@ -12,10 +12,10 @@ from fastmlp import initialization
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.topology import Topology, dropout
 from fastmlp._engine import backend, layout
-from fastmlp._engine.memory import aligned_zeros
 from fastmlp._engine.prediction import Predictor
 from fastmlp._spec.values import number
 from fastmlp._training.access import Access
+from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
 
 _FORWARD_ROWS = 256  # rows that go through the layers together if there is no batch
@@ -28,31 +28,31 @@ class Model:
     a loss that is written down: 1 / outputs if scikit-learn takes the mean over outputs.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, parameters: np.ndarray | None = None) -> None:
         self.topology, self.task = topology, topology.task
         self.sizes, self.activations, self.dtype = topology.sizes, topology.activations, topology.dtype
         self.l1, self.l2, self.dropout = topology.l1, topology.l2, topology.dropout
         self.loss_fraction, self.changes = 1.0, 0
+        self._make(topology.backend)
+        self._initialize(topology.init if parameters is None else parameters)
+
+    def _make(self, build: str | None) -> None:
+        """Make all that pickles leave out: parameters of its own, the views of them, and what computes."""
         self.access = Access()
         self._lay_out_layers()
-        self.params = aligned_zeros(topology.parameters, self.dtype)
-        self._set_views()
-        self.use(topology.backend)
+        self.params = layout.aligned(np.zeros, self.topology.parameters, self.dtype)
+        shapes = list(zip(self.layers, pairwise(self.sizes), strict=True))
+        self.weights = tuple(self._view(layer["weights"], shape) for layer, shape in shapes)
+        self.biases = tuple(self._view(layer["bias"], shape[1:]) for layer, shape in shapes if self.topology.bias)
+        self.use(build)
+
+    def _view(self, begin: int, shape: tuple[int, ...]) -> np.ndarray:
+        return self.params[begin:][: math.prod(shape)].reshape(shape)
 
     def _lay_out_layers(self) -> None:
         """Lay out the layers in the parameter vector."""
         codes = [ACTIVATIONS[name].code for name in self.activations]
         self.layers = layout.network_layers(self.sizes, codes, self.topology.bias, self.dropout)
-
-    def _set_views(self) -> None:
-        """Make the views of each layer's weights and biases."""
-
-        def view(place: np.void, field: str, *shape: int) -> np.ndarray:
-            return self.params[place[field] :][: math.prod(shape)].reshape(shape)
-
-        shapes = list(zip(self.layers, pairwise(self.sizes), strict=True))
-        self.weights = tuple(view(layer, "weights", *shape) for layer, shape in shapes)
-        self.biases = tuple(view(layer, "bias", shape[1]) for layer, shape in shapes if self.topology.bias)
 
     def use(self, name: str | None) -> None:
         """Compute with a build of the kernels."""
@@ -68,16 +68,11 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take parameters of one's own, and the kernels of this machine."""
         vars(self).update(state)
-        self.access = Access()
-        self._lay_out_layers()
-        self.params = aligned_zeros(len(state["params"]), self.dtype)
+        self._make(self.asked_backend)
         self.params[:] = state["params"]
-        self._set_views()
-        self.use(self.asked_backend)
 
-    def initialize(self) -> None:
-        """Draw the parameters, or take those that were given."""
-        init, bias_init = self.topology.init, self.topology.bias_init
+    def _initialize(self, init: str | np.ndarray) -> None:
+        """Draw the parameters, or take those that are given."""
         if isinstance(init, np.ndarray):
             self.params[:] = init
         else:
@@ -87,9 +82,9 @@ class Model:
                 for weights in self.weights
             ]
             self.params[:] = np.concatenate(drawn)
-        if bias_init is not None:
+        if self.topology.bias_init is not None:
             for biases in self.biases:
-                biases[:] = bias_init
+                biases[:] = self.topology.bias_init
 
     def assign(self, name: str, value: Any) -> None:
         """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
@@ -108,8 +103,10 @@ class Model:
             setattr(self, name, number(value, name))
         self.changes += 1
 
-    def outputs(self, X: np.ndarray) -> np.ndarray | None:
+    def outputs(self, X: np.ndarray | SparseRows) -> np.ndarray | None:
         """Compute the output layer's activations for checked rows; None if the rows are not finite."""
+        if isinstance(X, SparseRows):
+            return np.concatenate([self.outputs(block) for block in X.blocks()])
         return self.predictor.outputs(self, X)
 
     def settings(self, size: float) -> dict[str, float]:
@@ -125,8 +122,8 @@ class Model:
 
     def plan(self, rows: int, batch: int, size: float, **settings: float) -> layout.Plan:
         """Lay out one call of the kernels."""
-        sizes = self.kernels.sizes()
-        return layout.plan(self.layers, sizes, batch=batch, rows=rows, settings=self.settings(size) | settings)
+        settings = self.settings(size) | settings
+        return layout.plan(self.layers, self.kernels.sizes(), batch=batch, rows=rows, settings=settings)
 
     def evaluate(self, samples: Samples) -> tuple[float, float]:
         """Compute the objective over samples, and the fraction of them that is classified correctly."""

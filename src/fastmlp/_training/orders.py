@@ -15,7 +15,7 @@ class GivenOrders:
 
     `ask` takes the number of an epoch of this training run, from 0 on, and returns as many numbers of rows as there
     are. It is asked when the epoch begins; one with an attribute ``ahead`` that is true may be asked for some epochs
-    together, so that a kernel call need not end with each. `array`, of shape (held, rows), holds the orders of the
+    together, so that a kernel call need not end with each. `order`, of shape (held, rows), holds the orders of the
     block that was taken last, `held` is the number of its epochs.
     """
 
@@ -23,7 +23,7 @@ class GivenOrders:
         self._ask, self._rows, self._epochs = ask, rows, epochs
         self.ahead = bool(getattr(ask, "ahead", False))
         self.held = max(1, min(epochs, _AHEAD_NUMBERS // rows)) if self.ahead else 1
-        self.array = np.empty((self.held, rows), np.int32)
+        self.order = np.empty((self.held, rows), np.int32)
         self._blocks: dict[int, np.ndarray] = {}  # of the last two: what is gone back to is not older
         self._pinned: dict[int, np.ndarray] = {}
         self._taken = -1
@@ -40,13 +40,13 @@ class GivenOrders:
             if block is None:
                 block = self._block(range(first, end))
                 self._blocks = dict([*self._blocks.items()][-1:]) | {first: block}
-            self.array[: end - first] = block
+            self.order[: end - first] = block
             self._taken = first
         return end
 
     def of(self, epoch: int) -> np.ndarray:
         """Return the order of an epoch of the block that was taken last."""
-        return self.array[epoch % self.held]
+        return self.order[epoch % self.held]
 
     def has(self, epoch: int) -> bool:
         """Return whether an epoch is of the block that was taken last."""

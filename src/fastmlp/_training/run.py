@@ -16,12 +16,13 @@ from fastmlp._training.orders import GivenOrders
 from fastmlp._training.sparse import SparseRows, Window
 from fastmlp._training.state import OptimizerState
 
+SLICE_SECONDS = 0.05  # of a kernel call, about: so often Python gets control back
 _INSPECTED_ROWS = 64  # whose zeros are counted before a training run
 _WELL_FILLED = 0.7  # the fraction of other numbers from which on passing over zeros gains nothing
 
 
 class TrainingRun:
-    """One training run's arrays and threads. Use it as a context, at whose end the threads end.
+    """One training run's arrays and threads, which end when it is closed; a helper's thread begins when it is needed.
 
     Attributes
     ----------
@@ -30,9 +31,13 @@ class TrainingRun:
     batches : int
         Steps per epoch.
     record : dict of str to ndarray of float64, shape (epochs,)
-        The numbers that the kernels write at the end of each epoch, by the fields of EPOCH.
+        The numbers that the kernels write at the end of each epoch, by the fields of EPOCH, as far as there are any.
+    position : ndarray of POSITION, shape (1,)
+        Where the training of the network stands: `state`'s, not a copy.
     rates : ndarray of float64
         The learning rates, one per epoch or one per step.
+    rates_per_epoch : int
+        1, or as many as an epoch has steps.
     gradient : ndarray, shape (parameters,)
         The gradient of an epoch's last step.
     settings : dict of str to float
@@ -53,7 +58,8 @@ class TrainingRun:
     ) -> None:
         self.model, self.state, self.options = model, state, options
         self.samples, self.validation, rows = samples, validation, len(samples)
-        self.batches, self.first_epoch = -(-rows // options.batch_size), state.epoch
+        self.batches = -(-rows // options.batch_size)
+        self.first_epoch, self.position = state.epoch, state.position
         shuffled = bool(options.shuffle) and options.batch_size < rows
         self._window = Window(samples, options.batch_size) if isinstance(samples.x, SparseRows) else None
         self.given = (
@@ -61,12 +67,20 @@ class TrainingRun:
         )
         # The kernels' own order, made of the seed when an epoch begins.
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
+        held = self._window or self.given
+        self._order, self._given_orders = (self._shuffled, 0) if held is None else (held.order, held.held)
         self.rates = state.rates(options, self.batches)
+        self.rates_per_epoch = len(self.rates) // options.epochs
         self._note_every, self.noted = layout.noted_epochs(
             self.first_epoch, options.epochs, self.batches, options.optimizer.searches_step
         )
         numbers = np.empty((len(EPOCH.names), options.epochs))
-        self.record = dict(zip(EPOCH.names, numbers, strict=True))
+        validated, regression = len(validation) > 0, model.task.is_regression
+        self.record = {
+            name: values
+            for name, values in zip(EPOCH.names, numbers, strict=True)
+            if (validated or not name.startswith("val_")) and not (regression and "accuracy" in name)
+        }
         self.record["learning_rate"][:] = self.rates[:: self.rates_per_epoch]
         self._arrays = layout.Arrays(
             model.params,
@@ -75,26 +89,15 @@ class TrainingRun:
             record=numbers,
             layer_record=np.empty((2 * len(model.layers), len(self.noted))),
             rates=self.rates,
-            position=state.position,
-            order=self._order_array(),
+            position=self.position,
+            order=self._order,
             loss_parameters=model.task.loss_parameters,
         )
         self.gradient = self._arrays.gradient
         self._skips = _has_many_zeros(samples.x)
         self.n_threads = threads.threads_for(model.layers, model.kernels.sizes(), rows, options)
-        state.position["noted"] = 0
+        self.position["noted"] = 0
         self._lay_out()
-
-    @property
-    def rates_per_epoch(self) -> int:
-        """1, or as many as an epoch has steps."""
-        return len(self.rates) // self.options.epochs
-
-    def _order_array(self) -> np.ndarray | None:
-        """Return the array that leads the kernels to the rows of an epoch; None: the rows as they come."""
-        if self._window is not None:
-            return self._window.order
-        return self._shuffled if self.given is None else self.given.array
 
     def _chosen_settings(self) -> dict[str, float]:
         """Return the fields of SETTINGS that follow from model, optimizer and options."""
@@ -112,16 +115,15 @@ class TrainingRun:
         """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
         options, rows, model = self.options, len(self.samples), self.model
         self.settings, self._changes = self._chosen_settings(), model.changes
-        windowed = self._window is not None
         further = {
-            "shuffle": windowed or self._shuffled is not None or self.given is not None,
+            "shuffle": self._order is not None,
             "seed": options.seed,
             "first_epoch": self.first_epoch,
             "epochs": self.first_epoch + options.epochs,
             "rates_per_epoch": self.rates_per_epoch,
             "dropping": 1,
             "skip_inputs": self._skips,
-            "given_orders": 1 if windowed else 0 if self.given is None else self.given.held,
+            "given_orders": self._given_orders,
             "note_first": layout.FIRST_NOTED,
             "note_every": self._note_every,
             "notes": len(self.noted),
@@ -133,24 +135,15 @@ class TrainingRun:
             rows=rows,
             validation_rows=len(self.validation),
             threads=self.n_threads,
-            settled=not windowed and options.batch_size >= rows,
+            settled=self._window is None and options.batch_size >= rows,
             settings=self.settings | further,
         )
-        self.kernel = model.kernels.Run(plan, self._arrays, self._window if windowed else self.samples, self.validation)
+        self.kernel = model.kernels.Run(plan, self._arrays, self._window or self.samples, self.validation)
         self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
 
-    def __enter__(self) -> TrainingRun:
-        """Begin; a helper's thread begins when it is first needed."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """Let all helpers leave, and wait for them."""
         self._helpers.end()
-
-    @property
-    def position(self) -> np.void:
-        """Where the training of the network stands."""
-        return self.state.position[0]
 
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
@@ -162,29 +155,24 @@ class TrainingRun:
             self._helpers.end()
             self._lay_out()
         now, end = self.position, self.first_epoch + self.options.epochs
-        while steps > 0 and not now["diverged"] and now["epoch"] < end:
-            epoch, batch, part = int(now["epoch"]), int(now["batch"]), steps
+        while steps > 0 and not now["diverged"].item() and now["epoch"].item() < end:
+            epoch, batch, part = now["epoch"].item(), now["batch"].item(), steps
             if self.given is not None:
                 block_end = self.given.take(epoch - self.first_epoch)
                 part = min(part, (block_end + self.first_epoch - epoch) * self.batches - batch)
             if self._window is not None:
-                part = min(part, self._window.fill(epoch, batch, self._order))
+                part = min(part, self._window.fill(epoch, batch, self._order_of))
             with self.model.access.calling:
                 self._helpers.call(part)
             steps -= part
 
     def run_again(self, steps: int) -> None:
         """Train on from a position that was gone back to: within an epoch its order has to be there again."""
-        if self._shuffled is not None and self.position["batch"] > 0:
-            self._order(int(self.position["epoch"]))
+        if self._shuffled is not None and self.position["batch"].item() > 0:
+            self._order_of(self.position["epoch"].item())
         self.run(steps)
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether a call has ended on some of its threads only: no call can follow."""
-        return self.kernel.abandoned
-
-    def _order(self, epoch: int) -> np.ndarray | None:
+    def _order_of(self, epoch: int) -> np.ndarray | None:
         """Return the order of an epoch; None: the rows as they come."""
         if self.given is not None:
             return self.given.of(epoch - self.first_epoch)
@@ -204,7 +192,7 @@ class TrainingRun:
 
     def layer_norms(self) -> dict[str, np.ndarray]:
         """Return the noted epochs, and each layer's norms in them, by the fields of `History`."""
-        noted, layers = int(self.position["noted"]), len(self.model.layers)
+        noted, layers = self.position["noted"].item(), len(self.model.layers)
         norms = self._arrays.layer_record[:, :noted].T
         return {
             "layer_epochs": self.noted[:noted],

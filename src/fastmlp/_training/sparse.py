@@ -49,16 +49,16 @@ class Window:
     of the epoch where in the window it is, if the window holds it.
     """
 
+    held = 1  # the epochs of `order`
+
     def __init__(self, samples: Samples, batch: int) -> None:
-        x, y, weights = samples.x, samples.y, samples.weights
-        rows, columns = x.shape
-        self._batch, self._rows = batch, rows
-        self._source = (x, y, weights)
-        count = min(rows, batch * max(1, WINDOW_BYTES // (batch * columns * x.dtype.itemsize)))
-        self.x = np.empty((count, columns), x.dtype)
+        self._source = x, y, weights = samples.x, samples.y, samples.weights
+        self._batch, self._rows = batch, len(x)
+        count = min(len(x), batch * max(1, WINDOW_BYTES // (batch * x.shape[1] * x.dtype.itemsize)))
+        self.x = np.empty((count, x.shape[1]), x.dtype)
         self.y = np.empty((count, *y.shape[1:]), y.dtype)
         self.weights = None if weights is None else np.empty(count, weights.dtype)
-        self.order = np.zeros(rows, np.int32)
+        self.order = np.zeros(len(x), np.int32)
         self._holds = (-1, 0, 0)
 
     def fill(self, epoch: int, batch: int, order_of: Callable[[int], np.ndarray | None]) -> int:
@@ -69,14 +69,13 @@ class Window:
         """
         first = batch * self._batch
         held_epoch, begin, end = self._holds
-        if held_epoch == epoch and begin <= first < end:
-            return -(-(end - first) // self._batch)
-        end = min(self._rows, first + len(self.x))
-        order = order_of(epoch)
-        rows = slice(first, end) if order is None else order[first:end]
-        for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
-            if held is not None:
-                held[: end - first] = source[rows]
-        self.order[first:end] = np.arange(end - first)
-        self._holds = (epoch, first, end)
+        if held_epoch != epoch or not begin <= first < end:
+            end = min(self._rows, first + len(self.x))
+            order = order_of(epoch)
+            rows = slice(first, end) if order is None else order[first:end]
+            for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
+                if held is not None:
+                    held[: end - first] = source[rows]
+            self.order[first:end] = np.arange(end - first)
+            self._holds = (epoch, first, end)
         return -(-(end - first) // self._batch)

@@ -10,13 +10,9 @@ from fastmlp._checks.options import TrainingOptions
 from fastmlp._engine import layout
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
+# The position of a network that has not been trained.
 _START = np.zeros(1, layout.POSITION)
 _START["beta1_power"] = _START["beta2_power"] = 1.0
-
-
-def start_position() -> np.ndarray:
-    """Make the position of a network that has not been trained, a POSITION record of shape (1,)."""
-    return _START.copy()
 
 
 @dataclass
@@ -29,7 +25,7 @@ class OptimizerState:
     """
 
     slots: np.ndarray
-    position: np.ndarray = field(default_factory=start_position)
+    position: np.ndarray = field(default_factory=_START.copy)
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
@@ -58,16 +54,12 @@ class OptimizerState:
             rates[:] = self.memory.rate
         return rates
 
-    def begin_again(self) -> None:
-        """Begin the epoch in which a loss was not finite once more."""
-        for name in ("diverged", "batch", "loss_sum", "hits"):
-            self.position[name] = 0
-
 
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
     """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
     if before is not None and same_optimizer and not before.lost and not before.reset:
-        before.begin_again()
+        for name in ("diverged", "batch", "loss_sum", "hits"):  # of the epoch in which a loss was not finite
+            before.position[name] = 0
         return before
     starts = options.optimizer.starts(options.learning_rate.rate)
     state = OptimizerState(np.repeat(np.array(starts, model.dtype), len(model.params)))

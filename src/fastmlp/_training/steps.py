@@ -7,34 +7,84 @@ from time import perf_counter
 
 import numpy as np
 
-from fastmlp._training.clock import SLICE_SECONDS, Clock
 from fastmlp._training.divergence import Divergence
-from fastmlp._training.run import TrainingRun
+from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import Keeper, Moment, all_finite
 from fastmlp._training.watch import Watch
 
+_FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
+_MAX_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
 # Of a call whose epochs are inspected after it, at least; an inspection takes some 15 microseconds.
 _PAST_SECONDS = 0.0005
 _PAST_FRACTION = 0.04  # of the time so far, that may have to be run again because a call went too far
 _COPIES = 50  # times as long as keeping a moment to go back to
 
 
-class KernelSteps:
+class Clock:
+    """How far a training run is, in epochs and steps, and how many steps the next call has.
+
+    `epoch` counts the epochs that are over, `batch` the steps of the next one, `steps` all steps of the training run;
+    `seconds` holds the wall-clock time of each epoch. `slice_seconds` is the time that a call is to take, `block` the
+    number of epochs whose orders are known together.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.epochs, self.batches = run.options.epochs, run.batches
+        self.stops = sorted(set(run.options.frames))
+        self.seconds = np.zeros(self.epochs)
+        self.budget = _FIRST_STEPS
+        self.slice_seconds = SLICE_SECONDS
+        self.block = 0 if run.given is None else run.given.held
+        self.first_step = run.position["step"].item()
+        self._run = run
+        self.read()
+
+    def read(self) -> None:
+        """Read how far the kernels have come."""
+        position = self._run.position
+        self.epoch = position["epoch"].item() - self._run.first_epoch
+        self.batch = position["batch"].item()
+        self.diverged = bool(position["diverged"].item())
+        self.steps = self.epoch * self.batches + self.batch
+        self.done = self.diverged or self.epoch >= self.epochs
+
+    def next_steps(self, stop_at: int | None) -> int:
+        """Return the steps of the next call: the budget, but not past the next frame, nor past epoch `stop_at`."""
+        stop = next((stop for stop in self.stops if stop * self.batches > self.steps), self.epochs)
+        if stop_at is not None:
+            stop = min(stop, stop_at)
+        if self.block:
+            stop = min(stop, (self.epoch // self.block + 1) * self.block)
+        return max(1, min(self.budget, stop * self.batches - self.steps))
+
+    def passed(self, seconds: float) -> None:
+        """Divide a call's time over its epochs, and set the next call's budget."""
+        before = self.steps
+        self.read()
+        after = max(self.steps, before + 1)
+        steps = after - before
+        first, end = before // self.batches, min(-(-after // self.batches), self.epochs)
+        per_step = seconds / steps
+        if end - first == 1:
+            self.seconds[first] += seconds
+        else:
+            self.seconds[first] += per_step * ((first + 1) * self.batches - before)
+            self.seconds[first + 1 : end - 1] += per_step * self.batches
+            self.seconds[end - 1] += per_step * (after - (end - 1) * self.batches)
+        wanted = int(steps * self.slice_seconds / max(seconds, 1e-9))
+        self.budget = max(1, min(wanted, _MAX_GROWTH * max(self.budget, steps)))
+
+
+class KernelSteps(Clock):
     """Runs kernel calls until the last epoch or until the watch says stop.
 
-    Attributes
-    ----------
-    epoch : int
-        Epochs that are over.
-    seconds : ndarray of float64, shape (epochs,)
-        The wall-clock time of each.
-    frames : list of (int, ndarray)
-        The copies of the parameters that were asked for.
+    `frames` are the copies of the parameters that were asked for, each with its number of epochs.
     """
 
     def __init__(self, run: TrainingRun, watch: Watch) -> None:
-        self._run, self._watch, self._clock = run, watch, Clock(run)
-        self._keeper = Keeper(run.model.params, run.state.slots, run.state.position)
+        super().__init__(run)
+        self._watch = watch
+        self._keeper = Keeper(run.model.params, run.state.slots, run.position)
         self.frames: list[tuple[int, np.ndarray]] = []
         given = run.given
         # The epochs are inspected after the calls, which need not end with an epoch.
@@ -42,54 +92,47 @@ class KernelSteps:
         self._changeable = self._past or bool(run.options.callbacks) or given is not None
         self._before_best: Moment | None = None  # not long before the best epoch, whose weights are not kept yet
 
-    @property
-    def epoch(self) -> int:
-        """Epochs that are over."""
-        return self._clock.epoch
-
-    @property
-    def seconds(self) -> np.ndarray:
-        """The wall-clock time of each epoch."""
-        return self._clock.seconds
-
     def advance(self, inspect: Callable[[int], None]) -> None:
         """Call the kernels until the end; `inspect` is called at the end of every epoch that has to be inspected."""
-        clock, watch = self._clock, self._watch
+        watch = self._watch
         self._keep_frame()
-        stop_at = None if self._past else watch.next_inspection(clock.epoch)
-        while not clock.done and not watch.stopped and self._keeper.keep(at_once=self._changeable):
+        stop_at = None if self._past else watch.next_inspection(self.epoch)
+        while not self.done and not watch.stopped and self._keeper.keep(at_once=self._changeable):
             if self._past:
                 min_seconds = max(_PAST_SECONDS, _COPIES * self._keeper.copy_seconds)
-                clock.slice_seconds = min(SLICE_SECONDS, max(min_seconds, _PAST_FRACTION * watch.seconds))
-            begun = clock.epoch
-            self._call(clock.next_steps(stop_at))
+                self.slice_seconds = min(SLICE_SECONDS, max(min_seconds, _PAST_FRACTION * watch.seconds))
+            begun, steps = self.epoch, self.next_steps(stop_at)
+            started = perf_counter()
+            self._run.run(steps)
+            self.passed(perf_counter() - started)
+            self._keep_frame()
             if self._past:
                 self._inspect_call(begun)
-            elif clock.epoch == stop_at and clock.batch == 0 and not clock.diverged:
-                inspect(clock.epoch)
-                stop_at = watch.next_inspection(clock.epoch)
+            elif self.epoch == stop_at and self.batch == 0 and not self.diverged:
+                inspect(self.epoch)
+                stop_at = watch.next_inspection(self.epoch)
             often = self._past or stop_at is not None
-            watch.report(clock.epoch, not often or clock.done or bool(watch.stopped))
-
-    def _call(self, steps: int) -> None:
-        """Make one call, and note its time."""
-        started = perf_counter()
-        self._run.run(steps)
-        self._clock.passed(perf_counter() - started)
-        self._keep_frame()
+            watch.report(self.epoch, not often or self.done or bool(watch.stopped))
 
     def _keep_frame(self) -> None:
         """Copy the parameters if a frame was asked for here."""
-        if self._clock.batch == 0 and self._clock.epoch in self._clock.stops:
-            self.frames.append((self._clock.epoch, self._run.model.params.copy()))
+        if self.batch == 0 and self.epoch in self.stops:
+            self.frames.append((self.epoch, self._run.model.params.copy()))
 
     def _inspect_call(self, begun: int) -> None:
-        """Inspect the epochs of the last call, and keep the best weights, or what it takes to find them again."""
-        clock, watch = self._clock, self._watch
-        self._inspect_past(begun)
+        """Inspect the epochs of the last call, and go back to the one that would have changed the course.
+
+        The best weights are kept, or what it takes to find them again.
+        """
+        watch, over = self._watch, self.epoch - self.diverged
+        changed = watch.inspect_past(begun + 1, over) if over > begun else None
+        if changed is not None and (changed, 0) != (self.epoch, self.batch):
+            self._go_to(self._keeper.latest(), changed)
+            self.seconds[self.epoch :] = 0
+            self.budget = self.batches  # the next call begins small
         if not watch.wants_best:
             return
-        if watch.best_epoch == clock.epoch and clock.batch == 0:
+        if watch.best_epoch == self.epoch and self.batch == 0:
             watch.keep_best()
             self._before_best = None
         elif (watch.best_epoch or 0) > begun:
@@ -97,31 +140,22 @@ class KernelSteps:
             if self._run.given is not None:
                 self._run.given.pin()
 
-    def _inspect_past(self, begun: int) -> None:
-        """Inspect the epochs of the last call, and go back to the one that would have changed the course."""
-        clock = self._clock
-        over = clock.epoch - clock.diverged
-        changed = self._watch.inspect_past(begun + 1, over) if over > begun else None
-        if changed is None or (changed == clock.epoch and clock.batch == 0):
-            return
-        self._go_to(self._keeper.latest(), changed)
-        clock.went_back()
-
     def _go_to(self, moment: Moment, epoch: int) -> None:
         """Go back to a moment, and run from there to the end of an epoch."""
         self._keeper.go_to(moment)
-        self._clock.read()
-        self._run.run_again(epoch * self._run.batches - self._clock.steps)
+        self.read()
+        self._run.run_again(epoch * self.batches - self.steps)
+        self.read()
 
     def catch_up(self) -> None:
         """Inspect the epochs that came to their end before an exception, and find the best weights."""
-        self._clock.read()
-        if self._run.abandoned:
+        self.read()
+        if self._run.kernel.abandoned:  # a call has ended on some of its threads only: no call can follow
             return
         if self._past:
             self._inspect_call(self._watch.decided)
-        elif self._clock.batch == 0:
-            self._watch.catch_up(self._clock.epoch)
+        elif self.batch == 0:
+            self._watch.catch_up(self.epoch)
         self.find_best()
 
     def find_best(self) -> None:
@@ -133,14 +167,14 @@ class KernelSteps:
         self._watch.keep_best()
         self._before_best = None
         self._keeper.go_to(last)
-        self._clock.read()
+        self.read()
 
     def rollback(self) -> Divergence | None:
         """Return where the training run stopped being finite, if it did, and bring the last good weights back."""
-        run, clock = self._run, self._clock
-        if not clock.diverged and all_finite(run.model.params):
+        run = self._run
+        if not self.diverged and all_finite(run.model.params):
             return None
-        updates = int(run.position["step"]) - clock.first_step
+        updates = run.position["step"].item() - self.first_step
         # The batch whose loss was not finite; if the last step overflowed, the one that would have come next.
         epoch, batch = divmod(updates, run.batches)
         rows = run.batch_rows(epoch, batch)
@@ -151,6 +185,4 @@ class KernelSteps:
         lost = not self._keeper.replays and steps_back > 0
         return Divergence(run.first_epoch + epoch + 1, batch + 1, last, steps_back, rows, rate, lost)
 
-    def end(self) -> None:
-        """Read how far the kernels came: an exception may have come right after a call."""
-        self._clock.read()
+    end = Clock.read  # an exception may have come right after a call

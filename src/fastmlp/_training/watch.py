@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 
 import numpy as np
 
-from fastmlp._training.clock import SLICE_SECONDS
-from fastmlp._training.hooks import next_call
-from fastmlp._training.run import TrainingRun
+from fastmlp import metrics
+from fastmlp._checks.task import Task
+from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp.callbacks import EpochState, Progress, _Course
 from fastmlp.stopping import EarlyStopping
+
+
+def measured(
+    metric: metrics.Metric, values: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None, task: Task
+) -> float:
+    """Measure outputs of shape (rows, outputs) against coded targets."""
+    y, codes = task.codes(values), task.decide(outputs)
+    if metric.given == "codes":
+        given = codes
+    elif metric.given == "scores":
+        given = task.scores(outputs)
+    else:
+        y, given = task.predictions(y), task.predictions(codes)
+    function: Callable[..., float] = metric.function
+    if function is metrics.f1 and task.classes is not None:
+        function = functools.partial(function, classes=len(task.classes))
+    return float(function(y, given) if weights is None else function(y, given, sample_weight=weights))
+
+
+def next_call(callback: object, epoch: int, epochs: int) -> int:
+    """Return the first epoch after `epoch` at whose end a callback is called; past `epochs` if there is none."""
+    every = getattr(callback, "every", 1)
+    if isinstance(every, Collection):
+        return min((later for later in every if later > epoch), default=epochs + 1)
+    return min((epoch // every + 1) * every, epochs) if epoch < epochs else epochs + 1
 
 
 class Patience:
@@ -50,32 +76,24 @@ class Watch:
     If all that it inspects is what the kernels write down, they need not stop for it: `inspect_past` inspects many
     epochs that are over, and the training run goes back to the one that would have changed its course.
 
-    `measure` returns the metrics of an epoch, or is None if there are none. `decided` is the last epoch that early
-    stopping has inspected.
+    `decided` is the last epoch that early stopping has inspected; if the best weights are to come back, `wants_best` is
+    true.
     """
 
-    def __init__(self, run: TrainingRun, network: object, measure: Callable[[], dict[str, float]] | None) -> None:
-        options = run.options
+    def __init__(self, run: TrainingRun, network: object) -> None:
+        options, rule = run.options, run.options.early_stopping
         self.stopped, self.decided = "", 0
-        self.parameters = run.model.params
-        self._run, self._options, self._network, self._measure = run, options, network, measure
-        self._record, self._memory = run.record, run.state.memory
-        self._rising = options.metric_names
+        self._run, self._options, self._network = run, options, network
+        self._memory, self._rising = run.state.memory, options.metric_names
         self.metrics = {name: np.full(options.epochs, math.nan) for name in self._rising}
-        self._names = tuple(name for name in run.record if self._is_measured(name))
         self._begun = self._reported = perf_counter()
-        rule = options.early_stopping
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
+        self.wants_best = rule is not None and rule.restore_best
         self._best_parameters: np.ndarray | None = None
-        self._always = rule is not None or self._memory is not None or measure is not None
+        self._always = rule is not None or self._memory is not None or bool(options.metrics)
         self.inspects_past = self._always and not (
-            options.callbacks or measure is not None or options.frames or (rule is not None and callable(rule.monitor))
+            options.callbacks or options.metrics or options.frames or (rule is not None and callable(rule.monitor))
         )
-
-    def _is_measured(self, name: str) -> bool:
-        """Return whether the epochs have a number that the kernels have a place for."""
-        validated, task = self._options.data.validated, self._options.data.task
-        return (validated or not name.startswith("val_")) and not (task.is_regression and "accuracy" in name)
 
     @property
     def best_epoch(self) -> int | None:
@@ -98,16 +116,16 @@ class Watch:
         epochs = self._options.epochs
         return min((next_call(each, epoch, epochs) for each in self._options.callbacks), default=None)
 
-    def numbers(self, epoch: int) -> dict[str, float]:
+    def _numbers(self, epoch: int) -> dict[str, float]:
         """Return the numbers of an epoch, counted from 1, as far as there are any."""
-        return {name: self._record[name][epoch - 1].item() for name in self._names}
+        return {name: values[epoch - 1].item() for name, values in self._run.record.items()}
 
     def set_rate(self, epoch: int, rate: float) -> None:
         """Make a rate that of all epochs after this one."""
         if self._options.optimizer.searches_step:
             raise ValueError("learning_rate: got one with an optimizer that searches the length of its steps itself")
         self._run.rates[epoch * self._run.rates_per_epoch :] = rate
-        self._record["learning_rate"][epoch:] = rate
+        self._run.record["learning_rate"][epoch:] = rate
         if self._memory is not None:
             self._memory.rate = rate
 
@@ -117,32 +135,42 @@ class Watch:
         if self._options.progress is None or not (force or now - self._reported >= SLICE_SECONDS):
             return
         self._reported = now
-        numbers = self.numbers(epoch) if epoch else {}
-        accuracy = numbers.get("val_accuracy", numbers.get("accuracy"))
-        if accuracy is None and not self._options.data.task.is_regression:
-            accuracy = math.nan
+        numbers = self._numbers(epoch) if epoch else {}
+        none = None if self._options.data.task.is_regression else math.nan
+        accuracy = numbers.get("val_accuracy", numbers.get("accuracy", none))
         self._options.progress(Progress(epoch, self._options.epochs, numbers.get("loss", math.nan), accuracy))
 
     def inspect(self, epoch: int) -> None:
         """Measure what is to be measured at the end of an epoch, follow with the rate, call callbacks, then decide."""
-        measured = {} if self._measure is None else self._measure()
-        for name, value in measured.items():
-            self.metrics[name][epoch - 1] = value
-        state = self._state(epoch, measured)
+        state = self._state(epoch, self._measure(epoch) if self._options.metrics else {})
         if self._memory is not None:
             self._follow(epoch, state.numbers().get(self._options.learning_rate.monitor, math.nan))
         for callback in self._options.callbacks:
-            if next_call(callback, epoch - 1, self._options.epochs) != epoch:
-                continue
-            answer = callback(state)
-            if isinstance(answer, (bool, np.bool_)) and answer and not self.stopped:
-                self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
+            if next_call(callback, epoch - 1, self._options.epochs) == epoch:
+                answer = callback(state)
+                if isinstance(answer, (bool, np.bool_)) and answer and not self.stopped:
+                    self.stopped = f"{getattr(callback, '__name__', type(callback).__name__)} returned True"
         if self._patience is not None:
             self._decide(state)
 
-    def _state(self, epoch: int, metrics: dict[str, float]) -> EpochState:
+    def _measure(self, epoch: int) -> dict[str, float]:
+        """Measure all metrics at the end of an epoch."""
+        found, model = {}, self._run.model
+        for prefix, samples in (("", self._run.samples), ("val_", self._run.validation)):
+            chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self.metrics]
+            outputs = model.outputs(samples.x) if chosen else None
+            # Of a network that diverges, outputs are of no use.
+            usable = outputs is not None and bool(np.isfinite(outputs).all())
+            for metric in chosen:
+                value = measured(metric, samples.y, outputs, samples.weights, model.task) if usable else math.nan
+                found[f"{prefix}{metric.name}"] = value
+        for name, value in found.items():
+            self.metrics[name][epoch - 1] = value
+        return found
+
+    def _state(self, epoch: int, measures: dict[str, float]) -> EpochState:
         course = _Course(self._network, self._options.epochs, self.seconds, self.set_rate, self.rises)
-        return EpochState(epoch, self.numbers(epoch), metrics, course)
+        return EpochState(epoch, self._numbers(epoch), measures, course)
 
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule inspect an epoch's number, and set the rate that it asks for; return whether it is another."""
@@ -160,22 +188,21 @@ class Watch:
             self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self.metrics.items()}))
 
     def _decide(self, state: EpochState) -> None:
-        """Inspect what is monitored, keep the weights if it is the best, and stop if the rule says so."""
+        """Judge what is monitored, and keep the weights if it is the best."""
         self.decided = state.epoch
         monitor = self._patience.rule.monitor
         given = monitor(state) if callable(monitor) else state.metrics.get(monitor, getattr(state, monitor, math.nan))
-        if self._patience.inspect(state.epoch, given) and self._patience.rule.restore_best:
+        if self._judge(state.epoch, given) and self.wants_best:
             self.keep_best()
-        self._stop_if_told()
 
-    def _stop_if_told(self) -> None:
-        rule = self._patience.rule
-        if self.stopped:
-            return
-        if self._patience.stopped:
+    def _judge(self, epoch: int, value: float) -> bool:
+        """Stop if the rule says so of an epoch's number; return whether it is the best so far."""
+        better, rule = self._patience.inspect(epoch, value), self._patience.rule
+        if not self.stopped:
             self.stopped = self._patience.stopped
-        elif rule.max_time is not None and self.seconds >= rule.max_time:
-            self.stopped = f"{rule.max_time:g} seconds have passed"
+            if not self.stopped and rule.max_time is not None and self.seconds >= rule.max_time:
+                self.stopped = f"{rule.max_time:g} seconds have passed"
+        return better
 
     def inspect_past(self, first: int, last: int) -> int | None:
         """Inspect epochs first ... last, counted from 1: what is monitored, and the rate that follows.
@@ -183,16 +210,15 @@ class Watch:
         Returns the first of them after which the training run would have stopped or gone on at another rate; None if
         it would have gone on as it did.
         """
-        past = slice(first - 1, last)
+        record, past = self._run.record, slice(first - 1, last)
         nothing = [0.0] * (last - first + 1)
-        monitored = nothing if self._patience is None else self._record[self._patience.rule.monitor][past].tolist()
-        followed = nothing if self._memory is None else self._record[self._options.learning_rate.monitor][past].tolist()
+        monitored = nothing if self._patience is None else record[self._patience.rule.monitor][past].tolist()
+        followed = nothing if self._memory is None else record[self._options.learning_rate.monitor][past].tolist()
         for epoch, value, loss in zip(range(first, last + 1), monitored, followed, strict=True):
             self.decided = epoch
             changed = self._memory is not None and self._follow(epoch, loss)
             if self._patience is not None:
-                self._patience.inspect(epoch, value)
-                self._stop_if_told()
+                self._judge(epoch, value)
             if self.stopped or changed:
                 return epoch
         return None
@@ -200,16 +226,11 @@ class Watch:
     def keep_best(self) -> None:
         """Keep the weights as they stand: they are the best so far."""
         if self._best_parameters is None:
-            self._best_parameters = np.empty_like(self.parameters)
-        np.copyto(self._best_parameters, self.parameters)
-
-    @property
-    def wants_best(self) -> bool:
-        """Whether the best weights are to come back."""
-        return self._patience is not None and self._patience.rule.restore_best
+            self._best_parameters = np.empty_like(self._run.model.params)
+        np.copyto(self._best_parameters, self._run.model.params)
 
     def restore_best(self) -> bool:
         """Go back to the best weights, if that was asked for; return whether there were any."""
         if self._best_parameters is not None:
-            self.parameters[:] = self._best_parameters
+            self._run.model.params[:] = self._best_parameters
         return self._best_parameters is not None

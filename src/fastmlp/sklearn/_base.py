@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -19,14 +17,15 @@ import joblib
 import numpy as np
 from scipy.sparse import issparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.callbacks import EpochState
 from fastmlp.exceptions import DivergenceError
 from fastmlp.initialization import INITIALIZATIONS
 from fastmlp.metrics import METRICS, Metric, metric
@@ -34,11 +33,9 @@ from fastmlp.network import Network
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import RateSchedule
 from fastmlp.sklearn import _translation
-from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, fit_task, task_data, with_callbacks
-from fastmlp.sklearn._linked import LinkedCoefficients
-from fastmlp.sklearn._record import FitRecord, warn
-from fastmlp.sklearn._rows import ACCEPTED, Rows, dense, dense_or_windows
-from fastmlp.stopping import EarlyStopping
+from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, task_data, with_callbacks
+from fastmlp.sklearn._fitted import FittedState, warn
+from fastmlp.sklearn._translation import ACCEPTED, Rows
 
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
@@ -65,8 +62,14 @@ def one_at_a_time(method: Callable) -> Callable:
     return alone
 
 
-class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator, ABC):
-    """What `MLPClassifier` and `MLPRegressor` share; these add their targets."""
+class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
+    """What `MLPClassifier` and `MLPRegressor` share. These add their targets, by methods that they both have.
+
+    ``_check_rows(X, y, reset, incremental)`` checks rows and targets as scikit-learn does, and returns X, coded targets
+    and the number of output units. ``_code(y, argument)`` returns targets whose kind is known as `Network.train` takes
+    them. ``_network_options(outputs)`` returns the options of a `Network` that follow from the targets: loss, classes,
+    label smoothing.
+    """
 
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -104,35 +107,12 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
     }
 
     _score_metric: ClassVar[str]  # what early stopping monitors by default
-    _accuracies: ClassVar[bool]  # whether the kernels count the rows that are classified correctly
 
     def _keep(self, given: dict[str, Any]) -> None:
         vars(self).update({name: given[name] for name in self._get_param_names()})
 
-    # ---- what the two estimators add -------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
-        """Check rows and targets as scikit-learn does, and return X and coded targets."""
-
-    @abstractmethod
-    def _code(self, y: Any, argument: str = "y") -> np.ndarray:
-        """Return targets whose kind is known as `Network.train` takes them."""
-
-    @abstractmethod
-    def _outputs_of(self, y: np.ndarray) -> int:
-        """Count the output units that go with coded targets."""
-
-    @abstractmethod
-    def _network_options(self, outputs: int) -> dict[str, Any]:
-        """Return the options of a `Network` that follow from the targets: loss, classes, label smoothing."""
-
     def _decode(self, y: np.ndarray) -> np.ndarray:
         return y
-
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """Return the classes whose fractions a split for early stopping keeps, if any."""
-        return None
 
     def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
         """Return the rows' weights times those of their classes, which `learn` takes from these rows."""
@@ -186,59 +166,57 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
     ) -> BaseMLP:
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
-        hidden = self._hidden_sizes()
+        hidden = np.atleast_1d(self.hidden_layer_sizes)
+        if np.any(hidden <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden.tolist()}.")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, coded = self._check_rows(X, y, first, incremental)
+        X, coded, outputs = self._check_rows(X, y, first, incremental)
         given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         rows = Rows(X, coded, self._weighted(coded, given, learn=True), given)
         self._random_state = check_random_state(self.random_state)
-        self.n_outputs_ = self._outputs_of(coded)
-        network = self._network_to_train(X, hidden, first)
+        self.n_outputs_ = outputs
+        network = self._network_to_train(X, tuple(hidden.tolist()), first)
         network._keep_schedule()
         if not incremental:
             network.reset_optimizer()
         elif self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         rows, held_out = self._split(rows, *validation)
-        reports = not incremental and hasattr(self, "_init_callback_context")  # before scikit-learn 1.9 it does not
-        with fit_task(self, task_data(X, y, given)) if reports else nullcontext():
+        if incremental or not hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
             self._train(network, rows, held_out, incremental)
+            return self
+        task = task_data(self, X, y, given)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(**task)
+        self._train(network, rows, held_out)
+        context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
 
-    def _hidden_sizes(self) -> list[int]:
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if np.any(sizes <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes.tolist()}.")
-        return sizes.tolist()
-
-    def _network_to_train(self, X: Any, hidden: list[int], first: bool) -> Network:
-        """Return the network that a fit trains, a new one if the fit is the first or begins anew."""
+    def _network_to_train(self, X: Any, hidden: tuple[int, ...], first: bool) -> Network:
+        """Return the network that a fit trains; the first fit makes it, and all that is counted from then on."""
         if first:
-            self._begin(X, hidden)
+            sizes = (X.shape[1], *hidden, self.n_outputs_)
+            activations = _translation.activation_names(self.activation, max(1, len(hidden)))
+            drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
+            network = self._make_network(sizes, drawn, X.dtype)
+            # New lists, because a user may have kept those of the last fit; at once, because another thread may
+            # predict.
+            vars(self).update(network_=network, coefs_=list(network.weights), intercepts_=list(network.biases))
+            self.n_layers_ = len(sizes)
+            self.n_iter_ = self.t_ = 0
+            self.validation_loss_curve_: list[float] | None = None
+            if not self._searches():
+                stops = self.early_stopping
+                self.loss_curve_: list[float] = []
+                self.best_loss_ = None if stops else np.inf
+                self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if stops else (None, None)
         network = self._current_network()
-        if network.sizes[1:-1] != tuple(hidden):
+        if network.sizes[1:-1] != hidden:
             raise ValueError(
-                f"hidden_layer_sizes: got {tuple(hidden)}, and what was fitted has {network.sizes[1:-1]}; with "
+                f"hidden_layer_sizes: got {hidden}, and what was fitted has {network.sizes[1:-1]}; with "
                 "warm_start or partial_fit they stay"
             )
         return network
-
-    def _begin(self, X: Any, hidden: list[int]) -> None:
-        """Make the network and all that is counted from the first fit on."""
-        sizes = (X.shape[1], *hidden, self.n_outputs_)
-        activations = _translation.activation_names(self.activation, max(1, len(hidden)))
-        drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
-        network = self._make_network(sizes, drawn, X.dtype)
-        # New lists, because a user may have kept those of the last fit; at once, because another thread may predict.
-        vars(self).update(network_=network, coefs_=list(network.weights), intercepts_=list(network.biases))
-        self.n_layers_ = len(sizes)
-        self.n_iter_ = self.t_ = 0
-        self.validation_loss_curve_: list[float] | None = None
-        if not self._searches():
-            stops = self.early_stopping
-            self.loss_curve_: list[float] = []
-            self.best_loss_ = None if stops else np.inf
-            self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if stops else (None, None)
 
     def _split(self, rows: Rows, X_val: Any, y_val: Any, weights_val: Any) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and those to validate on, if any: given ones, or a held out fraction."""
@@ -254,11 +232,12 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
         if not self.early_stopping or self._searches():
             return rows, None
+        stratifies = is_classifier(self) and self.n_outputs_ == 1  # scikit-learn's rule, and its binarized labels
         parts = train_test_split(
             np.arange(rows.X.shape[0]),
             random_state=self._random_state,
             test_size=self.validation_fraction,
-            stratify=self._stratify(rows.y),
+            stratify=rows.y.reshape(-1, 1).astype(bool) if stratifies else None,
         )
         if len(parts[1]) < 2:
             raise ValueError(
@@ -268,7 +247,7 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
 
     # ---- the training run ------------------------------------------------------------------------------------------
 
-    def _train(self, network: Network, rows: Rows, held_out: Rows | None, incremental: bool) -> None:
+    def _train(self, network: Network, rows: Rows, held_out: Rows | None, incremental: bool = False) -> None:
         """Train the network, and record what scikit-learn's estimators would have recorded."""
         searches, count = self._searches(), rows.X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
@@ -278,11 +257,10 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
         orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
         options = self._options(rows, held_out, network.dtype, incremental)
         if not searches:
-            rate = _translation.rate_of(self, self._chosen_rate, name if stops else "loss")
-            options |= {"learning_rate": rate, "early_stopping": self._early_stopping(name, stops, rate)}
+            options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
         options["callbacks"] = self._callbacks(name if stops else None, rows)
         before, last_history = network.params.copy() if stops else None, network.last_history
-        rows = rows._replace(X=dense_or_windows(rows.X, network.dtype))
+        rows = rows._replace(X=_translation.dense_or_windows(rows.X, network.dtype))
         ended = None
         try:
             network.train(rows.X, rows.y, shuffle=orders, metrics=metrics if held_out else (), **options)
@@ -301,7 +279,7 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
         validation = None
         if held_out is not None:
             weights = () if held_out.weights is None else (held_out.weights,)
-            validation = (dense(held_out.X, dtype), held_out.y, *weights)
+            validation = (_translation.dense(held_out.X, dtype), held_out.y, *weights)
         return {
             "optimizer": self._optimizer_for(incremental),
             "batch_size": "auto" if self._searches() else self.batch_size,
@@ -321,33 +299,28 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
         """Return the name of what early stopping monitors, the metrics it needs, and 1 if it is to rise, else -1."""
         chosen = self._score_metric if self.stopping_metric is None else self.stopping_metric
         if isinstance(chosen, str) and chosen in ("loss", "accuracy"):
-            if chosen == "accuracy" and not self._accuracies:
+            if chosen == "accuracy" and self._score_metric != "accuracy":
                 raise ValueError("stopping_metric: got 'accuracy' for regression; 'r2', 'mse', 'mae' are accepted")
             return f"val_{chosen}", (), -1 if chosen == "loss" else 1
         chosen = replace(metric(chosen, "stopping_metric"), training=False)
         return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
 
-    def _early_stopping(self, name: str, stops: bool, rate: RateSchedule) -> EarlyStopping | None:
-        """Return the rule of early stopping.
-
-        scikit-learn's own rule is part of its schedules; what is left to do is to restore the best weights.
-        """
-        if rate is not self.learning_rate:
-            return EarlyStopping(name, patience=_translation.NEVER) if stops else None
-        patience = _translation.patience_of(self) + 1
-        return EarlyStopping(name if stops else "loss", patience, min_delta=self.tol, restore_best=stops)
-
     def _callbacks(self, name: str | None, rows: Rows) -> list[Callable]:
         """Return the callbacks of a training run; `name` is the score that early stopping monitors."""
         found: list[Callable] = []
         if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
-            found.append(_translation.inverse_scaling(self._chosen_rate, self.power_t, self.t_, rows.X.shape[0]))
+
+            def scale_inversely(state: EpochState) -> None:
+                trained_on = self.t_ + state.epoch * rows.X.shape[0]
+                state.learning_rate = float(self._chosen_rate) / (trained_on + 1) ** self.power_t
+
+            found.append(scale_inversely)
         if self.verbose and not isinstance(self.verbose, str):
             found.append(Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
         found.extend(self.callbacks or ())
         context = getattr(self, "_callback_fit_ctx", None)
-        if context is not None and getattr(context, "_callbacks", ()):
-            found.append(EpochTasks(self, context, task_data(rows.X, self._decode(rows.y), rows.given)))
+        if getattr(context, "_callbacks", ()):
+            found.append(EpochTasks(context, task_data(self, rows.X, self._decode(rows.y), rows.given)))
         return found
 
     def _solver(self) -> Any:
@@ -412,9 +385,3 @@ class BaseMLP(CallbackSupportMixin, LinkedCoefficients, FitRecord, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def target_array(y: Any) -> np.ndarray:
-    """Return targets as a dense array, a column as a row."""
-    y = y.toarray() if issparse(y) else np.asarray(y)
-    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

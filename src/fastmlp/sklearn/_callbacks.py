@@ -1,9 +1,5 @@
 """The callbacks of a fit: the lines that scikit-learn prints, and the tasks of scikit-learn's own callbacks."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 try:
@@ -27,33 +23,30 @@ class Lines:
             print(f"Validation score: {state.numbers()[self._score]:f}")
 
 
-def task_data(X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    return {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
-
-
-@contextmanager
-def fit_task(estimator: Any, data: dict[str, Any]) -> Iterator[None]:
-    """Begin and end the task of scikit-learn's callbacks that a whole fit is."""
-    context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-    context.call_on_fit_task_begin(estimator=estimator, **data)
-    yield
-    context.call_on_fit_task_end(estimator=estimator, **data, reconstruction_attributes=dict)
+def task_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return what scikit-learn's callbacks are told of a task."""
+    return {
+        "estimator": estimator,
+        "X": X,
+        "y": y,
+        "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
+    }
 
 
 class EpochTasks:
     """Reports every epoch to scikit-learn's callbacks, to which an epoch is a task within that of the fit."""
 
-    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]) -> None:
-        self._estimator, self._context, self._data = estimator, context, data
+    def __init__(self, context: Any, data: dict[str, Any]) -> None:
+        self._context, self._data = context, data
         self._begin()
 
     def _begin(self) -> None:
         self._task = self._context.subcontext(task_name="epoch")
-        self._task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+        self._task.call_on_fit_task_begin(**self._data)
 
     def _attributes(self) -> dict[str, Any]:
         """Copy what a fitted estimator would have if training ended here."""
-        network = self._estimator.network_
+        network = self._data["estimator"].network_
         return {
             "coefs_": [weights.copy() for weights in network.weights],
             "intercepts_": [biases.copy() for biases in network.biases],
@@ -62,9 +55,7 @@ class EpochTasks:
     def __call__(self, state: Any) -> bool:
         """End the epoch's task and begin the next; True if a callback asks for the training's end."""
         task, self._task = self._task, None
-        ends = task.call_on_fit_task_end(
-            estimator=self._estimator, **self._data, reconstruction_attributes=self._attributes
-        )
+        ends = task.call_on_fit_task_end(**self._data, reconstruction_attributes=self._attributes)
         if not ends and state.epoch < state.epochs:
             self._begin()
         return bool(ends)
@@ -72,4 +63,4 @@ class EpochTasks:
     def close(self) -> None:
         """End, empty, the task of an epoch that did not take place, as scikit-learn's own estimators do."""
         if self._task is not None:
-            self._task.call_on_fit_task_end(estimator=self._estimator)
+            self._task.call_on_fit_task_end(estimator=self._data["estimator"])

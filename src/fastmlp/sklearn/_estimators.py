@@ -17,13 +17,12 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.metrics import Metric
 from fastmlp.network import Network
-from fastmlp.sklearn._base import BaseMLP, one_at_a_time, target_array
-from fastmlp.sklearn._rows import ACCEPTED
+from fastmlp.sklearn._base import BaseMLP, one_at_a_time
+from fastmlp.sklearn._translation import ACCEPTED, target_array
 
 _OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
 _OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
-_LOG_LOSS = "log_loss"  # scikit-learn's name of both cross-entropies
-_PROBABILITIES = [_LOG_LOSS, *(name for name, loss in LOSSES.items() if loss.probabilities)]
+_PROBABILITIES = [name for name, loss in LOSSES.items() if loss.probabilities]
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -150,11 +149,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({_LOG_LOSS, *_OF_LABELS} - {*_PROBABILITIES[1:]}), Loss],
+        "loss": [StrOptions({"log_loss", *_OF_LABELS} - {*_PROBABILITIES}), Loss],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
-    _score_metric, _accuracies = "accuracy", True
+    _score_metric = "accuracy"
 
     def __init__(
         self,
@@ -199,7 +198,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
         """Check rows and labels, and learn the labels if they are not known yet."""
         X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
         y = target_array(y)
@@ -209,7 +208,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._multilabel = binarizer.y_type_.startswith("multilabel")
         else:
             self._check_known(y)
-        return X, self._code(y)
+        coded, classes = self._code(y), len(self.classes_)
+        if self._multilabel:
+            return X, coded, coded.shape[1]
+        return X, coded, classes if classes > 2 else 1
 
     def _check_known(self, y: np.ndarray) -> None:
         classes = unique_labels(y)
@@ -247,23 +249,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         # A network of a single class has two.
         return y if self._multilabel else self.classes_[np.minimum(y, len(self.classes_) - 1)]
 
-    def _outputs_of(self, y: np.ndarray) -> int:
-        if self._multilabel:
-            return y.shape[1]
-        return 1 if len(self.classes_) <= 2 else len(self.classes_)
-
     def _network_options(self, outputs: int) -> dict[str, Any]:
         loss = self.loss
         if isinstance(loss, Loss) and loss.name not in _OF_LABELS:
             raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_OF_LABELS)} is accepted")
-        if isinstance(loss, str) and loss == _LOG_LOSS:
+        if loss == "log_loss":  # scikit-learn's name of both cross-entropies
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
         classes = None if self._multilabel else np.arange(max(2, outputs))
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
-
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        """Keep the fractions of two classes, as scikit-learn does."""
-        return None if self._multilabel or self.n_outputs_ > 1 else y.reshape(-1, 1).astype(bool)
 
     def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
         if self.class_weight is None:
@@ -360,7 +353,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _has_probabilities(self) -> bool:
         name = getattr(self.loss, "name", self.loss)
-        if name not in _PROBABILITIES:
+        if name not in ("log_loss", *_PROBABILITIES):
             raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
         return True
 
@@ -429,7 +422,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "loss": [StrOptions({*_OF_NUMBERS}), Loss],
         "missing_targets": [StrOptions({"error", "mask"})],
     }
-    _score_metric, _accuracies = "r2", False
+    _score_metric = "r2"
 
     def __init__(
         self,
@@ -473,22 +466,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
         if self.missing_targets == "mask":  # scikit-learn's check of y refuses NaN
             X = validate_data(self, X, **ACCEPTED, order="C", reset=reset)
             check_consistent_length(X, y)
         else:
             X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, y_numeric=True, order="C", reset=reset)
-        return X, self._code(y)
+        coded = self._code(y)
+        columns = 1 if coded.ndim == 1 else coded.shape[1]
+        return X, coded, columns * (self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1)
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
         """Return numbers as floats, a column as a row."""
         y = target_array(y)
         return y if y.dtype.kind == "f" else y.astype(np.float64)
-
-    def _outputs_of(self, y: np.ndarray) -> int:
-        each = self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1
-        return each * (1 if y.ndim == 1 else y.shape[1])
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
         return {"loss": self.loss, "missing_targets": self.missing_targets}

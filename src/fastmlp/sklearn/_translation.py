@@ -1,4 +1,4 @@
-"""scikit-learn's settings in fastmlp's terms: the start, the order of the rows, the optimizer, its rate.
+"""scikit-learn's settings in fastmlp's terms: rows, the start, the order of the rows, the optimizer, its rate.
 
 =========================================== ========================================================================
 scikit-learn                                fastmlp
@@ -14,40 +14,72 @@ logistic                                    sigmoid
 =========================================== ========================================================================
 """
 
-from __future__ import annotations
-
 import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d
 
 from fastmlp import initialization
+from fastmlp._training.sparse import SparseRows
 from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
+from fastmlp.stopping import EarlyStopping
 
-NEVER = 10**9  # epochs without an improvement, if n_iter_no_change is infinite
+# What scikit-learn's check of X is told.
+ACCEPTED: dict[str, Any] = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32)}
+_DENSE_PARTS = 4  # a sparse X is made dense whole if that takes at most a fourth of the free memory,
+_DENSE_BYTES = 1 << 30  # or at most this if the system does not report its free memory
+_NEVER = 10**9  # epochs without an improvement, if n_iter_no_change is infinite
 _MARK_EVERY = 32  # epochs, whose orders are soon drawn again
 _MAX_MARKS = 64  # random states that are kept, of 2.5 KB
-_LIMITS = {"sigmoid": 2.0}  # of the weights' squares, times the layer's inputs and outputs; else 6
-OUTPUT_NAMES = {
-    "sigmoid": "logistic",
-    "exponential": "exp",
-}  # scikit-learn's names of output activations; others are equal
-AVERAGED = ("squared_error",)  # the losses that scikit-learn averages over the outputs; it sums all others
+# scikit-learn's names of output activations; others are equal.
+OUTPUT_NAMES = {"sigmoid": "logistic", "exponential": "exp"}
 
 
-def activation_name(name: Any) -> Any:
-    """Return fastmlp's name of an activation; anything that is not scikit-learn's is returned unchecked."""
-    return "sigmoid" if isinstance(name, str) and name == "logistic" else name
+class Rows(NamedTuple):
+    """Checked rows: X, coded targets, weights times those of the rows' classes, and weights as they were given."""
+
+    X: Any
+    y: np.ndarray
+    weights: np.ndarray | None
+    given: np.ndarray | None
+
+
+def dense_bytes() -> int:
+    """Return up to how many bytes a sparse X is made dense whole."""
+    system = Path("/proc/meminfo")
+    lines = system.read_text().splitlines() if system.exists() else []
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return free[0] // _DENSE_PARTS if free else _DENSE_BYTES
+
+
+def dense(X: Any, dtype: np.dtype) -> np.ndarray:
+    return SparseRows(X.tocsr(), dtype)[:] if issparse(X) else X
+
+
+def dense_or_windows(X: Any, dtype: np.dtype) -> Any:
+    """Return rows as a dense array, or as SparseRows if it would be too large."""
+    if issparse(X) and X.shape[0] * X.shape[1] * dtype.itemsize > dense_bytes():
+        return SparseRows(X.tocsr(), dtype)
+    return dense(X, dtype)
+
+
+def target_array(y: Any) -> np.ndarray:
+    """Return targets as a dense array, a column as a row."""
+    y = y.toarray() if issparse(y) else np.asarray(y)
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def activation_names(activation: Any, layers: int) -> tuple[Any, ...]:
     """Return the hidden layers' activations by fastmlp's names, unchecked, of one name for all or one each."""
     each = activation if isinstance(activation, (list, tuple)) else (activation,) * layers
-    return tuple(map(activation_name, each))
+    return tuple("sigmoid" if isinstance(name, str) and name == "logistic" else name for name in each)
 
 
 def initial_parameters(
@@ -62,7 +94,7 @@ def initial_parameters(
     for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         if init == "glorot_uniform":
             activation = activations[min(number, len(activations) - 1)] if activations else "identity"
-            limit = np.sqrt(_LIMITS.get(activation, 6.0) / (inputs + outputs))
+            limit = np.sqrt((2.0 if activation == "sigmoid" else 6.0) / (inputs + outputs))
             drawn += [random_state.uniform(-limit, limit, shape).ravel() for shape in ((inputs, outputs), outputs)]
         else:
             drawn.append(initialization.layer(init, random_state, inputs, outputs, outputs))
@@ -108,41 +140,28 @@ class Orders:
 
 def optimizer_of(settings: Any, others: Optimizer) -> Optimizer:
     """Return a solver's optimizer, with scikit-learn's formulas; `others` if scikit-learn has no such solver."""
-    if settings.solver == "sgd":
-        nesterov = bool(settings.nesterovs_momentum) and settings.momentum > 0
-        return SGD(momentum=settings.momentum, nesterov=nesterov, rate_in_velocity=True)
-    if settings.solver == "adam":
-        return Adam(settings.beta_1, settings.beta_2, settings.epsilon, epsilon_hat=True)
-    if settings.solver == "lbfgs":
-        return LBFGS(gradient_tolerance=settings.tol, most_looks=settings.max_fun)
+    match settings.solver:
+        case "sgd":
+            nesterov = bool(settings.nesterovs_momentum) and settings.momentum > 0
+            return SGD(momentum=settings.momentum, nesterov=nesterov, rate_in_velocity=True)
+        case "adam":
+            return Adam(settings.beta_1, settings.beta_2, settings.epsilon, epsilon_hat=True)
+        case "lbfgs":
+            return LBFGS(gradient_tolerance=settings.tol, most_looks=settings.max_fun)
     return others
 
 
-def patience_of(settings: Any) -> int:
-    return int(min(settings.n_iter_no_change, NEVER))
+def schedule_of(settings: Any, first_rate: float, monitor: str, restores: bool) -> dict[str, Any]:
+    """Return the schedule and the rule of early stopping: both act when `monitor` no longer improves.
 
-
-def rate_of(settings: Any, first_rate: float, monitor: str) -> RateSchedule:
-    """Return an estimator's schedule: its own, or scikit-learn's rule, by which training ends or the rate drops.
-
-    The rule acts when `monitor`, a loss, an accuracy or a metric, no longer improves.
+    scikit-learn's own rule, by which training ends or the rate drops, is part of its schedules: what is left to early
+    stopping is to restore the best weights.
     """
-    if isinstance(settings.learning_rate, RateSchedule):
-        return settings.learning_rate
-    drops = settings.learning_rate == "adaptive" and settings.solver != "adam"
-    return Adaptive(
-        first_rate,
-        divisor=5.0 if drops else None,
-        patience=patience_of(settings),
-        threshold=settings.tol,
-        monitor=monitor,
-    )
-
-
-def inverse_scaling(first_rate: float, power: float, seen: int, rows: int) -> Callable[[Any], None]:
-    """Return a callback that sets ``first_rate / (t + 1) ** power`` after every epoch, t the rows trained on so far."""
-
-    def set_rate(state: Any) -> None:
-        state.learning_rate = float(first_rate) / (seen + state.epoch * rows + 1) ** power
-
-    return set_rate
+    schedule, patience = settings.learning_rate, int(min(settings.n_iter_no_change, _NEVER))
+    if isinstance(schedule, RateSchedule):
+        rule = EarlyStopping(monitor, patience=patience + 1, min_delta=settings.tol, restore_best=restores)
+        return {"learning_rate": schedule, "early_stopping": rule}
+    divisor = 5.0 if schedule == "adaptive" and settings.solver != "adam" else None
+    schedule = Adaptive(first_rate, divisor=divisor, patience=patience, threshold=settings.tol, monitor=monitor)
+    rule = EarlyStopping(monitor, patience=_NEVER) if restores else None
+    return {"learning_rate": schedule, "early_stopping": rule}

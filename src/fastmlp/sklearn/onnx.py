@@ -19,12 +19,11 @@ is that of the largest score.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 try:
     from onnx import TensorProto
@@ -44,174 +43,130 @@ except ImportError as error:
 
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.network import Network
-from fastmlp.sklearn._base import BaseMLP
 from fastmlp.sklearn._estimators import MLPClassifier, MLPRegressor
 
 _INPUTS = [BooleanTensorType, Int64TensorType, FloatTensorType, DoubleTensorType]
-_CLASSIFIER_OPTIONS = {
-    "zipmap": [True, False, "columns"],
-    "nocl": [True, False],
-    "output_class_labels": [False, True],
-}
 
 
-class _Nodes:
-    """Adds nodes to a graph: called with an operator and its inputs, it gives the name of the result.
-
-    Inputs are names of results, or numbers, which become constants; floats take the type of the graph's input.
-    """
+class _Graph:
+    """Adds nodes to skl2onnx's graph, whose floats all have the type of its input, double or float."""
 
     def __init__(self, scope: Any, operator: Any, container: Any) -> None:
         self._scope, self._container = scope, container
-        (self._given,) = operator.inputs
+        (given,) = operator.inputs
+        self._dtype = np.dtype(np.float64 if isinstance(given.type, DoubleTensorType) else np.float32)
         self.opset = container.target_opset
-        self._dtype = np.dtype(np.float64 if isinstance(self._given.type, DoubleTensorType) else np.float32)
+        self.features = self.floats(_Value(self, given.full_name))
 
-    def __call__(self, operator: str, *inputs: Any, result: str | None = None, **attributes: Any) -> str:
+    def node(self, operator: str, *inputs: Any, result: str | None = None, **attributes: Any) -> _Value:
+        """Add a node. Its inputs are values, or arrays and numbers, which become constants."""
         result = result or self._scope.get_unique_variable_name(operator.lower())
-        names = [given if isinstance(given, str) else self._constant(given) for given in inputs]
-        name = self._scope.get_unique_operator_name(operator)
-        self._container.add_node(operator, names, result, name=name, **attributes)
-        return result
+        names = [given.name if isinstance(given, _Value) else self._constant(given) for given in inputs]
+        self._container.add_node(
+            operator, names, result, name=self._scope.get_unique_operator_name(operator), **attributes
+        )
+        return _Value(self, result)
 
-    def features(self) -> str:
-        """Give the graph's input as floats."""
-        return self.floats(self._given.full_name)
+    def floats(self, value: _Value) -> _Value:
+        """Cast a value to the type that the graph computes in."""
+        return self.node("Cast", value, to=np_dtype_to_tensor_dtype(self._dtype))
 
-    def floats(self, values: str) -> str:
-        """Give values the type that the graph computes in."""
-        return self("Cast", values, to=np_dtype_to_tensor_dtype(self._dtype))
-
-    def _constant(self, values: Any) -> str:
-        values = np.asarray(values)
-        if values.dtype.kind == "f":
-            values = values.astype(self._dtype)
+    def _constant(self, given: Any) -> str:
+        is_kept = isinstance(given, np.ndarray) and given.dtype.kind != "f"  # whole numbers and strings
+        values = np.asarray(given, None if is_kept else self._dtype)
         name = self._scope.get_unique_variable_name("constant")
         self._container.add_initializer(name, np_dtype_to_tensor_dtype(values.dtype), values.shape, values.ravel())
         return name
 
 
-class _Value:
-    """A result of the graph; arithmetic with it, and comparisons, add nodes."""
+class _Value(NDArrayOperatorsMixin):
+    """A result of the graph; arithmetic with it, comparisons and NumPy's functions of it add nodes."""
 
-    def __init__(self, node: _Nodes, name: str) -> None:
-        self.node, self.name = node, name
+    def __init__(self, graph: _Graph, name: str) -> None:
+        self.graph, self.name = graph, name
 
-    def apply(self, operator: str, *others: Any, **attributes: Any) -> _Value:
-        """Add a node with this value as its first input."""
-        return _Value(self.node, self.node(operator, self.name, *map(_operand, others), **attributes))
-
-
-def _operand(value: Any) -> Any:
-    """Return a value as nodes take it: the name of a result, or a number."""
-    return value.name if isinstance(value, _Value) else float(value)
+    def __array_ufunc__(self, function: np.ufunc, _method: str, *inputs: Any) -> _Value:
+        return self.graph.node(_OPERATORS[function], *inputs)
 
 
-def _method(operator: str, reflected: bool = False) -> Callable[[_Value, Any], _Value]:
-    """Return the method of a binary operator."""
-
-    def method(self: _Value, other: Any) -> _Value:
-        first, second = (other, self) if reflected else (self, other)
-        return _Value(self.node, self.node(operator, _operand(first), _operand(second)))
-
-    return method
-
-
-for _symbol, _operator in {"add": "Add", "sub": "Sub", "mul": "Mul", "truediv": "Div", "pow": "Pow"}.items():
-    setattr(_Value, f"__{_symbol}__", _method(_operator))
-    setattr(_Value, f"__r{_symbol}__", _method(_operator, reflected=True))
-_Value.__neg__ = lambda self: self.apply("Neg")
-_Value.__abs__ = lambda self: self.apply("Abs")
-_Value.__lt__, _Value.__gt__ = _method("Less"), _method("Greater")
-_Value.__and__, _Value.__or__ = _method("And"), _method("Or")
-# Of two nodes: GreaterOrEqual is younger than the oldest opset that is tested.
-_Value.__le__ = lambda self, other: (self < other) | self.apply("Equal", other)
-_Value.__ge__ = lambda self, other: (self > other) | self.apply("Equal", other)
-
-
-def _number_or(operator: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
-    """Return a function of formulas: a node for a value, the number for a number."""
-    return lambda x: x.apply(operator) if isinstance(x, _Value) else function(x)
+# Without GreaterOrEqual and LessOrEqual, which are younger than the oldest opset that is tested.
+_OPERATORS = {
+    np.add: "Add",
+    np.subtract: "Sub",
+    np.multiply: "Mul",
+    np.divide: "Div",
+    np.power: "Pow",
+    np.negative: "Neg",
+    np.absolute: "Abs",
+    np.less: "Less",
+    np.greater: "Greater",
+    np.bitwise_and: "And",
+    np.bitwise_or: "Or",
+    np.sqrt: "Sqrt",
+    np.exp: "Exp",
+    np.log: "Log",
+    np.tanh: "Tanh",
+    np.maximum: "Max",
+    np.minimum: "Min",
+}
 
 
-def _of_two(operator: str, function: Callable[[float, float], float]) -> Callable[[Any, Any], Any]:
-    """Return a symmetric function of formulas: a node if either is a value, the number for two numbers."""
-
-    def apply(x: Any, y: Any) -> Any:
-        first, second = (x, y) if isinstance(x, _Value) else (y, x)
-        return first.apply(operator, second) if isinstance(first, _Value) else function(x, y)
-
-    return apply
+def _apply(operator: str, x: _Value, *others: Any) -> _Value:
+    return x.graph.node(operator, x, *others)
 
 
-def _erf(x: Any) -> Any:
+def _expm1(x: _Value) -> _Value:
+    return np.exp(x) - 1
+
+
+def _log1p(x: _Value) -> _Value:
+    return np.log(x + 1)
+
+
+def _erf(x: _Value) -> _Value:
     """Compute erf, which ONNX Runtime has in float only."""
-    if not isinstance(x, _Value):
-        return math.erf(x)
-    single = x.node("Erf", x.node("Cast", x.name, to=TensorProto.FLOAT))
-    return _Value(x.node, x.node.floats(single))
+    return x.graph.floats(x.graph.node("Erf", x.graph.node("Cast", x, to=TensorProto.FLOAT)))
 
 
-def _where(condition: _Value, value: Any, other: Any) -> _Value:
-    node = condition.node
-    return _Value(node, node("Where", condition.name, _operand(value), _operand(other)))
-
-
-def _over_units(operator: str, axes_are_input: int) -> Callable[[_Value], _Value]:
-    """Return a reduction over the units of a layer; from some version of its operator on, axes are an input."""
-
-    def reduce(x: _Value) -> _Value:
-        if x.node.opset >= axes_are_input:
-            return _Value(x.node, x.node(operator, x.name, np.array([1]), keepdims=1))
-        return x.apply(operator, axes=[1], keepdims=1)
-
-    return reduce
+def _over_units(operator: str, axes_are_input: int, x: _Value) -> _Value:
+    """Reduce over the units of a layer; from some version of the operator on, axes are an input."""
+    if x.graph.opset >= axes_are_input:
+        return x.graph.node(operator, x, np.array([1]), keepdims=1)
+    return x.graph.node(operator, x, axes=[1], keepdims=1)
 
 
 # What the formulas of `_spec.activations` are written with.
-_FUNCTIONS: Mapping[str, Any] = MappingProxyType(
-    {
-        "__builtins__": {},
-        "abs": abs,
-        "pi": math.pi,
-        "sqrt": _number_or("Sqrt", math.sqrt),
-        "exp": _number_or("Exp", math.exp),
-        "log": _number_or("Log", math.log),
-        "tanh": _number_or("Tanh", math.tanh),
-        "sigmoid": _number_or("Sigmoid", lambda x: 1 / (1 + math.exp(-x))),
-        "expm1": lambda x: x.apply("Exp") - 1,
-        "log1p": lambda x: (x + 1).apply("Log"),
-        "erf": _erf,
-        "max": _of_two("Max", max),
-        "min": _of_two("Min", min),
-        "where": _where,
-        "row_max": _over_units("ReduceMax", 18),
-        "row_sum": _over_units("ReduceSum", 13),
-    }
-)
+_FUNCTIONS: dict[str, Any] = {
+    "__builtins__": {},
+    "abs": abs,
+    "pi": math.pi,
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "sigmoid": partial(_apply, "Sigmoid"),
+    "expm1": _expm1,
+    "log1p": _log1p,
+    "erf": _erf,
+    "max": np.maximum,
+    "min": np.minimum,
+    "where": partial(_apply, "Where"),
+    "row_max": partial(_over_units, "ReduceMax", 18),
+    "row_sum": partial(_over_units, "ReduceSum", 13),
+}
 
 
-def _activate(node: _Nodes, activation: str, z: str) -> str:
-    """Add the nodes of an activation's formula; return the name of its result."""
-    return eval(ACTIVATIONS[activation].value, dict(_FUNCTIONS), {"z": _Value(node, z)}).name  # a formula of our own
-
-
-def _network(model: BaseMLP) -> Network:
-    """Give a fitted estimator's network, with the coefficients that it has now."""
-    check_is_fitted(model)
-    return model._current_network()
-
-
-def _outputs(node: _Nodes, network: Network) -> str:
+def _outputs(graph: _Graph, network: Network) -> _Value:
     """Compute the output layer's activations: h = f(h_below W + b), layer by layer."""
-    h = node.features()
+    h = graph.features
     for weights, biases, activation in zip(network.weights, network.biases, network.activations, strict=True):
-        h = _activate(node, activation, node("Gemm", h, weights, biases))
+        z = graph.node("Gemm", h, weights, biases)
+        h = eval(ACTIVATIONS[activation].value, _FUNCTIONS, {"z": z})  # a formula of our own
     return h
 
 
 def _labels(operator: Any) -> np.ndarray:
-    """Give the labels as ONNX has them: int64, or strings in UTF-8. Floats are whole, or scikit-learn refuses them."""
+    """Return the labels as ONNX has them, int64 or strings in UTF-8. scikit-learn refuses floats that are not whole."""
     classes = get_label_classes(operator.scope_inst, operator.raw_operator)  # with nocl their numbers
     if classes.dtype.kind in "biuf":
         return classes.astype(np.int64)
@@ -224,7 +179,7 @@ def _labels(operator: Any) -> np.ndarray:
 def _classifier_shapes(operator: Any) -> None:
     check_input_and_output_types(operator, good_input_types=_INPUTS)
     model, (labels, scores) = operator.raw_operator, operator.outputs
-    rows, outputs = operator.inputs[0].get_first_dimension(), _network(model).sizes[-1]
+    rows, outputs = operator.inputs[0].get_first_dimension(), model._fitted_network().sizes[-1]
     if model._multilabel:
         labels.set_type(Int64TensorType([rows, outputs]))
         scores.type.shape = [rows, outputs]
@@ -241,33 +196,34 @@ def _classifier_shapes(operator: Any) -> None:
 
 def _regressor_shapes(operator: Any) -> None:
     check_input_and_output_types(operator, good_input_types=_INPUTS)
-    outputs = _network(operator.raw_operator).sizes[-1]
-    operator.outputs[0].type.shape = [operator.inputs[0].get_first_dimension(), outputs]
+    shape = [operator.inputs[0].get_first_dimension(), operator.raw_operator._fitted_network().sizes[-1]]
+    operator.outputs[0].type.shape = shape
 
 
 # ---- converters ----------------------------------------------------------------------------------------------------
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
-    node, model = _Nodes(scope, operator, container), operator.raw_operator
+    graph, model = _Graph(scope, operator, container), operator.raw_operator
     labels, scores = (output.full_name for output in operator.outputs)
-    network = _network(model)
-    outputs = _outputs(node, network)
+    network = model._fitted_network()
+    outputs = _outputs(graph, network)
     bound = network._model.task.loss.threshold  # above it, an output means yes
     if model._multilabel:
-        node("Cast", node("Greater", outputs, bound), to=TensorProto.INT64, result=labels)
+        graph.node("Cast", outputs > bound, to=TensorProto.INT64, result=labels)
     else:
         if network.sizes[-1] == 1:
-            outputs = node("Concat", node("Sub", 2 * bound, outputs), outputs, axis=1)
+            outputs = graph.node("Concat", 2 * bound - outputs, outputs, axis=1)
         # One class has two columns; whichever is the largest, the label is the only one.
         classes = np.resize(_labels(operator), max(network.sizes[-1], 2))
-        node("Gather", classes, node("ArgMax", outputs, axis=1, keepdims=0), result=labels)
-    node("Identity", outputs, result=scores)
+        graph.node("Gather", classes, graph.node("ArgMax", outputs, axis=1, keepdims=0), result=labels)
+    graph.node("Identity", outputs, result=scores)
 
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
-    node = _Nodes(scope, operator, container)
-    node("Identity", _outputs(node, _network(operator.raw_operator)), result=operator.outputs[0].full_name)
+    graph = _Graph(scope, operator, container)
+    outputs = _outputs(graph, operator.raw_operator._fitted_network())
+    graph.node("Identity", outputs, result=operator.outputs[0].full_name)
 
 
 def register() -> None:
@@ -297,6 +253,10 @@ def register() -> None:
     True
     """
     update_registered_converter(
-        MLPClassifier, "FastmlpMLPClassifier", _classifier_shapes, _convert_classifier, options=_CLASSIFIER_OPTIONS
+        MLPClassifier,
+        "FastmlpMLPClassifier",
+        _classifier_shapes,
+        _convert_classifier,
+        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
     )
     update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", _regressor_shapes, _convert_regressor)

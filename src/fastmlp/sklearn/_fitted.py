@@ -1,0 +1,200 @@
+"""What a fit leaves: a network, coefficients that are views of its parameters, and scikit-learn's attributes."""
+
+import copy
+from functools import partial
+from operator import is_
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from fastmlp._checks.warn import warn_caller
+from fastmlp.exceptions import DivergenceError, DivergenceWarning
+from fastmlp.history import History
+from fastmlp.network import Network
+from fastmlp.sklearn import _translation
+
+warn = partial(warn_caller, inside=("fastmlp", "sklearn"))  # of the line that called fit
+
+
+class FittedState:
+    """An estimator's network and fitted attributes.
+
+    `coefs_` and `intercepts_` are views of the network's parameters. When they, or the settings that the network was
+    made of, were replaced, a new network is made. `before`, in the methods that record a training run, are the
+    parameters that the best weights have to surpass.
+    """
+
+    # ---- the network and its coefficients --------------------------------------------------------------------------
+
+    def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
+        draws = np.any(self.dropout) and hasattr(self, "_random_state")
+        network = Network(
+            sizes,
+            activation=_translation.activation_names(self.activation, len(sizes) - 2),
+            l1=self.l1,
+            l2=self.alpha,
+            dropout=self.dropout,
+            init=parameters,
+            dtype=dtype,
+            seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
+            **self._network_options(sizes[-1]),
+        )
+        if network.loss_name == "squared_error":  # which scikit-learn averages over the outputs; it sums all others
+            network._model.loss_fraction = 1 / sizes[-1]
+        self._made_with = self._made_of()
+        self.out_activation_ = _translation.OUTPUT_NAMES.get(network.activations[-1], network.activations[-1])
+        return network
+
+    def _made_of(self) -> tuple:
+        """Return the parameters that a network is made of; they may be set between two fits."""
+        return tuple(
+            getattr(self, name, None)
+            for name in ("activation", "l1", "alpha", "dropout", "loss", "label_smoothing", "missing_targets")
+        )
+
+    def _link(self, network: Network) -> None:
+        """Make the coefficients views of a network's parameters, within the lists that users may hold."""
+        self.network_ = network
+        for name, own in (("coefs_", network.weights), ("intercepts_", network.biases)):
+            if isinstance(vars(self).get(name), list):
+                vars(self)[name][:] = own
+            else:
+                setattr(self, name, list(own))
+
+    def _is_linked(self) -> bool:
+        """Return whether the coefficients are the network's, none of them replaced."""
+        network = vars(self).get("network_")
+        return network is not None and all(
+            len(given) == len(own) and all(map(is_, given, own))
+            for given, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases))
+        )
+
+    def _current_network(self) -> Network:
+        """Return the network, after replaced coefficients and parameters were taken over into a new one."""
+        same_settings = vars(self).get("_made_with") == self._made_of()
+        if self._is_linked() and same_settings:
+            return self.network_
+        parameters = np.concatenate(
+            [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
+        )
+        sizes = (*(len(weights) for weights in self.coefs_), np.shape(self.coefs_[-1])[1])
+        before = vars(self).get("network_")
+        if before is None or before.sizes != sizes:
+            network = self._make_network(sizes, parameters, np.result_type(*self.coefs_))
+        elif same_settings:
+            network = copy.deepcopy(before)
+            network.params = parameters
+        else:
+            network = self._make_network(sizes, parameters, before.dtype)
+            network._go_on_from(copy.deepcopy(before))
+        self._link(network)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out linked coefficients: they would be stored twice."""
+        state = super().__getstate__()
+        left_out = ("coefs_", "intercepts_") if "coefs_" in state and self._is_linked() else ()
+        return {name: value for name, value in state.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "network_" in state and "coefs_" not in state:
+            self._link(self.network_)
+
+    def _fitted_network(self) -> Network:
+        """Return the network as it is now, or raise if there has been no fit."""
+        check_is_fitted(self)
+        return self._current_network()
+
+    @property
+    def history_(self) -> History:
+        """What happened in all fits since the network was made: `fastmlp.History`."""
+        return self._fitted_network().history
+
+    # ---- scikit-learn's attributes and warnings, from what a training run left -------------------------------------
+
+    def _record(
+        self,
+        network: Network,
+        rows: _translation.Rows,
+        before: np.ndarray | None,
+        incremental: bool,
+        ended: BaseException | None,
+    ) -> None:
+        """Set the attributes, then raise or warn of a divergence if one has `ended` the training."""
+        self.n_iter_ = len(network.last_history)
+        if self._searches():
+            self._record_search(network, rows, interrupted=isinstance(ended, KeyboardInterrupt))
+        else:
+            self._record_epochs(network, rows.X.shape[0], before, incremental)
+        if isinstance(ended, DivergenceError):
+            if before is None or not np.isfinite(self.best_validation_score_):
+                raise ValueError(
+                    "Solver produced non-finite parameter weights. The input data may contain large values and need "
+                    f"to be preprocessed. ({ended})"
+                ) from ended
+            warn(str(ended), DivergenceWarning)
+
+    def _record_epochs(self, network: Network, rows: int, before: np.ndarray | None, incremental: bool) -> None:
+        """Set what epochs leave, and print why they ended, or warn that they reached max_iter."""
+        history, memory = network.last_history, network._schedule_memory()
+        losses = history.loss.tolist()
+        self.t_ += rows * len(losses)
+        self.loss_curve_.extend(losses)
+        self.loss_ = losses[-1] if losses else np.nan
+        if before is None:
+            self.best_loss_ = float(np.nanmin([np.inf if self.best_loss_ is None else self.best_loss_, *losses]))
+        self._record_scores(network, before)
+        self._no_improvement_count = 0 if memory is None else memory.waited
+        reason = f"{history.stopped}."
+        if memory is not None and memory.ended:
+            reason = self._why_it_ended() + (" Learning rate too small." if memory.rate <= 1e-6 else "")
+        elif not history.stopped and self.n_iter_ == self.max_iter and not incremental:
+            warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+            )
+        if self.verbose and not isinstance(self.verbose, str) and history.stopped:
+            print(f"{reason} Stopping.")
+
+    def _record_search(self, network: Network, rows: _translation.Rows, interrupted: bool) -> None:
+        """Set what L-BFGS leaves, and warn if it did not converge."""
+        history = network.last_history
+        self.loss_ = network.loss(rows.X[:], rows.y, rows.weights)
+        self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
+        self.best_loss_ = min(self.loss_curve_)
+        self._record_scores(network, None)
+        reason = history.stopped.removeprefix("L-BFGS ended: ")
+        by_others = history.stopped and reason == history.stopped
+        if interrupted or by_others or reason.startswith("convergence"):
+            return
+        advice = f"\nIncrease the number of iterations to improve the convergence (max_iter={self.max_iter})."
+        warn(
+            f"lbfgs failed to converge after {self.n_iter_} iteration(s):\n"
+            f"{reason or 'the limit of iterations was reached'}\n{'' if reason else advice}\n"
+            "You might also want to scale the data as shown in:\n"
+            "    https://scikit-learn.org/stable/modules/preprocessing.html",
+            ConvergenceWarning,
+        )
+
+    def _record_scores(self, network: Network, before: np.ndarray | None) -> None:
+        """Set what validation leaves; the best weights of an earlier fit stay if this one found none better."""
+        history = network.last_history
+        if history.val_loss is None:
+            return
+        self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history.val_loss.tolist()
+        name, _, sign = self._metric()
+        measured = {"val_loss": history.val_loss, "val_accuracy": history.val_accuracy} | history.metrics
+        scores = (sign * np.where(np.isfinite(history.val_loss), measured[name], np.nan)).tolist()
+        earlier = getattr(self, "validation_scores_", None) or []
+        self.validation_scores_ = earlier + scores
+        self.best_validation_score_ = float(np.nanmax([-np.inf, *self.validation_scores_]))
+        if before is not None and self.best_validation_score_ == np.nanmax([-np.inf, *earlier]):
+            network.params = before
+
+    def _why_it_ended(self) -> str:
+        monitored = "Validation score" if self.early_stopping else "Training loss"
+        return f"{monitored} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
