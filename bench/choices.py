@@ -99,7 +99,6 @@ def trainings(sizes: Sequence[int], batch: int) -> dict[str, Callable[[], Any]]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     parser.add_argument(
         "--sizes",
         type=lambda text: [int(size) for size in text.split(",")],
@@ -110,7 +109,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
-    """Measure and print."""
     record.describe(f"{given.repeats} timings taken in turns, on one thread; ratios are of the shortest")
     found = take_turns(trainings(given.sizes, given.batch), given.repeats, given.seconds)
     against, shape = PLAIN, "→".join(map(str, given.sizes))

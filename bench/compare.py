@@ -138,7 +138,6 @@ def compare(build: str, given: argparse.Namespace) -> int:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     parser.add_argument("python", nargs=2, metavar="PYTHON", help="the interpreters, each with a fastmlp of its own")
     add_list(parser, "--cases", list(CASES), list(CASES))
     parser.add_argument("--estimators", action="store_true", help="time the estimators' fits too")

@@ -103,7 +103,6 @@ def line(rows: Sequence[Row], dataset: str) -> str:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     add_list(parser, "--datasets", list(DATASETS), list(DATASETS))
     parser.add_argument("--seeds", type=positive(int), default=5, help="fits of each (default 5)")
 

@@ -147,13 +147,11 @@ def show_growth(rows: Sequence[Row]) -> None:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     add_list(parser, "--questions", list(QUESTIONS), list(QUESTIONS))
     parser.add_argument("--most", type=positive(int), default=2**31, help="leave larger sizes out")
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
-    """Measure and print."""
     record.describe(
         f"{given.repeats} timings of each; the exponent is the slope of the line through the logarithms of the "
         f"minima, over as many of the largest sizes as lie within {TOLERANCE:.0%} of it"

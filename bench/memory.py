@@ -260,7 +260,6 @@ def cases(small: bool) -> list[tuple[Case, int]]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     parser.add_argument("--small", action="store_true", help="only what is done in seconds")
 
 

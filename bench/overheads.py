@@ -259,12 +259,10 @@ def prediction_rows(question: str, found: dict[str, list[float]], absent: Sequen
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     parser.add_argument("--install", action="store_true", help="time pip install ., and weigh the wheel")
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
-    """Measure and print."""
     absent = missing()
     packages = [name for key, (needed, _) in PREDICTORS.items() if key not in (OURS, *absent) for name in needed]
     timing = f"{given.repeats} timings taken in turns; predictions on one CPU, in float32"

@@ -291,7 +291,6 @@ DRAWINGS: dict[str, tuple[str, Callable[[Record], Figure]]] = {
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     add_list(parser, "--figures", list(DRAWINGS), list(DRAWINGS))
     parser.add_argument("--out", type=Path, default=FIGURES, help="the folder (default bench/figures)")
 

@@ -127,14 +127,12 @@ def shapes(text: str) -> list[Shape]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     add_list(parser, "--dtypes", DTYPES, DTYPES)
     add_list(parser, "--builds", builds.loadable(), builds.loadable())
     parser.add_argument("--shapes", type=shapes, default=[*CUBES, *AWKWARD], help="rows x inputs x outputs, …")
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
-    """Measure and print."""
     record.describe(f"{given.repeats} timings taken in turns, all on one thread; ratios are of the best rates")
     with process(threads=1) as ask:
         for dtype in given.dtypes:

@@ -185,7 +185,6 @@ def rewritten(text: str, name: str, section: str) -> str:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     parser.add_argument("--check", action="store_true", help="only check whether README.md is up to date")
 
 

@@ -180,7 +180,6 @@ def measure(given: argparse.Namespace, rows: list[Row]) -> None:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     others, loadable = [name for name in RIVALS if name != "fastmlp"], builds.loadable()
     parser.add_argument("--check", action="store_true", help="verify only")
     add_list(parser, "--cases", list(CASES), list(CASES))

@@ -95,7 +95,6 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Add the script's options."""
     add = parser.add_argument
     add("--quick", action="store_true", help="a coarse grid of small sizes")
     add("--widths", type=whole_numbers, help="inputs, hidden neurons and outputs (default 1 to 4096)")

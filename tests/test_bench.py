@@ -587,7 +587,7 @@ def test_the_sweep_is_recorded_and_leaves_out_what_is_too_long(sweep, records, t
     asked = ["--widths", "1,6", "--batches", "1,1024", "--limit", "1e-6", "--out", str(path)]
     assert sweep.SCRIPT.main([*asked, *QUICK]) == 0
     rows = records.read(path).rows
-    kinds = 2 * len({1, places.backend.usable_cpus()}) + 1
+    kinds = 2 * len({1, places.threads.usable_cpus()}) + 1
     assert len(rows) == 2 * 2 * kinds
     for row in rows:
         # A smaller batch takes well over the millionth of the limit that it would have to stay below.
@@ -631,7 +631,7 @@ def test_growth_is_recorded(growth, records, tmp_path):
     rows = records.read(path).rows
     assert [row["size"] for row in rows if row["question"] == "width"] == ["4", "8"]
     threads = [int(row["size"]) for row in rows if row["question"] == "threads"]
-    assert threads == list(range(1, min(8, places.backend.usable_cpus()) + 1))
+    assert threads == list(range(1, min(8, places.threads.usable_cpus()) + 1))
     assert all(float(row["minimum_us"]) > 0 and row["fitted"] in ("yes", "no") for row in rows)
 
 

@@ -8,22 +8,11 @@ import pytest
 from inside import places
 
 import fastmlp
-from fastmlp import diagnostics
+from fastmlp import diagnostics, losses
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 
-LOSSES = [
-    ("squared_error", "identity"),
-    ("squared_error", "sigmoid"),
-    ("absolute_error", None),
-    (fastmlp.losses.huber(0.4), None),
-    (fastmlp.losses.quantile(0.2, 0.7), None),
-    ("log_cosh", None),
-    ("poisson", None),
-    ("gamma", None),
-    ("hinge", None),
-    ("binary_cross_entropy", None),
-    ("cross_entropy", None),
-]
+LOSSES = [(name, output) for name, loss in losses.LOSSES.items() for output in loss.outputs]
+LOSSES += [(losses.huber(0.4), None), (losses.quantile(0.2, 0.7), None)]
 # A training's own gradient is checked: what it adds to the loss (penalties), leaves out (dropout) and what targets are.
 FURTHER = [{}, {"l1": 0.4, "l2": 0.6}, {"dropout": 0.3}, {"dropout": (0.2, 0.6), "l2": 0.7}]
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from formulas import in_numpy
+from formulas import in_digits, in_numpy
 
 from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, KEPT_ACTIVATIONS
 
@@ -29,22 +29,9 @@ EDGES = {
 }
 
 
-SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-# f(z) in as many digits as z has, and f' by h
-TRUE = {
-    "leaky_relu": lambda z: z if z > 0 else z / 100,
-    "elu": lambda z: z if z > 0 else mpmath.expm1(z),
-    "selu": lambda z: mpmath.mpf(SCALE) * (z if z > 0 else mpmath.mpf(ALPHA) * mpmath.expm1(z)),
-    "softplus": lambda z: mpmath.log1p(mpmath.exp(-abs(z))) + max(z, 0),
-}
-# Far from 0: what it is on the left, as a function of z, and what z is multiplied with on the right.
-FAR = {
-    "leaky_relu": (lambda z: z * 0.01, 1),
-    "elu": (lambda z: -1.0, 1),
-    "selu": (lambda z: -SCALE * ALPHA, SCALE),
-    "softplus": (lambda z: 0.0, 1),
-}
 FOLLOWING = [name for name in HIDDEN_ACTIVATIONS if name not in KEPT_ACTIVATIONS]
+# What is neither a function above nor made of straight lines that meet 0, where no digit is left to compare.
+OTHERS = [name for name in FOLLOWING if name not in FUNCTIONS and not ACTIVATIONS[name].flat]
 
 
 def apply(kernels, function, x):
@@ -265,16 +252,17 @@ def test_activation_backward(kernels, dtype, activation, size, normal, guarded, 
     assert (np.abs(dz - dh * slope) <= bound).all()
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu", "selu", "softplus"])
+@pytest.mark.parametrize("activation", OTHERS)
 def test_other_activations(kernels, backend, dtype, activation, tolerance):
-    info = np.finfo(dtype)
+    info, formula = np.finfo(dtype), ACTIVATIONS[activation].value
     # all magnitudes, both signs, and where exponentials come to nothing
     x = truth("tanh", dtype.name)[0]
     x = np.concatenate([x, np.linspace(-120, 120, 4001).astype(dtype), np.array([0, -0.0, info.max, -info.max], dtype)])
     with mpmath.workprec(160):
-        expected = np.array([float(TRUE[activation](mpmath.mpf(value))) for value in np.clip(x, -1000, 1000).tolist()])
+        near = [in_digits(formula, z=mpmath.mpf(value)) for value in np.clip(x, -1000, 1000).tolist()]
+    expected = np.array(near, np.float64)
     with np.errstate(over="ignore"):
-        far = np.where(x > 0, x.astype(np.float64) * FAR[activation][1], FAR[activation][0](x.astype(np.float64)))
+        far = in_numpy(formula, z=x.astype(np.float64))  # the exponentials have come to nothing
         expected = np.where(np.abs(x) > 1000, far, expected)
         y = apply(kernels, activation, x).astype(np.float64)
         expected = expected.astype(dtype).astype(np.float64)
@@ -289,7 +277,7 @@ def test_other_activations(kernels, backend, dtype, activation, tolerance):
     assert np.isnan(apply(kernels, activation, np.full(33, np.nan, dtype))).all()
     np.testing.assert_array_equal(
         apply(kernels, activation, np.array([-np.inf, np.inf], dtype)),
-        np.array([FAR[activation][0](-np.inf), np.inf], dtype),
+        in_numpy(formula, z=np.array([-np.inf, np.inf])).astype(dtype),
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from formulas import in_digits
 from inside import places
 
 import fastmlp
@@ -9,163 +10,95 @@ from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
 
 SQUARED, BINARY, CROSS = (LOSSES[name].code for name in ("squared_error", "binary_cross_entropy", "cross_entropy"))
-ABSOLUTE, HUBER, QUANTILE = (LOSSES[name].code for name in ("absolute_error", "huber", "quantile"))
-LOG_COSH, POISSON, GAMMA = (LOSSES[name].code for name in ("log_cosh", "poisson", "gamma"))
-EXPONENTIAL = ACTIVATIONS["exponential"].code
+ROWS = {loss.code: loss.row for loss in LOSSES.values()}
 IDENTITY, SIGMOID, SOFTMAX = (ACTIVATIONS[name].code for name in ("identity", "sigmoid", "softmax"))
+# What counts as a hit, by the kind of targets: nothing, the largest output, every output on its side of the threshold.
+METRIC_OF = {"real": 0, "labels": 1, "multilabel": 2, "soft": 1}
 NO_METRIC, LARGEST, THRESHOLD = range(3)
 
 # loss, output activation, measure of accuracy: all that go together
 COMBINATIONS = [
-    (SQUARED, IDENTITY, NO_METRIC),
-    (SQUARED, IDENTITY, LARGEST),
-    (SQUARED, IDENTITY, THRESHOLD),
-    (SQUARED, SIGMOID, NO_METRIC),
-    (SQUARED, SIGMOID, LARGEST),
-    (SQUARED, SIGMOID, THRESHOLD),
-    (BINARY, SIGMOID, THRESHOLD),
-    (CROSS, SOFTMAX, LARGEST),
-    (ABSOLUTE, IDENTITY, NO_METRIC),
-    (HUBER, IDENTITY, NO_METRIC),
-    (QUANTILE, IDENTITY, NO_METRIC),
-    (LOG_COSH, IDENTITY, NO_METRIC),
-    (POISSON, EXPONENTIAL, NO_METRIC),
-    (GAMMA, EXPONENTIAL, NO_METRIC),
+    (row.code, ACTIVATIONS[output].code, metric)
+    for row in ROWS.values()
+    for output in row.outputs
+    for metric in sorted({METRIC_OF[kind] for kind in row.targets})
 ]
 SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (8, 1), (15, 4), (16, 10), (17, 5), (33, 3), (64, 65), (100, 2)]
 
 
 def parameters_of(loss, outputs):
-    """A parameter for each output, where the loss has one: deltas, or levels."""
-    return (np.arange(outputs) + 1) / (outputs + 1) if loss in (HUBER, QUANTILE) else None
+    """A parameter for each output, if the loss has one: deltas, or levels."""
+    return (np.arange(outputs) + 1) / (outputs + 1) if ROWS[loss].parameter else None
 
 
-def run(kernels, z, y, loss, activation, metric, guarded, weights=None):
+def compute(kernels, arrays, y, loss, activation, metric, parameters):
+    """Have the kernels fill in arrays (losses, dz, h) from z; returns the hits."""
+    choices = {"loss": loss, "activation": activation, "metric": metric, "threshold": ROWS[loss].threshold}
+    return places.output_layer(kernels, arrays, y, None, parameters, **choices)
+
+
+def run(kernels, z, y, loss, activation, metric, guarded):
     """Losses, deltas, outputs and hits of the kernels."""
     rows, outputs = z.shape
     losses = guarded.result(rows, dtype=z.dtype)
     dz, h = guarded.result(rows, outputs, dtype=z.dtype), guarded.result(rows, outputs, dtype=z.dtype)
-    hits = places.output_layer(
-        kernels,
-        (losses, dz, h, guarded.given(z)),
-        y,
-        weights,
-        parameters_of(loss, outputs),
-        loss=loss,
-        metric=metric,
-        activation=activation,
-    )
+    arrays = losses, dz, h, guarded.given(z)
+    hits = compute(kernels, arrays, y, loss, activation, metric, parameters_of(loss, outputs))
     guarded.check()
     return losses, dz, h, hits
 
 
-def sigmoid(z):
-    """1 / (1 + exp(-z))."""
-    e = np.exp(-np.abs(z))
-    return np.where(z < 0, e, 1) / (1 + e)
-
-
-def formulas(z, y, loss, activation):
-    """Losses, deltas and outputs in long double; then how large the numbers were that each was made of."""
-    z = z.astype(np.longdouble)
-    every = np.arange(len(z))
-    if loss == CROSS:
-        top = z.max(axis=1, keepdims=True)
-        e = np.exp(z - top)
-        h = e / e.sum(axis=1, keepdims=True)
-        label = np.zeros_like(z)
-        label[every, y] = 1
-        losses = np.log(e.sum(axis=1)) - (z - top)[every, y]
-        spread = (top - z).max(axis=1) + z.shape[1]
-        return (losses, h - label, h), (spread, h * spread[:, None] + label, h * spread[:, None])
-    if loss == BINARY:
-        h = sigmoid(z)
-        losses = (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).sum(axis=1)
-        return (losses, h - y, h), ((np.abs(z) * (1 + np.abs(y)) + 1).sum(axis=1), h + np.abs(y), h)
-    if activation == EXPONENTIAL:
-        return half_deviance(z, y, loss)
-    if loss != SQUARED:
-        return error_loss(z, y, parameters_of(loss, z.shape[1]), loss)
-    h = sigmoid(z) if activation == SIGMOID else z
-    slope = h * (1 - h) if activation == SIGMOID else np.ones_like(z)
-    size = np.abs(h) + np.abs(y)
-    return (((y - h) ** 2).sum(axis=1) / 2, (h - y) * slope, h), ((size**2).sum(axis=1), size, np.abs(h))
-
-
-def half_deviance(z, y, loss):
-    """Poisson's and gamma's, with an exponential output."""
-    y, h = y.astype(np.longdouble), np.exp(z)
-    if loss == POISSON:
-        log_y = np.log(np.where(y == 0, 1, y))
-        sizes = ((np.abs(log_y) + np.abs(z) + 1) * y + h).sum(axis=1), h + y, h
-        return ((y * (log_y - z) - y + h).sum(axis=1), h - y, h), sizes
-    ratio = y / h
-    size = (ratio * (1 + np.abs(z)) + 1 + np.abs(np.log(y)) + np.abs(z)).sum(axis=1)
-    return ((ratio - 1 - np.log(ratio)).sum(axis=1), 1 - ratio, h), (size, 1 + ratio * (1 + np.abs(z)), h)
-
-
-def error_loss(z, y, parameters, loss):
-    """The losses of h - y alone, with an identity output."""
-    error = z - y
-    size = np.abs(z) + np.abs(y)
-    if loss == ABSOLUTE:
-        parts, slope, sizes = np.abs(error), np.sign(error), size
-    elif loss == HUBER:
-        far = np.abs(error) > parameters
-        parts = np.where(far, parameters * (np.abs(error) - parameters / 2), error**2 / 2)
-        slope, sizes = np.where(far, np.sign(error) * parameters, error), size * (size + parameters)
-    elif loss == QUANTILE:
-        parts = np.where(error < 0, -parameters * error, (1 - parameters) * error)
-        slope, sizes = np.where(error < 0, -parameters, np.where(error > 0, 1 - parameters, 0)), size
-    else:
-        parts = np.abs(error) + np.log1p(np.exp(-2 * np.abs(error))) - np.log(np.longdouble(2))
-        slope, sizes = np.tanh(error), size + 1
-    return (parts.sum(axis=1), slope, z), (sizes.sum(axis=1), 1 + size, np.abs(z))
-
-
 def draw_targets(loss, metric, rows, outputs, dtype, generator):
     """Targets that go with a loss and a measure of accuracy, coded for the kernels."""
-    labels = generator.integers(0, outputs, rows)
-    if loss == CROSS:
+    row, labels = ROWS[loss], generator.integers(0, outputs, rows)
+    if row.coding == "indices":
         return labels.astype(np.int32)
-    if metric == LARGEST:
-        return np.eye(outputs, dtype=dtype)[labels]
-    if metric == THRESHOLD:
-        return generator.integers(0, 2, (rows, outputs)).astype(dtype)
-    y = generator.standard_normal((rows, outputs)).astype(dtype)
-    if loss in (POISSON, GAMMA):  # counts, 0 among them; positive numbers
-        return np.floor(y * y * 3) if loss == POISSON else y * y + dtype.type(0.01)
-    return y
+    if metric == NO_METRIC:
+        y = generator.standard_normal((rows, outputs)).astype(dtype)
+        if row.minimum == 0:  # positive numbers, or counts, 0 among them
+            return y * y + dtype.type(0.01) if row.open else np.floor(y * y * 3)
+        return y
+    bits = np.eye(outputs)[labels] if metric == LARGEST else generator.integers(0, 2, (rows, outputs))
+    return (2 * bits - 1 if row.coding == "signs" else bits).astype(dtype)
 
 
-def hits_of(h, y, metric):
+def hits_of(h, y, metric, threshold):
     """How many rows are classified as their targets say, row by row."""
     if metric == NO_METRIC:
         return 0
     if metric == THRESHOLD:
-        return sum(all((h[i] > 0.5) == (y[i] > 0.5)) for i in range(len(h)))
+        return sum(all((h[i] > threshold) == (y[i] > threshold)) for i in range(len(h)))
     labels = y if y.ndim == 1 else [list(row).index(max(row)) for row in y]
     return sum(list(row).index(max(row)) == label for row, label in zip(h, labels, strict=True))
 
 
 @pytest.mark.parametrize(("loss", "activation", "metric"), COMBINATIONS)
 @pytest.mark.parametrize("scale", [0.01, 1.0, 10.0, 80.0])
-def test_formulas(kernels, dtype, loss, activation, metric, scale, guarded, tolerance):
-    generator = np.random.default_rng(5)
+def test_outputs_and_rows_do_not_depend_on_their_neighbours(
+    kernels, dtype, loss, activation, metric, scale, guarded, tolerance
+):
+    # test_rows.py has the formulas; here is every shape, each part of which is computed again by itself.
+    generator, roundoff = np.random.default_rng(5), tolerance("roundoff", dtype)
     for rows, outputs in SHAPES:
-        z = (scale * generator.standard_normal((rows, outputs))).astype(dtype)
-        if activation == EXPONENTIAL:  # as far as float32 holds it
-            z = np.clip(z, -70, 70)
+        z = np.clip(scale * generator.standard_normal((rows, outputs)), -70, 70).astype(dtype)  # exp(z) is finite
         y = draw_targets(loss, metric, rows, outputs, dtype, generator)
-        *results, hits = run(kernels, z, y, loss, activation, metric, guarded)
-        # exp and log are within 4 units of 2 roundoffs each; differences and the sum over outputs round once a term.
-        # All of it is relative to the numbers that are added, not to what is left of them. Below the normal numbers
-        # digits go missing.
-        roundoff = (20 + outputs) * tolerance("roundoff", dtype)
-        for result, true_result, size in zip(results, *formulas(z, y, loss, activation), strict=True):
-            bound = roundoff * size + outputs * np.finfo(dtype).tiny
-            assert (np.abs(result - true_result) <= bound).all()
-        assert hits == hits_of(results[2], y, metric)
+        losses, dz, h, hits = run(kernels, z, y, loss, activation, metric, guarded)
+        assert hits == hits_of(h, y, metric, ROWS[loss].threshold)
+        total, parameters = np.zeros(rows), parameters_of(loss, outputs)
+        # An output is computed by itself, unless the loss takes whole rows.
+        by_rows = ROWS[loss].takes == "row"
+        for part in range(rows if by_rows else outputs):
+            one = np.s_[part : part + 1] if by_rows else np.s_[:, part : part + 1]
+            own = None if parameters is None else parameters[part : part + 1]
+            z_alone = z[one].copy()
+            alone = np.empty(len(z_alone), dtype), np.empty_like(z_alone), np.empty_like(z_alone)
+            compute(kernels, (*alone, z_alone), y[one].copy(), loss, activation, NO_METRIC, own)
+            total[one if by_rows else slice(None)] += alone[0]
+            # The reference's exponentials may round otherwise at another place of an array.
+            np.testing.assert_allclose(dz[one], alone[1], rtol=8 * roundoff, atol=8 * roundoff)
+            np.testing.assert_allclose(h[one], alone[2], rtol=8 * roundoff, atol=0)
+        # Losses are not negative, so that their sum is off by a rounding for each output at most.
+        np.testing.assert_allclose(losses, total, rtol=(8 + outputs) * roundoff, atol=0)
 
 
 @pytest.mark.parametrize("fractions", [True, False])
@@ -181,6 +114,46 @@ def test_binary_cross_entropy_of_small_losses_keeps_its_digits(kernels, dtype, f
     expected = np.log1p(np.exp(-size)) + (size / 2 if fractions else 0)
     # exp, log, a product and a quotient: 2 to 4 units, each 2 roundoffs.
     np.testing.assert_allclose(losses, expected.astype(np.float64), rtol=24 * tolerance("roundoff", dtype))
+
+
+def near_and_far(dtype, name):
+    """Outputs z and targets y: y / h from 1 ± 1e-10 to 1e±4, h from the smallest to the largest numbers."""
+    generator, reach = np.random.default_rng(3), 80 if dtype == np.float32 else 600
+    z = np.concatenate([generator.uniform(-5, 5, 200), generator.uniform(-reach, reach, 200)])
+    near = np.abs(1 + generator.choice([-1, 1], 200) * 10.0 ** generator.uniform(-10, 0, 200))
+    ratios = np.concatenate([near, 10.0 ** generator.uniform(-4, 4, 200)])
+    if name == "log_cosh":
+        return np.concatenate([z, 1e-8 * z, np.linspace(-2, 2, 100)]).astype(dtype), np.zeros(900, dtype)
+    z = z[:, None].repeat(2, axis=1).ravel().astype(dtype)
+    y = np.exp(z.astype(np.longdouble)) * np.concatenate([ratios, ratios[::-1]])
+    # exp(-z) alone is infinite, the ratio y / h is not; and the other way round
+    z = np.append(z, dtype.type(1.2) * np.log(np.finfo(dtype).tiny) * np.array([1, -1], dtype)).astype(dtype)
+    y = np.append(y, [np.finfo(dtype).tiny ** 0.9, np.finfo(dtype).max ** 0.9])
+    return z, np.clip(y, np.finfo(dtype).tiny, np.finfo(dtype).max / 8).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"), [("poisson", "exponential"), ("gamma", "exponential"), ("log_cosh", "identity")]
+)
+def test_losses_near_their_optimum_and_far_from_it(kernels, dtype, name, activation, guarded):
+    mpmath = pytest.importorskip("mpmath")
+    row = LOSSES[name]
+    z, y = near_and_far(dtype, name)
+    losses, *_ = run(kernels, z[:, None], y[:, None], row.code, ACTIVATIONS[activation].code, NO_METRIC, guarded)
+    assert (losses >= 0).all()
+    with mpmath.workprec(400):  # log(cosh(1e-30)) is 1 + 1e-60 for a moment
+        for loss, z_of_row, y_of_row in zip(losses.tolist(), z.tolist(), y.tolist(), strict=True):
+            h = mpmath.exp(z_of_row) if activation == "exponential" else mpmath.mpf(z_of_row)
+            expected = in_digits(row.formula, h=h, y=mpmath.mpf(y_of_row))
+            # Poisson's deviance is what y and h leave of each other, and gamma's what y / h and 1 leave; log cosh
+            # has to keep all its own digits.
+            parts = {"poisson": (h, y_of_row, 1), "gamma": (1,), "log_cosh": ()}[name]
+            size = max((expected, *parts))
+            if size <= np.finfo(dtype).max:
+                # 4 units in the last place, the goal; exp alone has up to 2 of them, the quotient and log one.
+                assert abs(loss - expected) <= 4 * np.spacing(dtype.type(float(size))), (z_of_row, y_of_row)
+            else:
+                assert loss == np.inf
 
 
 @pytest.mark.parametrize("size", [80.0, 1e3, 1e30])

@@ -206,6 +206,26 @@ def test_clipping_keeps_a_large_rate_from_exploding(backend, normal):
         assert net.history.loss[-1] < net.history.loss[0]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("clip_norm", [1.0, 1e-3])
+def test_gradients_whose_squares_overflow_are_clipped(backend, layout, dtype, clip_norm, threads, every_thread, normal):
+    # A feature of 1e20 in float32 and of 1e160 in float64; near the largest numbers even clip_norm / norm vanishes.
+    for size in (np.finfo(dtype).max ** 0.52, np.finfo(dtype).max / 64):
+        X, y = normal(30, 3, dtype=dtype), normal(30, seed=1, dtype=dtype)
+        X[:, 1] = size * np.sign(y)
+        net = fastmlp.Network((3, 1), loss="absolute_error", seed=0, dtype=dtype, backend=backend)
+        net.params[:] = 0
+        gradient = net.gradient(X, y).astype(np.longdouble)
+        norm = np.sqrt((gradient**2).sum())
+        options = {"optimizer": "sgd", "learning_rate": 1.0, "batch_size": "full", "epochs": 1, "n_threads": threads}
+        net.train(X, y, clip_norm=clip_norm, **options)
+        # The step is clip_norm long, along the gradient: three roundings, and one of the norm's own.
+        limit = 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(-net.params, clip_norm * gradient / norm, rtol=limit, atol=limit * clip_norm)
+        assert net.history.gradient_norm[0] == pytest.approx(float(norm), rel=float(limit))
+        np.testing.assert_allclose(net.history.layer_gradient_norms, [[float(norm)]], rtol=limit)
+
+
 # ---- max_norm ----------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ def test_an_activation_is_its_formula(kernels, dtype, activation, tolerance):
     expected = true_values(row.value, z=z)
     # A formula's parts are as large as z, or 1, or the result.
     sizes = np.maximum(np.maximum(np.abs(z), 1), np.abs(expected))
-    if activation == "exponential":  # relative, for z carries an error of its own size into the exponent only
+    if row.slope == "h":  # relative, for z carries an error of its own size into the exponent only
         sizes = expected * np.maximum(np.abs(z), 1)
     assert_rounded(h, expected, sizes, tolerance)
     if row.kept:
@@ -112,6 +112,42 @@ def test_a_loss_is_its_formula(kernels, dtype, loss, output, tolerance):
     sizes = (1 + np.abs(z) + np.abs(h) + np.abs(y)) ** 2  # of the largest part: a square, or a product with a logarithm
     assert_rounded(losses, expected, sizes[:, 0], tolerance)
     assert_rounded(dz, np.array(slopes, np.float64)[:, None], sizes, tolerance)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.row.takes == "row"])
+def test_a_loss_of_whole_rows_is_its_formula(kernels, dtype, name, smoothing, tolerance):
+    loss, (output,) = LOSSES[name].smoothed(smoothing), LOSSES[name].outputs
+    generator = np.random.default_rng(4)
+    z = generator.normal(0, 3, (40, 5)).astype(dtype)
+    soft = generator.dirichlet(np.ones(5), 40).astype(dtype)
+    labels = generator.integers(0, 5, 40).astype(np.int32)
+    for y, dense in ((labels, np.eye(5)[labels]), (soft, soft)):
+        losses, dz, h = np.empty(len(z), dtype), np.empty_like(z), np.empty_like(z)
+        given = np.full(5, smoothing) if smoothing else None
+        code = ACTIVATIONS[output].code
+        places.output_layer(kernels, (losses, dz, h, z), y, None, given, loss=loss.code, activation=code)
+        for row in range(len(z)):
+            with mpmath.workdps(40):
+                parts = [mpmath.mpf(value) for value in z[row].tolist()]
+                targets = [mpmath.mpf(value) for value in dense[row].tolist()]
+
+                def total(*parts, targets=targets):
+                    largest = max(parts)
+                    whole = sum(mpmath.exp(part - largest) for part in parts)
+                    over_row = {"row_max": lambda _: largest, "row_sum": lambda _: whole}
+                    outputs = [in_digits(ACTIVATIONS[output].value, z=part, **over_row) for part in parts]
+                    settings = {"parameter": mpmath.mpf(smoothing), "outputs": len(parts)}
+                    pairs = zip(outputs, targets, strict=True)
+                    return sum(in_digits(loss.row.formula, h=h, y=y, **settings) for h, y in pairs), outputs
+
+                expected, outputs = total(*parts)
+                slopes = [mpmath.diff(lambda *p: total(*p)[0], parts, tuple(np.eye(5, dtype=int)[j])) for j in range(5)]
+            # A logarithm of five terms, and products of it with targets.
+            size = 5 * (1 + np.abs(z[row]).max())
+            assert_rounded(losses[row : row + 1], float(expected), size, tolerance)
+            assert_rounded(h[row], np.array(outputs, float), size, tolerance)
+            assert_rounded(dz[row], np.array(slopes, float), size, tolerance)
 
 
 @pytest.mark.parametrize(

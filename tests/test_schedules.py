@@ -1,6 +1,8 @@
 """Learning-rate schedules: their formulas, PyTorch's rates, and the rates that a training uses."""
 
 import json
+import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -83,14 +85,52 @@ def test_rates_an_epoch_and_a_step(backend, dtype, normal):
         np.testing.assert_array_equal(net.history.learning_rate, each[::2])
 
 
-@pytest.mark.parametrize("schedule", EVERY[:5] + [Cosine(0.1, length=9), OneCycle(0.1, length=36)], ids=repr)
+# All that need no length, and those that do with one: per epoch, and per step, of which an epoch here has four.
+GOES_ON = [
+    *EVERY[:5],
+    Cosine(0.1, cycle=2),
+    Cosine(0.1, warmup=3, cycle=2, growth=1.5),
+    Cosine(0.1, warmup=5, cycle=7, unit="step"),
+    Exponential(0.1, 0.9, unit="step"),
+    Cosine(0.1, length=9),
+    Cosine(0.1, warmup=4, length=36, unit="step"),
+    Polynomial(0.1, length=9),
+    OneCycle(0.1, length=36),
+    OneCycle(0.1, length=9, unit="epoch"),
+]
+
+
+def one_cycle_by_the_book(step, total, schedule):
+    """PyTorch's OneCycleLR (its get_lr, two phases, cosine); None if it divides by zero."""
+    top = schedule.rise * total - 1
+    start, end, first, last = (0.0, top, schedule.start, 1.0) if step <= top else (top, total - 1, 1.0, schedule.final)
+    if end == start:
+        return None
+    return last + (first - last) / 2 * (1 + math.cos(math.pi * (step - start) / (end - start)))
+
+
+@pytest.mark.parametrize("rise", [0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 0.75, 0.9])
+def test_one_cycle_is_pytorchs_however_short(rise):
+    schedule, unknown = OneCycle(1.0, rise=rise), 0
+    for total in range(1, 30):
+        expected = [one_cycle_by_the_book(step, total, schedule) for step in range(total)]
+        unknown += expected.count(None)
+        expected = [1.0 if rate is None else rate for rate in expected]
+        # cosines of numbers up to pi: some roundings
+        np.testing.assert_allclose(schedule.rates(0, 1, total), expected, rtol=1e-14, atol=1e-15)
+    assert unknown == (1 / rise in range(1, 30))
+
+
+@pytest.mark.parametrize("schedule", GOES_ON, ids=repr)
 def test_going_on_goes_on_with_the_rates(backend, normal, schedule):
     X, y = normal(20, 3), normal(20, 2, seed=1)
     options = {"learning_rate": schedule, "batch_size": 5, "optimizer": "sgd"}
     at_once, in_parts = (fastmlp.Network((3, 4, 2), seed=0, backend=backend) for _ in range(2))
     at_once.train(X, y, epochs=9, **options)
-    for epochs in (2, 4, 3):
+    for epochs in (2, 3, 3):
         in_parts.train(X, y, epochs=epochs, **options)
+    in_parts = pickle.loads(pickle.dumps(in_parts))
+    in_parts.partial_train(X, y, **options)
     np.testing.assert_array_equal(in_parts.params, at_once.params)
     np.testing.assert_array_equal(in_parts.history.learning_rate, at_once.history.learning_rate)
 

@@ -16,49 +16,21 @@ Layers = list[tuple[np.ndarray, np.ndarray | None]]
 
 @dataclass(frozen=True)
 class Case:
-    """One network, the size of its data and how it is trained.
+    """One network, the size of its data and how it is trained."""
 
-    Parameters
-    ----------
-    name, question : str
-        The name on the command line and in the record, and what the case asks, in one line.
-    rows : int
-        Training rows.
-    sizes : tuple of int
-        Columns of X, neurons of each hidden layer, outputs.
-    batch : int or None
-        Rows of a batch, drawn anew in every epoch; None is the full batch, unshuffled.
-    steps : int
-        Training steps of the run that warms up and sets how many epochs a timing holds.
-    activation : str
-        Of every hidden layer: "relu", "sigmoid" or "tanh".
-    output : str
-        Output activation: "identity", "sigmoid" or "softmax".
-    loss : str
-        "squared_error", "cross_entropy" or "binary_cross_entropy".
-    optimizer : str
-        "sgd" (no momentum) or "adam", with its usual constants.
-    dtype : str
-        "float32" or "float64".
-    learning_rate : float
-        Of the gradient of the mean loss.
-    bias : bool
-        Whether the layers have biases.
-    """
-
-    name: str
-    question: str
-    rows: int
-    sizes: tuple[int, ...]
-    batch: int | None
-    steps: int
-    activation: str = "relu"
-    output: str = "softmax"
-    loss: str = "cross_entropy"
-    optimizer: str = "adam"
-    dtype: str = "float32"
-    learning_rate: float = 0.001
-    bias: bool = True
+    name: str  # on the command line and in the record
+    question: str  # what the case asks, in one line
+    rows: int  # of the training data
+    sizes: tuple[int, ...]  # columns of X, neurons of each hidden layer, outputs
+    batch: int | None  # rows of a batch, drawn anew in every epoch; None is the full batch, unshuffled
+    steps: int  # of the run that warms up and sets how many epochs a timing holds
+    activation: str = "relu"  # of every hidden layer; or "sigmoid", "tanh"
+    output: str = "softmax"  # or "identity", "sigmoid"
+    loss: str = "cross_entropy"  # or "squared_error", "binary_cross_entropy"
+    optimizer: str = "adam"  # with its usual constants; or "sgd", without momentum
+    dtype: str = "float32"  # or "float64"
+    learning_rate: float = 0.001  # of the gradient of the mean loss
+    bias: bool = True  # whether the layers have biases
 
     @property
     def batch_rows(self) -> int:

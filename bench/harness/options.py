@@ -15,31 +15,18 @@ from harness import builds, records
 
 @dataclass(frozen=True)
 class Script:
-    """A script: its command line, what it does, and the record that it writes.
+    """A script: its command line, what it does, and the record that it writes."""
 
-    Parameters
-    ----------
-    description : str
-        What the script does, in one line.
-    run : callable
-        Takes the parsed options and a `Record`, fills its rows, and returns the exit code; None is 0.
-    kind : str, default ""
-        Of the record; "" if the script writes none. Adds `--out`.
-    repeats, seconds : int and float, default 0
-        The default number of timings and about how long each takes. Add `--repeats` and `--seconds`; 0 adds nothing.
-    options : callable, optional
-        Takes the parser and adds the script's own options.
-    """
-
-    description: str
-    run: Callable[[argparse.Namespace, records.Record], int | None]
-    kind: str = ""
-    repeats: int = 0
-    seconds: float = 0.0
-    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    description: str  # in one line
+    run: Callable[
+        [argparse.Namespace, records.Record], int | None
+    ]  # fills the record; returns the exit code, None is 0
+    kind: str = ""  # of the record, which adds `--out`; "" if the script writes none
+    repeats: int = 0  # the default number of timings, which adds `--repeats`
+    seconds: float = 0.0  # about how long a timing takes by default, which adds `--seconds`
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None  # adds the script's own options
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse a command line."""
         parser = argparse.ArgumentParser(description=self.description)
         if self.kind:
             parser.add_argument("--out", type=Path, help="the record's file (default bench/record/KIND-DATE-….csv)")

@@ -39,18 +39,10 @@ Row = dict[str, Any]
 
 @dataclass
 class Record:
-    """A benchmark's results.
+    """A benchmark's results."""
 
-    Parameters
-    ----------
-    about : dict
-        What stands above the rows: date, machine, build, versions, command, timing.
-    rows : list of dict
-        The measurements, all with the same columns.
-    """
-
-    about: dict[str, str]
-    rows: list[Row] = field(default_factory=list)
+    about: dict[str, str]  # what stands above the rows: date, machine, build, versions, command, timing
+    rows: list[Row] = field(default_factory=list)  # the measurements, all with the same columns
 
     def describe(self, timing: str, versions: Sequence[str] = ()) -> None:
         """Add what a number of the record is, and the other libraries' versions, to the lines above the rows."""

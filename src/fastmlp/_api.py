@@ -1,17 +1,9 @@
 """The functions beside Network: train and load."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastmlp._checks.arrays import features
-from fastmlp._checks.options import DataSummary, TrainingOptions
-from fastmlp._checks.samples import split, weights
-from fastmlp._checks.targets import targets
-from fastmlp._checks.topology import Topology, floating, hidden_sizes
-from fastmlp._checks.topology import dropout as checked_dropout
-from fastmlp._checks.topology import seed as checked_seed
+from fastmlp._checks import arrays, options, samples, targets, topology
 from fastmlp._engine.backend import resolve
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.losses import Loss
@@ -186,16 +178,16 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    X = features(X, dtype=floating(dtype))
-    known = targets(
+    X = arrays.features(X, dtype=topology.floating(dtype))
+    task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
-    seed = checked_seed(seed)
-    row_weights = weights(sample_weight, class_weight, known.values, known.task)
-    samples, held_out = split(validation, (X, known.values, row_weights), known.task, seed)
-    fractions = checked_dropout(dropout, len(hidden_sizes(hidden)))
-    options = TrainingOptions(
-        DataSummary.of(known.task, X.dtype, samples, held_out, fractions),
+    seed = topology.checked_seed(seed)
+    weights = samples.weights(sample_weight, class_weight, values, task)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed)
+    fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
+    training = options.TrainingOptions(
+        options.TrainingData(task, X.dtype, rows, held_out, fractions),
         optimizer=optimizer,
         learning_rate=learning_rate,
         clip_norm=clip_norm,
@@ -213,9 +205,9 @@ def train(
         seed=seed,
         n_threads=n_threads,
     )
-    topology = Topology(
+    layers = topology.Topology(
         X.shape[1],
-        known.task,
+        task,
         hidden,
         activation=activation,
         bias=bias,
@@ -228,7 +220,7 @@ def train(
         init=init,
         bias_init=bias_init,
     )
-    return Network._of(topology)._fit(samples, held_out, options)
+    return Network._of(layers)._fit(rows, held_out, training)
 
 
 def load(path: Any, *, backend: str | None = None) -> Network:
@@ -260,10 +252,10 @@ def load(path: Any, *, backend: str | None = None) -> Network:
 
     parameters, description = model_file.read(path)
     try:
-        topology = description.topology(parameters)
+        checked = description.topology(parameters)
     except (TypeError, ValueError) as error:
         raise model_file.refusal(path, error) from error
-    network = Network._of(topology, parameters)
+    network = Network._of(checked, parameters)
     if backend is not None:
         network._model.use(resolve(backend))
     network.metadata = description.metadata

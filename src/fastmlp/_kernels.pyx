@@ -31,7 +31,7 @@ Why each part exists:
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_RawCalloc, PyMem_RawFree
-from libc.math cimport INFINITY, NAN, fabs, isfinite, pow, sqrt
+from libc.math cimport INFINITY, NAN, fabs, hypot, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from fastmlp._spec.fields import whole_or_epochs
-from fastmlp._spec.values import choice, number
+from fastmlp._spec.values import choice, number, whole_or_epochs
 
 
 @dataclass(frozen=True)

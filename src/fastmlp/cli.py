@@ -6,13 +6,11 @@ matplotlib, pandas and tqdm are imported by the commands that need them.
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,7 @@ import numpy as np
 import fastmlp
 from fastmlp import article
 from fastmlp._spec.values import choice, whole
-from fastmlp.activations import HIDDEN_ACTIVATIONS
-from fastmlp.callbacks import ProgressBar
-from fastmlp.network import Network
-from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.callbacks import Every, ProgressBar
 from fastmlp.tables import TASKS, Table, choose_task, read_table, split_table
 
 __all__ = ["main"]
@@ -117,7 +112,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _whole(text: str, accepted: str) -> int:
-    """Return the whole number of an argument."""
     try:
         return int(text)
     except ValueError as error:
@@ -125,7 +119,6 @@ def _whole(text: str, accepted: str) -> int:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Return the sizes of the hidden layers."""
     return () if text == "none" else tuple(_whole(size, "numbers such as 64,64, or none") for size in text.split(","))
 
 
@@ -147,56 +140,59 @@ def _xor(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fastmlp.DivergenceWarning)  # the summary reports a divergence
-        network, starts = (_train_modern if options.modern else _train_article)(settings, options.frames)
-    _summarise_xor(network, settings, starts, time.perf_counter() - started)
-    written = _draw_xor(plotting, options.out, network, settings)
-    print(f"{'written':<10}{', '.join(map(str, written))}")
+        networks = (
+            _train_modern(settings, options.frames)
+            if options.modern
+            else [article.train(**settings, frames=options.frames, progress=True)]
+        )
+    seconds = time.perf_counter() - started
+    network = max(networks, key=_accuracy)
+    _summarise_xor(network, settings, len(networks), seconds)
+    _draw_xor(plotting, options.out, network, settings)
 
 
-def _train_article(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
-    return article.train(**settings, frames=frames, progress=True), 1
-
-
-def _train_modern(settings: dict[str, Any], frames: int) -> tuple[Network, int]:
-    """Train until one start is good enough; return the best network and the number of starts."""
-    networks: list[Network] = []
+def _train_modern(settings: dict[str, Any], frames: int) -> list[fastmlp.Network]:
+    """Train until one start is good enough; return the network of every start."""
+    networks: list[fastmlp.Network] = []
     for start in range(MODERN_STARTS):
         networks.append(_train_start({**settings, "seed": settings["seed"] + start}, frames))
         if _accuracy(networks[-1]) > MODERN_ENOUGH:
             break
-    return max(networks, key=_accuracy), len(networks)
+    return networks
 
 
-def _train_start(settings: dict[str, Any], frames: int) -> Network:
-    """Train one network, in parts that end where a frame is kept; the parts change no bit."""
+def _train_start(settings: dict[str, Any], frames: int) -> fastmlp.Network:
+    """Train one network, and keep frames of it."""
     X, y = article.data()
     network = fastmlp.Network(
         (2, settings["hidden"], 1), loss="binary_cross_entropy", classes=[0, 1], seed=settings["seed"]
     )
     epochs = whole(settings["epochs"], "epochs")
-    ends = np.linspace(0, epochs, min(frames, epochs + 1)).astype(int).tolist()
     kept = [(0, network.params.copy())]
-    with closing(ProgressBar()) as bar:
-        for start, end in itertools.pairwise(ends):
-            network.train(
-                X, y.argmax(axis=1), learning_rate=settings["learning_rate"], batch_size=30, epochs=end - start
-            )
-            history = network.history
-            kept.append((len(history), network.params.copy()))
-            bar(fastmlp.Progress(len(history), epochs, history.loss[-1], history.accuracy[-1]))
-            if not np.isfinite(history.loss[-1]):
-                break
+
+    def keep(state: fastmlp.EpochState) -> None:
+        kept.append((state.epoch, state.params.copy()))
+
+    ends = np.linspace(0, epochs, min(frames, epochs + 1)).astype(int)[1:].tolist()
+    network.train(
+        X,
+        y.argmax(axis=1),
+        learning_rate=settings["learning_rate"],
+        batch_size=30,
+        epochs=epochs,
+        callbacks=[Every(ends, keep), ProgressBar(ends)],
+    )
     network.history.frames = kept
     return network
 
 
-def _accuracy(network: Network) -> float:
+def _accuracy(network: fastmlp.Network) -> float:
     """Return the accuracy on all of the article's points."""
     X, y = article.data()
     return float(np.mean(network.predict(X) == y.argmax(axis=1)))
 
 
-def _summarise_xor(network: Network, settings: dict[str, Any], starts: int, seconds: float) -> None:
+def _summarise_xor(network: fastmlp.Network, settings: dict[str, Any], starts: int, seconds: float) -> None:
     loss, accuracy = network.history.loss[-1], _accuracy(network)
     finite = np.isfinite(loss)
     epochs = starts * settings["epochs"] if finite else len(network.history)
@@ -206,8 +202,8 @@ def _summarise_xor(network: Network, settings: dict[str, Any], starts: int, seco
         "epochs": f"{epochs:,} in {seconds:.2f} s, {epochs / seconds:,.0f} per second",
     }
     if starts > 1:
-        enough = f"the others ended below {MODERN_ENOUGH:.0%}"
-        lines["starts"] = f"{starts}; {enough if accuracy > MODERN_ENOUGH else 'the best one counts'}"
+        others = f"the others ended below {MODERN_ENOUGH:.0%}" if accuracy > MODERN_ENOUGH else "the best one counts"
+        lines["starts"] = f"{starts}; {others}"
     if not finite:
         lines["loss"] += f" at epoch {epochs:,}: the training stopped there"
         lines["diverged"] = "try a smaller --learning-rate"
@@ -217,8 +213,8 @@ def _summarise_xor(network: Network, settings: dict[str, Any], starts: int, seco
         print(f"{name:<10}{text}")
 
 
-def _draw_xor(plotting: Any, out: Path, network: Network, settings: dict[str, Any]) -> list[Path]:
-    """Draw a trained network; return the files that are written."""
+def _draw_xor(plotting: Any, out: Path, network: fastmlp.Network, settings: dict[str, Any]) -> None:
+    """Draw a trained network, and print the files that are written."""
     X, y = article.data()
     rows = settings.get("rows", len(X))
     trained = np.arange(len(X)) < rows
@@ -235,7 +231,7 @@ def _draw_xor(plotting: Any, out: Path, network: Network, settings: dict[str, An
     points = f"{rows} of {len(X)}" if rows < len(X) else f"all {len(X)}"
     title = f"XOR with {settings['hidden']} hidden neurons, trained on {points} points"
     plotting.save_animation(out / "all.gif", network, X, y, frames=frames, trained=trained, title=title)
-    return [out / name for name in (*drawn, "all.gif")]
+    print(f"{'written':<10}{', '.join(str(out / name) for name in (*drawn, 'all.gif'))}")
 
 
 def _refuse_unwritable(path: Path | None, option: str) -> None:
@@ -254,16 +250,18 @@ def _train(options: argparse.Namespace) -> int:
     _refuse_unwritable(options.save, "--save")
     frame = read_table(options.data)
     target = choice(options.target, frame.columns, "--target")
-    inputs = frame.columns.drop(target)
-    frame = frame.drop(columns=[choice(name, inputs, "--ignore") for name in options.ignore])
+    frame = frame.drop(columns=[choice(name, frame.columns.drop(target), "--ignore") for name in options.ignore])
     task, reason = choose_task(frame[target], options.task)
     training, test = split_table(frame, target, task, options.test_fraction, options.seed)
     table = Table.fit(training, target, task)
     X, y = table.features(training), table.targets(training)
     X_test, y_test = (table.features(test), table.targets(test)) if len(test) else (X, y)
-    print(f"task: {task} ({reason})")
-    print(f"rows: {len(training):,} for training, {len(test):,} for the test")
-    print(f"inputs: {table.width} from {len(table.columns)} columns")
+    print(
+        f"task: {task} ({reason})",
+        f"rows: {len(training):,} for training, {len(test):,} for the test",
+        f"inputs: {table.width} from {len(table.columns)} columns",
+        sep="\n",
+    )
     started = time.perf_counter()
     network = fastmlp.train(X, y, progress=True, **{name: getattr(options, name) for name in TRAIN_SETTINGS})
     seconds = time.perf_counter() - started
@@ -273,10 +271,11 @@ def _train(options: argparse.Namespace) -> int:
         print(f"saved: {options.save}")
     loss = network.history.loss[-1]
     print(f"training: {len(network.history):,} epochs in {seconds:.2f} s, loss {loss:.4g}")
-    if task == "classification":
-        measured = f"accuracy: {np.mean(network.predict(X_test) == y_test):.3f}"
-    else:
-        measured = f"R²: {network.score(X_test, y_test):.3f}"
+    measured = (
+        f"accuracy: {np.mean(network.predict(X_test) == y_test):.3f}"
+        if task == "classification"
+        else f"R²: {network.score(X_test, y_test):.3f}"
+    )
     print(f"{'test' if len(test) else 'training'} {measured} ({len(y_test):,} rows)")
     return 0 if np.isfinite(loss) else 1
 
@@ -336,7 +335,11 @@ TRAIN_OPTIONS = {
         "metavar": "N,N,...",
         "help": "neurons of each hidden layer, or none for a linear model (default: 64,64)",
     },
-    "--activation": {"choices": list(HIDDEN_ACTIVATIONS), "default": "relu", "help": "default: relu"},
+    "--activation": {
+        "choices": list(fastmlp.activations.HIDDEN_ACTIVATIONS),
+        "default": "relu",
+        "help": "default: relu",
+    },
     "--epochs": {"type": int, "default": 200, "metavar": "N", "help": "default: 200"},
     "--batch-size": {
         "type": _batch_size,
@@ -345,7 +348,7 @@ TRAIN_OPTIONS = {
         "help": "rows per step: a number, auto or full (default: auto)",
     },
     "--learning-rate": {"type": float, "metavar": "RATE", "help": "default: the optimizer's"},
-    "--optimizer": {"choices": list(OPTIMIZERS), "default": "adam", "help": "default: adam"},
+    "--optimizer": {"choices": list(fastmlp.optimizers.OPTIMIZERS), "default": "adam", "help": "default: adam"},
     "--l2": {"type": float, "default": 0.0, "metavar": "LAMBDA", "help": "ridge penalty (default: 0)"},
     "--test-fraction": {
         "type": float,

@@ -1,13 +1,11 @@
-"""Looks at a network: whether its gradient is that of its loss, and how its layers are.
-
-Imports the network; nothing of fastmlp imports it but the package itself.
-"""
+"""Inspects a network: whether its gradient is that of its loss, and the condition of its layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -120,7 +118,6 @@ def check_gradient(
     """
     whole(entries, "entries")
     twin = _in_double(network)
-
     samples = twin._samples(X, y, sample_weight)
 
     def objective() -> tuple[float, np.ndarray]:
@@ -131,14 +128,13 @@ def check_gradient(
     if len(places) > entries:
         places = np.sort(np.random.Generator(np.random.PCG64(seed)).choice(places, entries, replace=False))
     largest = float(np.abs(gradient).max()) or 1.0
-    worst = (-1.0, 0, 0.0)
-    for place in places.tolist():
-        error, slope = _difference(twin, place, gradient[place], largest, lambda: objective()[0])
-        if error > worst[0]:
-            worst = (error, place, slope)
-    error, place, slope = worst
-    layer, name, index = _named(twin, place)
-    return GradientCheck(error, layer, name, index, float(gradient[place]), slope, len(places))
+    found = (_difference(twin.params, place, gradient[place], largest, objective) for place in places.tolist())
+    errors, slopes = zip(*found, strict=True)
+    worst = int(np.argmax(errors))
+    place = int(places[worst])
+    return GradientCheck(
+        errors[worst], *_named(twin, place), float(gradient[place]), slopes[worst], entries=len(places)
+    )
 
 
 def _in_double(network: Network) -> Network:
@@ -161,16 +157,20 @@ def _in_double(network: Network) -> Network:
 
 
 def _difference(
-    network: Network, place: int, expected: float, largest: float, objective: Callable[[], float]
+    params: np.ndarray,
+    place: int,
+    expected: float,
+    largest: float,
+    objective: Callable[[], tuple[float, np.ndarray]],
 ) -> tuple[float, float]:
     """Differentiate by one parameter; return the error, relative to the gradient's largest entry, and the slope."""
-    params, best = network.params, (math.inf, math.nan)
+    best = (math.inf, math.nan)
     value = params[place]
     for step in _STEPS:
         seen = []
         for shift in (-2, -1, 1, 2):
             params[place] = value + shift * step
-            seen.append(objective())
+            seen.append(objective()[0])
         slope = (seen[0] - 8 * seen[1] + 8 * seen[2] - seen[3]) / (12 * step)
         error = float(abs(slope - expected)) / largest
         best = min(best, (error, slope))
@@ -182,14 +182,11 @@ def _difference(
 
 def _named(network: Network, place: int) -> tuple[int, str, tuple[int, ...]]:
     """Return the name of an entry of the flat vector: layer, weights or biases, index."""
-    for number, w in enumerate(network.weights, 1):
-        if place < w.size:
-            return number, "weights", tuple(int(at) for at in np.unravel_index(place, w.shape))
-        place -= w.size
-        if network.biases:
-            if place < w.shape[1]:
-                return number, "biases", (place,)
-            place -= w.shape[1]
+    for layer, arrays in enumerate(zip_longest(network.weights, network.biases, fillvalue=np.empty(0)), 1):
+        for name, array in zip(("weights", "biases"), arrays, strict=True):
+            if place < array.size:
+                return layer, name, tuple(int(at) for at in np.unravel_index(place, array.shape))
+            place -= array.size
     raise IndexError(place)
 
 
@@ -303,30 +300,24 @@ def health(network: Network, X: Any = None) -> Health:
     True
     """
     rows = network._record.sample if X is None else X
-    outputs = [None] * len(network.weights) if rows is None else network.forward(rows)
-    history, layers = network.history, []
-    for number, (name, w) in enumerate(zip(network.activations, network.weights, strict=True)):
-        noted = history.layer_epochs.size > 0
-        dead, saturated = _flat_units(outputs[number], name)
-        layers.append(
-            LayerHealth(
-                number + 1,
-                name,
-                w.shape[1],
-                history.layer_gradient_norms[:, number] if noted else np.empty(0),
-                history.layer_activations[:, number] if noted else np.empty(0),
-                float(np.linalg.norm(w.astype(np.float64))),
-                dead,
-                saturated,
-            )
+    number, history = len(network.weights), network.history
+    parts = zip(
+        network.activations,
+        network.weights,
+        history.layer_gradient_norms.reshape(-1, number).T,  # without a column per layer if nothing was noted
+        history.layer_activations.reshape(-1, number).T,
+        [None] * number if rows is None else network.forward(rows),
+        strict=True,
+    )
+    layers = [
+        LayerHealth(
+            layer, name, w.shape[1], norms, sizes, float(np.linalg.norm(w.astype(float))), *_flat_units(h, name)
         )
-    findings = [
-        finding
-        for find in (_exploding, _vanishing, _dead, _saturated)
-        for layer in layers
-        if (finding := find(network, layer, layers))
+        for layer, (name, w, norms, sizes, h) in enumerate(parts, 1)
     ]
-    return Health(tuple(layers), tuple(findings), 0 if rows is None else len(rows))
+    exploding = filter(None, map(_exploding, layers))
+    findings = (*exploding, *_vanishing(network, layers), *_dead(layers), *_saturated(layers))
+    return Health(tuple(layers), findings, 0 if rows is None else len(rows))
 
 
 def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, float]:
@@ -339,16 +330,14 @@ def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, floa
     return dead, float(np.mean(slopes < _FLAT * row.steepest)) if row.steepest else math.nan
 
 
-def _exploding(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
+def _exploding(layer: LayerHealth) -> str:
     if not math.isfinite(layer.weight_norm):
         return (
             f"layer {layer.layer} has exploded: its weights are not finite; change first: a smaller learning_rate, "
             "then clip_norm=1.0, then fewer layers"
         )
     for what, values in (("gradient", layer.gradient_norms), ("outputs", layer.activation_sizes)):
-        if not len(values):
-            continue
-        at_first = float(np.median(values[: max(1, len(values) // 10)]))
+        at_first = float(np.median(values[: max(1, len(values) // 10)])) if len(values) else 0.0
         if at_first > 0 and not values[-1] <= _EXPLODED * at_first:
             return (
                 f"layer {layer.layer} is exploding: its {what} grew from {at_first:.3g} to {values[-1]:.3g}; change "
@@ -357,39 +346,33 @@ def _exploding(network: Network, layer: LayerHealth, layers: list[LayerHealth]) 
     return ""
 
 
-def _vanishing(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
-    last = layers[-1]
-    if layer is last or not len(layer.gradient_norms):
-        return ""
-
-    def size(of: LayerHealth) -> float:
-        parameters = network.weights[of.layer - 1].size
-        recent = of.gradient_norms[-max(1, len(of.gradient_norms) // 10) :]
-        return float(np.median(recent)) / math.sqrt(parameters)
-
-    if not size(layer) < _VANISHED * size(last):
-        return ""
-    return (
-        f"layer {layer.layer} is vanishing: its gradient is {size(layer) / size(last):.1g} of the last layer's, number "
-        "by number; change first: activation='relu' or 'gelu' with init='he_uniform', then fewer layers"
-    )
+def _vanishing(network: Network, layers: list[LayerHealth]) -> list[str]:
+    recent = [layer.gradient_norms[-max(1, len(layer.gradient_norms) // 10) :] for layer in layers]
+    if not len(recent[0]):
+        return []
+    sizes = [float(np.median(norms)) / math.sqrt(w.size) for norms, w in zip(recent, network.weights, strict=True)]
+    return [
+        f"layer {layer.layer} is vanishing: its gradient is {size / sizes[-1]:.1g} of the last layer's, number by "
+        "number; change first: activation='relu' or 'gelu' with init='he_uniform', then fewer layers"
+        for layer, size in zip(layers, sizes, strict=True)
+        if size < _VANISHED * sizes[-1]
+    ]
 
 
-def _dead(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
-    if not len(layer.dead) or layer.layer == len(layers):
-        return ""
-    named = ", ".join(map(str, layer.dead[:5])) + (", ..." if len(layer.dead) > 5 else "")
-    return (
-        f"layer {layer.layer} has {len(layer.dead)} dead {layer.activation} units of {layer.units} ({named}): no row "
-        "moves them any more; change first: a smaller learning_rate, then activation='leaky_relu' or 'gelu', then "
-        "init='he_uniform'"
-    )
+def _dead(layers: list[LayerHealth]) -> list[str]:
+    return [
+        f"layer {layer.layer} has {len(layer.dead)} dead {layer.activation} units of {layer.units} "
+        f"({', '.join(map(str, layer.dead[:5]))}{', ...' if len(layer.dead) > 5 else ''}): no row moves them any more; "
+        "change first: a smaller learning_rate, then activation='leaky_relu' or 'gelu', then init='he_uniform'"
+        for layer in layers[:-1]
+        if len(layer.dead)
+    ]
 
 
-def _saturated(network: Network, layer: LayerHealth, layers: list[LayerHealth]) -> str:
-    if not layer.saturated > _MOSTLY or layer.layer == len(layers):
-        return ""
-    return (
+def _saturated(layers: list[LayerHealth]) -> list[str]:
+    return [
         f"layer {layer.layer} is saturated: {layer.saturated:.0%} of its {layer.activation} outputs are flat; change "
         "first: features scaled to mean 0 and deviation 1, then a smaller learning_rate, then l2 or max_norm"
-    )
+        for layer in layers[:-1]
+        if layer.saturated > _MOSTLY
+    ]

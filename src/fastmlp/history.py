@@ -1,7 +1,5 @@
 """The record of a training run, epoch by epoch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -77,7 +75,7 @@ class History:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy[-1]:.4g}"
         return f"History({len(self)} epochs, loss {self.loss[-1]:.4g}{accuracy})"
 
-    def extended(self, *later: History) -> History:
+    def extended(self, *later: "History") -> "History":
         """Return this history joined with those of later training runs.
 
         Parameters

@@ -29,15 +29,12 @@ A float target that is NaN was not observed (``missing_targets="mask"``): it has
 target counts as if it were not there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from fastmlp._spec import losses as rows
-from fastmlp._spec.losses import LossRow
 from fastmlp._spec.values import number
 
 
@@ -62,7 +59,7 @@ class Loss:
     ('identity', 'sigmoid')
     """
 
-    row: LossRow
+    row: rows.LossRow
     parameters: tuple[float, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
@@ -80,7 +77,7 @@ class Loss:
         """Whether two classes have a single output."""
         return self.row.coding in ("bits", "signs")
 
-    def smoothed(self, share: float) -> Loss:
+    def smoothed(self, share: float) -> "Loss":
         """Smooth the labels.
 
         Parameters

@@ -30,8 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.fields import check_fields, named
-from fastmlp._spec.values import choice, flag, listing, whole
+from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
 
 GIVEN = ("predictions", "codes", "scores")
 KINDS = ("real", "labels", "multilabel")

@@ -9,19 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._checks import arrays, targets
 from fastmlp._checks import options as checks
-from fastmlp._checks.arrays import features
-from fastmlp._checks.options import DataSummary, TrainingOptions
 from fastmlp._checks.samples import Samples, split, weights
-from fastmlp._checks.targets import encode
 from fastmlp._checks.task import task
-from fastmlp._checks.topology import Topology, hidden_sizes
-from fastmlp._checks.topology import seed as checked_seed
+from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._engine.prediction import is_as_kernels_read
-from fastmlp._training import fit
-from fastmlp._training.model import Model
+from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
-from fastmlp._training.watch import measured
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.history import History
@@ -139,32 +134,32 @@ class Network:
             label_smoothing=label_smoothing,
             missing_targets=missing_targets,
         )
-        topology = Topology(
-            sizes[0],
-            known,
-            sizes[1:-1],
-            activation=activation,
-            bias=bias,
-            l1=l1,
-            l2=l2,
-            dropout=dropout,
-            seed=seed,
-            dtype=dtype,
-            backend=backend,
-            init=init,
-            bias_init=bias_init,
+        self._set_up(
+            Topology(
+                sizes[0],
+                known,
+                sizes[1:-1],
+                activation=activation,
+                bias=bias,
+                l1=l1,
+                l2=l2,
+                dropout=dropout,
+                seed=seed,
+                dtype=dtype,
+                backend=backend,
+                init=init,
+                bias_init=bias_init,
+            )
         )
-        self._set_up(topology)
 
     @classmethod
     def _of(cls, topology: Topology, parameters: np.ndarray | None = None) -> Network:
-        """Make a network of a checked topology, with new parameters or with these."""
         network = cls.__new__(cls)
         network._set_up(topology, parameters)
         return network
 
     def _set_up(self, topology: Topology, parameters: np.ndarray | None = None) -> None:
-        self._model, self._record = Model(topology, parameters), fit.Record()
+        self._model, self._record = model.Model(topology, parameters), fit.Record()
         self.metadata: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -222,15 +217,14 @@ class Network:
         self._record.histories = [history]
 
     def __repr__(self) -> str:
-        """Show sizes, activations and loss."""
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
         known = self._model.task
         if not isinstance(X, SparseRows):  # which the estimators have checked
-            X = features(X, dtype=self.dtype, columns=self.sizes[0])
-        values = encode(y, len(X), self.dtype, known)
+            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        values = targets.encode(y, len(X), self.dtype, known)
         return X, values, weights(sample_weight, class_weight, values, known)
 
     def _samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
@@ -298,7 +292,7 @@ class Network:
             raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
         seed = self.seed if seed is None else checked_seed(seed)
         samples, checked = split(validation, rows, self._model.task, seed)
-        options = TrainingOptions(
+        options = checks.TrainingOptions(
             self._summary(samples, checked),
             optimizer=optimizer,
             learning_rate=learning_rate,
@@ -319,11 +313,10 @@ class Network:
         )
         return self._fit(samples, checked, options)
 
-    def _summary(self, samples: Samples, validation: Samples) -> DataSummary:
-        return DataSummary.of(self._model.task, self.dtype, samples, validation, self.dropout)
+    def _summary(self, samples: Samples, validation: Samples) -> checks.TrainingData:
+        return checks.TrainingData(self._model.task, self.dtype, samples, validation, self.dropout)
 
-    def _fit(self, samples: Samples, validation: Samples, options: TrainingOptions) -> Network:
-        """Train on checked rows."""
+    def _fit(self, samples: Samples, validation: Samples, options: checks.TrainingOptions) -> Network:
         fit.fit(self, samples, validation, options)
         return self
 
@@ -393,19 +386,11 @@ class Network:
             X, y, optimizer=chosen, learning_rate=learning_rate, batch_size=batch_size, epochs=1, **options
         )
 
-    def _go_on_from(self, copied: Network) -> None:
-        """Take over where a copy of a network of the same sizes stands: optimizer, its state, history."""
-        self._record = copied._record
-
     def _keep_schedule(self) -> None:
         """Let the next schedule go on with what this one's remembers of the epochs, except for the rate."""
         state = self._record.state
         if state is not None:
             state.remembered = (state.schedule, state.memory)
-
-    def _schedule_memory(self) -> Any:
-        """Return what the schedule remembers of the epochs, if it follows them."""
-        return None if self._record.state is None else self._record.state.memory
 
     def reset_optimizer(self) -> None:
         """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.
@@ -420,12 +405,11 @@ class Network:
             self._record.state.reset = True
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Compute the output layer's activations, shape (rows, outputs)."""
         if not isinstance(X, SparseRows) and not is_as_kernels_read(X, self.dtype, self.sizes[0]):
-            X = features(X, dtype=self.dtype, columns=self.sizes[0])
+            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
         outputs = self._model.outputs(X)
         if outputs is None:
-            features(X)  # says where X is not finite
+            arrays.features(X)  # says where X is not finite
         return outputs
 
     def predict(self, X: Any) -> np.ndarray:
@@ -498,13 +482,13 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used.
         """
-        X = features(X, dtype=self.dtype, columns=self.sizes[0])
-        model, layers = self._model, [X]
+        X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        layers = [X]
         for number, w in enumerate(self.weights[:-1]):
             h = np.empty((len(X), w.shape[1]), self.dtype)
-            bias = self.biases[number] if self.biases else None
-            with model.access.reading:
-                model.kernels.dense_forward(h, layers[-1], w, bias, ACTIVATIONS[self.activations[number]].code)
+            b = self.biases[number] if self.biases else None
+            with self._model.access.reading:
+                self._model.kernels.dense_forward(h, layers[-1], w, b, ACTIVATIONS[self.activations[number]].code)
             layers.append(h)
         return [*layers[1:], self._outputs(X)]
 
@@ -593,9 +577,9 @@ class Network:
         if metric is None:
             # Several quantiles of one target are each measured against it.
             return float(METRICS["r2"].function(values, self._outputs(X), row_weights))
-        data = DataSummary(known, self.dtype, len(X), row_weights is not None)
+        data = checks.TrainingData(known, self.dtype, Samples(X, values, row_weights))
         (chosen,) = checks.metrics([metric], data, "metric")
-        return measured(chosen, values, self._outputs(X), row_weights, known)
+        return watch.measured(chosen, values, self._outputs(X), row_weights, known)
 
     def summary(self) -> str:
         """Describe layers, parameters and the training so far in a few lines of text.

@@ -30,8 +30,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from fastmlp._spec import optimizers as rows
-from fastmlp._spec.fields import check_fields
-from fastmlp._spec.values import flag, number, whole
+from fastmlp._spec.values import check_fields, flag, number, whole
 
 _FRACTION = partial(number, below=1.0)
 _CHECKS: Mapping[str, Callable[..., Any]] = {

@@ -7,9 +7,8 @@ change no global setting. No other module imports matplotlib.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,20 +17,16 @@ try:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.text import Text
     from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
     from PIL import Image
 except ImportError as error:
     raise ImportError('fastmlp.plotting needs matplotlib: pip install "fastmlp[plot]"') from error
 
+from fastmlp.history import History
 from fastmlp.network import Network
-
-if TYPE_CHECKING:
-    from fastmlp.history import History
 
 __all__ = ["plot_accuracy", "plot_boundary", "plot_loss", "plot_training", "save_animation"]
 
@@ -42,13 +37,15 @@ CLASS_COLORS = (BLUE, ORANGE)
 
 # An even number of bands has an edge at one half. Flat bands also keep the file of an animation small.
 PROBABILITY_BANDS = np.linspace(0.0, 1.0, 17)
-PROBABILITY_COLORS = LinearSegmentedColormap.from_list("probability", ["#79B9DF", "#F8F8F8", "#F4AE7D"])
-PROBABILITY_NORM = BoundaryNorm(PROBABILITY_BANDS, PROBABILITY_COLORS.N)
+PROBABILITY_COLORS = {
+    "cmap": LinearSegmentedColormap.from_list("probability", ["#79B9DF", "#F8F8F8", "#F4AE7D"]),
+    "norm": BoundaryNorm(PROBABILITY_BANDS, 256),
+}
 
-CURVE_SIZE, BOUNDARY_SIZE, STILL_DPI = (7.0, 4.4), (6.6, 5.8), 150
-PANELS_SIZE, PANELS_DPI = (13.0, 4.9), 100
-PANELS_PLACE = {"left": 0.058, "right": 0.98, "bottom": 0.18, "top": 0.84, "wspace": 0.22}
 STRETCHES = 800
+
+# Show a panel after some epochs, with the network's parameters then; return the artists that have changed.
+Show = Callable[[int, Network], list[Artist]]
 
 
 def plot_loss(history: History, ax: Axes | None = None) -> Axes:
@@ -171,10 +168,8 @@ def plot_boundary(
     >>> plot_boundary(net, X, y).get_title(loc="left")
     'Decision boundary'
     """
-    ax = _new_axes(BOUNDARY_SIZE) if ax is None else ax
-    _Plane(ax, network, X, y, trained, resolution)
-    if colorbar:
-        _add_color_bar(ax, _class_names(network)[1])
+    ax = _new_axes((6.6, 5.8)) if ax is None else ax
+    _plane(ax, network, X, y, trained, resolution, colorbar)
     return ax
 
 
@@ -214,7 +209,7 @@ def plot_training(
     >>> len(plot_training(net, X, y).axes)
     3
     """
-    return _Panels(network, X, y, trained, title).figure
+    return _panels(network, X, y, trained, title)[0]
 
 
 def save_animation(
@@ -269,125 +264,78 @@ def save_animation(
     frames = network.history.frames if frames is None else frames
     if not frames:
         raise ValueError("frames: got none; parameters of at least one epoch are accepted; keep frames when training")
-    panels = _Panels(network, X, y, trained, title)
-    pictures = _reduce_colors(list(panels.pictures(copy.deepcopy(network), frames)))
+    figure, show = _panels(network, X, y, trained, title)
+    pictures = _reduce_colors(list(_pictures(figure, show, copy.deepcopy(network), frames)))
     pauses = [round(1000.0 * seconds / len(pictures))] * (len(pictures) - 1) + [2000]
     pictures[0].save(path, format="GIF", save_all=True, append_images=pictures[1:], duration=pauses, loop=0)
 
 
-class _Panels:
-    """Accuracy, decision boundary and loss side by side, at any epoch."""
+def _panels(network: Network, X: ArrayLike, y: ArrayLike, trained: ArrayLike | None, title: str) -> tuple[Figure, Show]:
+    """Draw accuracy, decision boundary and loss side by side; return the figure, and what shows it at any epoch."""
+    figure = FigureCanvasAgg(Figure((13.0, 4.9), dpi=100)).figure
+    left, middle, right = figure.subplots(
+        1, 3, gridspec_kw={"left": 0.058, "right": 0.98, "bottom": 0.18, "top": 0.84, "wspace": 0.22}
+    )
+    panels = (
+        _accuracy_curve(left, network.history),
+        _plane(middle, network, X, y, trained),
+        _loss_curve(right, network.history),
+    )
+    figure.text(0.012, 0.975, title, ha="left", va="top", color=INK, fontsize=13)
+    counter = figure.text(0.988, 0.975, "", ha="right", va="top", color=INK, fontsize=13)
 
-    def __init__(self, network: Network, X: ArrayLike, y: ArrayLike, trained: ArrayLike | None, title: str):
-        self.figure = Figure(PANELS_SIZE, dpi=PANELS_DPI)
-        FigureCanvasAgg(self.figure)
-        left, middle, right = self.figure.subplots(1, 3, gridspec_kw=PANELS_PLACE)
-        self.panels = (
-            _accuracy_curve(left, network.history),
-            _Plane(middle, network, X, y, trained),
-            _loss_curve(right, network.history),
-        )
-        self.epochs = len(network.history)
-        self.figure.text(0.012, 0.975, title, ha="left", va="top", color=INK, fontsize=13)
-        self.counter = self.figure.text(0.988, 0.975, "", ha="right", va="top", color=INK, fontsize=13)
+    def show(epoch: int, network: Network) -> list[Artist]:
+        counter.set_text(f"epoch {epoch:,} of {len(network.history):,}")
+        return [counter, *(artist for panel in panels for artist in panel(epoch, network))]
 
-    def pictures(self, network: Network, frames: list[tuple[int, NDArray]]) -> Iterator[Image.Image]:
-        """Yield one picture per frame. The fixed parts are drawn once: text and axes take most of the time."""
-        canvas = self.figure.canvas
-        for artist in self._moving():
-            artist.set_animated(True)
-        canvas.draw()
-        still = canvas.copy_from_bbox(self.figure.bbox)
-        for epoch, parameters in frames:
-            network.params[:] = parameters
-            for panel in self.panels:
-                panel.show(epoch, network)
-            self.counter.set_text(f"epoch {epoch:,} of {self.epochs:,}")
-            canvas.restore_region(still)
-            for artist in self._moving():
-                self.figure.draw_artist(artist)
-            yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-    def _moving(self) -> list[Artist]:
-        return [self.counter, *(artist for panel in self.panels for artist in panel.artists)]
+    return figure, show
 
 
-class _Curve:
-    """A line over the epochs, with its last value in the title, up to any epoch."""
-
-    def __init__(
-        self, ax: Axes, name: str, number: str, color: str, values: ArrayLike, validation: ArrayLike | None
-    ) -> None:
-        self.ax, self.title, self.number, self.last = ax, name.capitalize(), number, len(values)
-        self.epochs, self.values = _thin(values)
-        if not len(self.values):
-            raise ValueError(f"history: got no finite {name}; a history with a finite {name} is accepted")
-        _style(ax, "epoch", name)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        (self.line,) = ax.plot(self.epochs, self.values, color=color, linewidth=1.8, label="training")
-        (self.tip,) = ax.plot([], [], "o", color=color, markersize=6, clip_on=False, zorder=3)
-        if validation is not None:
-            ax.plot(*_thin(validation), color=INK, linewidth=1.4, linestyle="--", label="validation")
-            ax.legend(frameon=False, fontsize=10, labelcolor=INK)
-        ax.set_xlim(0, self.last)
-
-    def show(self, epoch: int, _: Network | None = None) -> None:
-        done = int(np.searchsorted(self.epochs, epoch, side="right"))
-        self.line.set_data(self.epochs[:done], self.values[:done])
-        value = self.values[done - 1 : done]
-        self.tip.set_data(self.epochs[done - 1 : done], value)
-        self.tip.set_visible(bool(np.all(value <= self.ax.get_ylim()[1])))
-        stopped = epoch >= self.last > self.epochs[-1]
-        text = "not finite" if stopped else self.number.format(*value) if done else ""
-        self.artists = [self.line, self.tip, _title(self.ax, f"{self.title}  {text}")]
+def _pictures(figure: Figure, show: Show, network: Network, frames: list[tuple[int, NDArray]]) -> Iterator[Image.Image]:
+    """Yield one picture per frame. The fixed parts are drawn once: text and axes take most of the time."""
+    for artist in show(0, network):
+        artist.set_animated(True)
+    figure.canvas.draw()
+    still = figure.canvas.copy_from_bbox(figure.bbox)
+    for epoch, parameters in frames:
+        network.params[:] = parameters
+        figure.canvas.restore_region(still)
+        for artist in show(epoch, network):
+            figure.draw_artist(artist)
+        yield Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
 
 
-class _Plane:
-    """The probability of the second class over the plane, with points on top, for any parameters."""
+def _curve(ax: Axes, history: History, name: str, number: str, color: str) -> Show:
+    """Draw a measure over the epochs; return what shows it up to any epoch, with the last value in the title."""
+    measured, validation = getattr(history, name), getattr(history, f"val_{name}")
+    epochs, values = _thin(measured)
+    if not len(values):
+        raise ValueError(f"history: got no finite {name}; a history with a finite {name} is accepted")
+    _style(ax, "epoch", name)
+    ax.set_xlim(0, len(measured))
+    ax.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter=EngFormatter(sep=""))
+    (line,) = ax.plot(epochs, values, color=color, linewidth=1.8, label="training")
+    (tip,) = ax.plot([], [], "o", color=color, markersize=6, clip_on=False, zorder=3)
+    if validation is not None:
+        ax.plot(*_thin(validation), color=INK, linewidth=1.4, linestyle="--", label="validation")
+        ax.legend(frameon=False, fontsize=10, labelcolor=INK)
 
-    def __init__(
-        self,
-        ax: Axes,
-        network: Network,
-        X: ArrayLike,
-        y: ArrayLike,
-        trained: ArrayLike | None,
-        resolution: int = 200,
-    ) -> None:
-        self.ax = ax
-        X, is_second = _two_class_points(network, X, y)
-        trained = np.ones(len(X), bool) if trained is None else np.asarray(trained, bool)
-        _style(ax, "$x_1$", "$x_2$")
-        _title(ax, "Decision boundary")
-        ax.grid(False)
-        ax.set_aspect("equal")
-        margin = 0.05 * np.ptp(X, axis=0)
-        self.x1, self.x2 = np.linspace(X.min(axis=0) - margin, X.max(axis=0) + margin, resolution).T
-        self.grid = np.stack(np.meshgrid(self.x1, self.x2), axis=-1).reshape(-1, 2)
-        colors = np.where(is_second, *reversed(CLASS_COLORS))
-        self.points = [
-            ax.scatter(*X[~trained].T, c=colors[~trained], s=12, alpha=0.6, linewidths=0, zorder=2),
-            ax.scatter(*X[trained].T, c=colors[trained], s=36, edgecolors="white", linewidths=0.9, zorder=3),
-        ]
-        self.probability: list[Artist] = []
-        self.show(0, network)
-        _add_legend(ax, _class_names(network), bool((~trained).any()))
+    def show(epoch: int, _: Network | None = None) -> list[Artist]:
+        done = int(np.searchsorted(epochs, epoch, side="right"))
+        last = slice(done - 1, done)  # nothing before the first epoch
+        line.set_data(epochs[:done], values[:done])
+        tip.set_data(epochs[last], values[last])
+        tip.set_visible(bool(np.all(values[last] <= ax.get_ylim()[1])))
+        stopped = epoch >= len(measured) > epochs[-1]
+        text = "not finite" if stopped else "".join(map(number.format, values[last]))
+        return [line, tip, _title(ax, f"{name.capitalize()}  {text}")]
 
-    def show(self, _: int, network: Network) -> None:
-        for artist in self.probability:
-            artist.remove()
-        probability = _second_class(network, self.grid).reshape(len(self.x2), len(self.x1))
-        place, bands = (self.x1, self.x2, probability), {"cmap": PROBABILITY_COLORS, "norm": PROBABILITY_NORM}
-        self.probability = [self.ax.contourf(*place, PROBABILITY_BANDS, **bands, zorder=0)]
-        if probability.min() < 0.5 < probability.max():
-            self.probability.append(self.ax.contour(*place, [0.5], colors=INK, linewidths=1.6, zorder=1))
-        self.artists = [*self.probability, *self.points]
+    return show
 
 
-def _loss_curve(ax: Axes, history: History) -> _Curve:
+def _loss_curve(ax: Axes, history: History) -> Show:
+    show = _curve(ax, history, "loss", "{:.4g}", PURPLE)
     loss = np.asarray(history.loss, float)
-    curve = _Curve(ax, "loss", "{:.4g}", PURPLE, loss, history.val_loss)
     if not np.isfinite(loss[-1]):
         ax.set_ylim(top=2.0 * loss[0], bottom=0.95 * min(loss[0], np.min(loss[np.isfinite(loss)])))
         ax.axvline(len(loss), color=INK, linewidth=1.2, linestyle=":", clip_on=False)
@@ -402,33 +350,75 @@ def _loss_curve(ax: Axes, history: History) -> _Curve:
             color=INK,
             fontsize=10,
         )
-    curve.show(curve.last)
-    return curve
+    show(len(loss))
+    return show
 
 
-def _accuracy_curve(ax: Axes, history: History) -> _Curve:
+def _accuracy_curve(ax: Axes, history: History) -> Show:
     if history.accuracy is None:
         raise ValueError("history: got no accuracy, as after a regression; a history of a classification is accepted")
-    curve = _Curve(ax, "accuracy", "{:.1%}", GREEN, history.accuracy, history.val_accuracy)
-    lowest = np.fmin.reduce(np.append(curve.values, [] if history.val_accuracy is None else history.val_accuracy))
+    show = _curve(ax, history, "accuracy", "{:.1%}", GREEN)
+    lowest = np.fmin.reduce(np.append(history.accuracy, [] if history.val_accuracy is None else history.val_accuracy))
     ax.set_ylim(np.floor(10.0 * lowest - 0.3) / 10.0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    curve.show(curve.last)
-    return curve
+    show(len(history.accuracy))
+    return show
 
 
-def _still(draw: Callable[[Axes, History], _Curve], history: History, ax: Axes | None) -> Axes:
+def _still(draw: Callable[[Axes, History], Show], history: History, ax: Axes | None) -> Axes:
     """Draw a whole curve, over logarithmic epochs if the loss did nine tenths of its fall in a hundredth of them."""
     ax = _new_axes() if ax is None else ax
     draw(ax, history)
     loss = np.asarray(history.loss, float)
     early = loss[: max(1, len(loss) // 100)]
     if loss[0] - early.min() > 0.9 * (loss[0] - np.fmin.reduce(loss)) > 0.0:
-        ax.set_xscale("log")
-        ax.set_xlim(1, len(loss))
+        ax.set(xscale="log", xlim=(1, len(loss)))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.minorticks_off()
     return ax
+
+
+def _plane(
+    ax: Axes,
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    trained: ArrayLike | None,
+    resolution: int = 200,
+    colorbar: bool = False,
+) -> Show:
+    """Draw the probability of the second class over the plane, and points; return what shows it for any parameters."""
+    X, is_second = _two_class_points(network, X, y)
+    trained = np.ones(len(X), bool) if trained is None else np.asarray(trained, bool)
+    _style(ax, "$x_1$", "$x_2$")
+    _title(ax, "Decision boundary")
+    ax.grid(False)
+    ax.set_aspect("equal")
+    margin = 0.05 * np.ptp(X, axis=0)
+    x1, x2 = np.linspace(X.min(axis=0) - margin, X.max(axis=0) + margin, resolution).T
+    grid = np.stack(np.meshgrid(x1, x2), axis=-1).reshape(-1, 2)
+    colors = np.where(is_second, *reversed(CLASS_COLORS))
+    points = [
+        ax.scatter(*X[~trained].T, c=colors[~trained], s=12, alpha=0.6, linewidths=0, zorder=2),
+        ax.scatter(*X[trained].T, c=colors[trained], s=36, edgecolors="white", linewidths=0.9, zorder=3),
+    ]
+    bands: list[Artist] = []  # and the line at one half, if the plane holds it
+
+    def show(_: int, network: Network) -> list[Artist]:
+        for artist in bands:
+            artist.remove()
+        probability = _second_class(network, grid).reshape(len(x2), len(x1))
+        bands[:] = [ax.contourf(x1, x2, probability, PROBABILITY_BANDS, **PROBABILITY_COLORS, zorder=0)]
+        if probability.min() < 0.5 < probability.max():
+            bands.append(ax.contour(x1, x2, probability, [0.5], colors=INK, linewidths=1.6, zorder=1))
+        return [*bands, *points]
+
+    show(0, network)
+    names = (0, 1) if network.classes_ is None else network.classes_
+    _add_legend(ax, names, held_out=not trained.all())
+    if colorbar:
+        _add_color_bar(ax, bands[0], names[1])
+    return show
 
 
 def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -439,9 +429,7 @@ def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDA
             f"X: got shape {X.shape} with a network of {network.sizes[0]} inputs; shape (rows, 2) with a network of "
             "2 inputs is accepted"
         )
-    if y.ndim == 2:
-        y = y.argmax(axis=1)
-    classes, codes = np.unique(y, return_inverse=True)
+    classes, codes = np.unique(y.argmax(axis=1) if y.ndim == 2 else y, return_inverse=True)
     if len(classes) != 2 or network.sizes[-1] > 2:
         raise ValueError(
             f"y: got {len(classes)} classes with a network of {network.sizes[-1]} outputs; two classes with 1 or 2 "
@@ -459,12 +447,8 @@ def _second_class(network: Network, X: NDArray) -> NDArray:
     return np.divide(outputs[:, 1], total, out=np.full(len(X), 0.5), where=total > 0.0)
 
 
-def _class_names(network: Network) -> tuple[str, str]:
-    return ("0", "1") if network.classes_ is None else tuple(str(label) for label in network.classes_)
-
-
-def _add_legend(ax: Axes, classes: tuple[str, str], held_out: bool) -> None:
-    points = [(color, 6, f"class {name}") for color, name in zip(CLASS_COLORS, classes, strict=True)]
+def _add_legend(ax: Axes, classes: Sequence[object], held_out: bool) -> None:
+    points = [(color, 6, f"class {name!s}") for color, name in zip(CLASS_COLORS, classes, strict=True)]
     if held_out:
         points += [("#777777", 6, "trained on"), ("#AAAAAA", 3.5, "held out")]
     handles = [
@@ -484,12 +468,18 @@ def _add_legend(ax: Axes, classes: tuple[str, str], held_out: bool) -> None:
     )
 
 
-def _add_color_bar(ax: Axes, class_name: str) -> None:
-    colors, percent = ScalarMappable(PROBABILITY_NORM, PROBABILITY_COLORS), PercentFormatter(1.0, decimals=0)
-    bar = ax.figure.colorbar(colors, ax=ax, ticks=np.linspace(0, 1, 5), format=percent, shrink=0.85, pad=0.03)
+def _add_color_bar(ax: Axes, bands: Artist, class_name: object) -> None:
+    bar = ax.figure.colorbar(
+        bands,
+        ax=ax,
+        ticks=np.linspace(0, 1, 5),
+        format=PercentFormatter(1.0, decimals=0),
+        shrink=0.85,
+        pad=0.03,
+    )
     bar.ax.tick_params(colors=INK, length=0)
     bar.ax.minorticks_off()
-    bar.set_label(f"probability of class {class_name}", color=INK, fontsize=11)
+    bar.set_label(f"probability of class {class_name!s}", color=INK, fontsize=11)
     bar.outline.set_visible(False)
 
 
@@ -501,17 +491,15 @@ def _thin(values: ArrayLike) -> tuple[NDArray, NDArray]:
     if last > 4 * STRETCHES:
         length = -(-len(epochs) // STRETCHES)
         stretches = np.pad(values[epochs], (0, -len(epochs) % length), mode="edge").reshape(-1, length)
-        starts = length * np.arange(len(stretches))
         early = np.geomspace(1, last, STRETCHES).astype(int)
+        starts = length * np.arange(len(stretches))
         extremes = [starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1)]
         epochs = epochs[np.unique(np.minimum(np.concatenate([[0], early, *extremes]), last))]
     return epochs + 1, values[epochs]
 
 
-def _new_axes(size: tuple[float, float] = CURVE_SIZE) -> Axes:
-    figure = Figure(size, dpi=STILL_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.subplots()
+def _new_axes(size: tuple[float, float] = (7.0, 4.4)) -> Axes:
+    return FigureCanvasAgg(Figure(size, dpi=150, layout="constrained")).figure.subplots()
 
 
 def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
@@ -524,14 +512,13 @@ def _style(ax: Axes, xlabel: str, ylabel: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _title(ax: Axes, text: str) -> Text:
+def _title(ax: Axes, text: str) -> Artist:
     return ax.set_title(text, loc="left", color=INK, fontsize=12, fontweight="bold")
 
 
 def _reduce_colors(pictures: list[Image.Image]) -> list[Image.Image]:
     """Return pictures with 256 colours, the same for all, so that no colour flickers between pictures."""
-    few = pictures[:: max(1, len(pictures) // 4)] + pictures[-1:]
-    joined = Image.fromarray(np.concatenate([np.asarray(picture) for picture in few]))
+    joined = Image.fromarray(np.concatenate(pictures[:: max(1, len(pictures) // 4)] + pictures[-1:]))
     colors = joined.quantize(256, method=Image.Quantize.MAXCOVERAGE)
     reduced = [picture.quantize(palette=colors, dither=Image.Dither.NONE) for picture in pictures]
     # The background has become nearly white: make its colour, that of a corner, white.

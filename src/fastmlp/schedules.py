@@ -17,8 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._spec.fields import check_fields, named, optional
-from fastmlp._spec.values import choice, flag, number, whole
+from fastmlp._spec.values import check_fields, choice, flag, named, number, optional, whole
 
 
 def _rising(values: Any, argument: str) -> tuple[int, ...]:
@@ -62,7 +61,8 @@ class RateSchedule:
 
     t counts from the training run in which the schedule was first given. A later run with an equal schedule continues
     the count, so that two runs in a row use the rates of one long run. Schedules that end (`Polynomial`, `Cosine`
-    without `cycle`, `OneCycle`) start again in every training run unless they are given a `length`.
+    without `cycle`, `OneCycle`) need a `length` for that: without one they span each training run anew, and with
+    `Network.partial_train` each chunk, whose rate is then always the first one.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ class RateSchedule:
     # For schedules without these fields. Without annotations, because those would fix the order of the fields.
     unit = "epoch"
     length = 0
+    _ends = True
 
     def __post_init__(self) -> None:
         check_fields(self, self._checks)
@@ -108,7 +109,7 @@ class RateSchedule:
         """
         per_epoch = batches if self.unit == "step" else 1
         first, count, length = begun * per_epoch, epochs * per_epoch, self.length
-        if length is None:  # the schedule spans this training run alone
+        if length is None and self._ends:  # the schedule spans this training run alone
             first, length = 0, count
         return self.rate * self._factors(np.arange(first, first + count, dtype=np.float64), length)
 
@@ -340,7 +341,11 @@ class Cosine(RateSchedule):
     unit: str = "epoch"
     length: int | None = None
 
-    def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
+    @property
+    def _ends(self) -> bool:
+        return self.cycle is None
+
+    def _factors(self, t: np.ndarray, length: int | None) -> np.ndarray:
         after = np.maximum(t - self.warmup, 0)
         if self.cycle is None:
             over = np.minimum(after / max(length - self.warmup, 1), 1)
@@ -359,8 +364,10 @@ class Cosine(RateSchedule):
 class OneCycle(RateSchedule):
     """Half a cosine up to `rate`, then half a cosine down (L. N. Smith and N. Topin, Super-convergence, 2018).
 
-    The rate goes from ``start * rate`` up to `rate` over the fraction `rise` of T - 1, then down to ``final * rate``.
-    This is PyTorch's OneCycleLR, whose div_factor is 1 / start and whose final_div_factor is start / final.
+    The rate goes from ``start * rate`` up to `rate`, which it reaches at ``t = rise * T - 1``, then down to
+    ``final * rate`` at ``t = T - 1``. If ``rise * T`` is at most 1, there is no rise: the rate begins at the peak, or
+    on the way down from one before t = 0. This is PyTorch's OneCycleLR, whose div_factor is 1 / start and whose
+    final_div_factor is start / final; where that divides by zero, the rate is the peak.
 
     Parameters
     ----------
@@ -393,10 +400,10 @@ class OneCycle(RateSchedule):
     length: int | None = None
 
     def _factors(self, t: np.ndarray, length: int) -> np.ndarray:
-        last = max(length - 1, 1)
-        top = max(self.rise * length - 1, 1e-9)  # as in PyTorch, one less than the fraction of T
-        up = _half_cosine(np.minimum(t / top, 1))
-        down = _half_cosine(np.minimum((t - top) / max(last - top, 1e-9), 1))
+        top, last = self.rise * length - 1, length - 1  # as in PyTorch, one less than the fraction of T
+        # t <= top needs a rise; past it, the way down, which may have no length either
+        up = _half_cosine(t / top) if top > 0 else np.zeros_like(t)
+        down = _half_cosine(np.minimum((t - top) / (last - top), 1)) if last > top else np.ones_like(t)
         return np.where(t <= top, 1 - up * (1 - self.start), self.final + down * (1 - self.final))
 
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from fastmlp._spec.fields import check_fields, named, optional
-from fastmlp._spec.values import flag, number, whole
+from fastmlp._spec.values import check_fields, flag, named, number, optional, whole
 
 
 def _monitor(value: Any, argument: str) -> str | Callable[[Any], float]:
-    """Check what is monitored."""
     return value if callable(value) else named(value, argument)
 
 

@@ -10,21 +10,18 @@ under the header.
 from __future__ import annotations
 
 import json
-import math
 import re
 import warnings
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmlp._spec.fields import check_fields, named
-from fastmlp._spec.values import choice, listing, number, whole
+from fastmlp._spec.values import check_fields, choice, listing, named, number, whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -38,7 +35,6 @@ KINDS = ("numeric", "boolean", "categorical")
 MAX_CATEGORIES = 1000
 # Integers are labels if they have few different values, each in many rows.
 MAX_INTEGER_LABELS, ROWS_PER_INTEGER_LABEL = 20, 20
-PARQUET = (".parquet", ".pq")
 DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([ T]\d{1,2}:.*)?")
 TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 # What pandas infers of a column's values -> how the column is encoded.
@@ -56,8 +52,7 @@ def _one_of(value: Any, argument: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def _texts(values: Any, argument: str) -> tuple[str, ...]:
-    """Check different strings."""
+def _different_strings(values: Any, argument: str) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{argument}: got something else than strings; a tuple of strings is accepted")
     if len(set(values)) != len(values):
@@ -69,9 +64,9 @@ _CHECKS = {
     "name": named,
     "kind": partial(_one_of, known=KINDS),
     "task": partial(_one_of, known=TASKS),
-    "mean": partial(number, minimum=-math.inf),
+    "mean": partial(number, minimum=-np.inf),
     "scale": partial(number, above=0.0),
-    "categories": _texts,
+    "categories": _different_strings,
 }
 
 
@@ -153,7 +148,7 @@ class Column:
         """
         name, kind = str(values.name), _kind(values)
         if kind == "categorical":
-            return cls(name, kind, categories=_categories(name, _text(values)))
+            return cls(name, kind, categories=_categories(values))
         if kind == "boolean":
             _truth(values)
             return cls(name, kind)
@@ -368,9 +363,17 @@ class Table:
             If a target is missing, or is not a finite number in a regression.
         """
         values = frame[self.target.name]
-        if self.target.task == "classification":
-            return _labels(values)
-        return (_numbers(values) - self.target.mean) / self.target.scale
+        if self.target.task == "regression":
+            return (_numbers(values) - self.target.mean) / self.target.scale
+        _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
+        kind = _kind(values)
+        if kind == "boolean":
+            return _truth(values) == 1.0
+        if kind == "numeric":
+            numbers = _numbers(values)
+            if np.all(np.abs(numbers) < 2.0**53) and np.all(numbers == np.floor(numbers)):
+                return numbers.astype(np.int64)
+        return _text(values).to_numpy(str)
 
     def predict(self, network: Network, frame: DataFrame) -> DataFrame:
         """Return a network's predictions for the rows of a table.
@@ -402,11 +405,10 @@ class Table:
         features = self.features(frame)
         columns = {"prediction": network.predict(features)}
         if labelled:
-            names = (f"probability_{label}" for label in network.classes_)
-            columns |= zip(names, network.predict_proba(features).T, strict=True)
+            probabilities = zip(network.classes_, network.predict_proba(features).T, strict=True)
+            columns |= {f"probability_{label}": column for label, column in probabilities}
         else:
-            numbers = np.asarray(columns["prediction"], float).reshape(-1)
-            columns["prediction"] = self.target.mean + self.target.scale * numbers
+            columns["prediction"] = self.target.mean + self.target.scale * columns["prediction"].astype(float).ravel()
         return _pandas().DataFrame(columns, index=frame.index)
 
     def to_json(self) -> str:
@@ -488,16 +490,13 @@ def choose_task(values: Series, task: str = "auto") -> tuple[str, str]:
     """
     choice(task, ("auto", *TASKS), "task")
     _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
-    reason = f"--task {task}"
-    if task == "auto":
-        task, reason = _task_of(values)
+    task, reason = _task_of(values) if task == "auto" else (task, f"--task {task}")
     if task == "classification":
-        name = str(values.name)
-        labels = len(_categories(name, _text(values))) if _kind(values) == "categorical" else values.nunique()
+        labels = len(_categories(values)) if _kind(values) == "categorical" else values.nunique()
         if not 2 <= labels <= MAX_CATEGORIES:
             raise ValueError(
-                f"target {name!r}: got {labels} different labels; 2 to {MAX_CATEGORIES} are accepted; for numbers, "
-                "take --task regression"
+                f"target {str(values.name)!r}: got {labels} different labels; 2 to {MAX_CATEGORIES} are accepted; "
+                "for numbers, take --task regression"
             )
     return task, reason
 
@@ -528,22 +527,27 @@ def read_table(path: str | PathLike[str], text_columns: tuple[str, ...] = ()) ->
     """
     pandas, path = _pandas(), Path(path)
     try:
-        if path.suffix.lower() in PARQUET:
+        if path.suffix.lower() in (".parquet", ".pq"):
             frame = pandas.read_parquet(path).reset_index(drop=True)
         else:
             with warnings.catch_warnings():
                 # If a row is longer than the header, pandas warns, and drops cells or shifts them to the left.
                 warnings.simplefilter("error", pandas.errors.ParserWarning)
-                cells = dict.fromkeys(text_columns, str)
-                frame = pandas.read_csv(path, dtype=cells, index_col=False, low_memory=False, encoding="utf-8-sig")
+                frame = pandas.read_csv(
+                    path,
+                    dtype=dict.fromkeys(text_columns, str),
+                    index_col=False,
+                    low_memory=False,
+                    encoding="utf-8-sig",
+                )
     except pandas.errors.ParserWarning as warning:
         raise ValueError(f"{path}: got rows with more cells than the header; equal numbers are accepted") from warning
     except ValueError as error:
         raise ValueError(f"{path}: {error}; a table with a header is accepted, as CSV or Parquet") from error
     frame.columns = [str(name) for name in frame.columns]
-    if not frame.columns.is_unique:
-        repeated = frame.columns[frame.columns.duplicated()][0]
-        raise ValueError(f"{path}: got two columns named {repeated!r}; different names are accepted")
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise ValueError(f"{path}: got two columns named {repeated[0]!r}; different names are accepted")
     if len(frame) == 0:
         raise ValueError(f"{path}: got no rows under the header; at least one is needed")
     frame.index = pandas.RangeIndex(1, len(frame) + 1)
@@ -600,12 +604,11 @@ def split_table(
         if np.bincount(codes, minlength=len(labels)).min() >= 2:
             order = order[np.argsort(codes[order], kind="stable")]
     # In steps of test_fraction from a random start, a row is taken whenever a step passes a whole number.
-    steps = rng.random() + test_fraction * np.arange(len(frame) + 1)
-    taken = np.diff(np.floor(steps)) > 0
+    taken = np.diff(np.floor(rng.random() + test_fraction * np.arange(len(frame) + 1))) > 0
     return frame.iloc[np.sort(order[~taken])], frame.iloc[np.sort(order[taken])]
 
 
-def _pandas() -> ModuleType:
+def _pandas() -> Any:
     try:
         import pandas
     except ImportError as error:
@@ -646,19 +649,6 @@ def _truth(values: Series) -> NDArray[np.float64]:
     return truth
 
 
-def _labels(values: Series) -> NDArray:
-    """Return every cell as a label: bool, int64 or str."""
-    _refuse_cells(values, values.isna().to_numpy(), "a value in every row of the target")
-    kind = _kind(values)
-    if kind == "boolean":
-        return _truth(values) == 1.0
-    if kind == "numeric":
-        numbers = _numbers(values)
-        if np.all(np.abs(numbers) < 2.0**53) and np.all(numbers == np.floor(numbers)):
-            return numbers.astype(np.int64)
-    return _text(values).to_numpy(str)
-
-
 def _refuse_cells(values: Series, refused: NDArray[np.bool_], accepted: str) -> None:
     """Raise if a cell is refused, with the first one in the message."""
     if refused.any():
@@ -671,14 +661,14 @@ def _refuse_cells(values: Series, refused: NDArray[np.bool_], accepted: str) -> 
         )
 
 
-def _categories(name: str, text: Series) -> tuple[str, ...]:
+def _categories(values: Series) -> tuple[str, ...]:
     """Return the categories of a column of text, sorted; refuse names, identifiers and dates."""
-    categories = sorted(set(text))
-    if len(categories) > MAX_CATEGORIES or len(categories) == len(text) > 1:
+    name, categories = str(values.name), sorted(set(_text(values)))
+    if len(categories) > MAX_CATEGORIES or len(categories) == len(values) > 1:
         raise ValueError(
-            f"column {name!r}: got {len(categories)} different texts in {len(text)} rows; at most {MAX_CATEGORIES}, of "
-            "several rows each, are accepted; a name of a single row predicts nothing about other rows: leave the "
-            "column out (--ignore)"
+            f"column {name!r}: got {len(categories)} different texts in {len(values)} rows; at most "
+            f"{MAX_CATEGORIES}, of several rows each, are accepted; a name of a single row predicts nothing about "
+            "other rows: leave the column out (--ignore)"
         )
     if all(DATE.fullmatch(category) for category in categories if category) and any(categories):
         raise ValueError(
@@ -694,7 +684,7 @@ def _mean_and_scale(name: str, numbers: NDArray[np.float64]) -> tuple[float, flo
         return float(numbers[0]), 1.0
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(np.mean(numbers)), float(np.std(numbers))
-    if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0.0):
+    if not (np.isfinite([mean, scale]).all() and scale > 0.0):
         raise ValueError(
             f"column {name!r}: got numbers from {numbers.min():g} to {numbers.max():g}, whose standard deviation is "
             "out of the range of floats; convert them into another unit"
@@ -710,9 +700,11 @@ def _task_of(values: Series) -> tuple[str, str]:
     if not _pandas().api.types.is_integer_dtype(values.dtype):
         return "regression", f"{target} holds fractional numbers"
     labels = values.nunique()
-    few = labels <= 2 or labels <= min(MAX_INTEGER_LABELS, len(values) / ROWS_PER_INTEGER_LABEL)
-    reason = f"{target} holds {labels} different integers in {len(values):,} rows"
-    return "classification" if few else "regression", reason
+    few = labels <= max(2, min(MAX_INTEGER_LABELS, len(values) / ROWS_PER_INTEGER_LABEL))
+    return (
+        "classification" if few else "regression",
+        f"{target} holds {labels} different integers in {len(values):,} rows",
+    )
 
 
 def _values(content: Any, kind: type) -> list[Any]:

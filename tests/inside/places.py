@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -155,20 +156,33 @@ def set_frames(monkeypatch, epochs):
     monkeypatch.setattr(options.TrainingOptions, "__post_init__", with_frames)
 
 
+class Coded(NamedTuple):
+    """Targets as the kernels read them, and the task that follows from them."""
+
+    task: task.Task
+    values: np.ndarray
+
+
+def code_targets(*given, **options):
+    """Return what targets are, and their codes."""
+    return Coded(*targets.targets(*given, **options))
+
+
 # The checks by their names, wherever each lies.
 checks = SimpleNamespace(
+    targets=code_targets,
     **{
         name: getattr(module, name)
         for module, names in {
             arrays: ("features",),
-            targets: ("targets", "encode"),
+            targets: ("encode",),
             task: ("task",),
             values: ("choice", "whole", "number", "flag"),
-            topology: ("hidden_sizes", "activations", "floating", "seed", "dropout"),
+            topology: ("hidden_sizes", "activations", "floating", "checked_seed", "checked_dropout"),
             options: ("batch_size", "optimizer", "learning_rate", "shuffle"),
         }.items()
         for name in names
-    }
+    },
 )
 
 
@@ -216,7 +230,7 @@ def split(fraction, X, values, weights, known, seed):
 def divergence_report(net, X, y):
     """Return what is said of a training run that ended with these weights."""
     found = divergence.Divergence(1, 1, net.params, 0, slice(None), 0.1)
-    data = options.DataSummary(net._model.task, net.dtype, len(X))
+    data = options.TrainingData(net._model.task, net.dtype, Samples(X, y))
     chosen = options.TrainingOptions(data, optimizer="sgd", batch_size="full")
     run_of = SimpleNamespace(samples=Samples(X, y), options=chosen, settings={"l2": 0.0, "own_average": False})
     return divergence.report(found, net._model, run_of)

@@ -73,7 +73,7 @@ def test_show_config_tells_versions_builds_and_threads(capsys, monkeypatch):
     assert lines[1] == f"build in use: {places.backend.in_use}"
     assert [line.split(":")[0].strip() for line in lines[2:-1]] == list(reversed(places.backend.NAMES))
     assert "  baseline: not built for this machine" in lines
-    assert lines[-1] == f"threads: 1 (of {places.backend.usable_cpus()} usable CPUs)"
+    assert lines[-1] == f"threads: 1 (of {places.threads.usable_cpus()} usable CPUs)"
 
 
 def without(*builds: str) -> str:

@@ -647,18 +647,18 @@ def test_floating():
 
 
 def test_seed():
-    assert places.checks.seed(0) == 0
-    assert places.checks.seed(np.uint32(7)) == 7
-    assert places.checks.seed(2**63 - 1) == 2**63 - 1
-    drawn = {places.checks.seed(None) for _ in range(5)}
+    assert places.checks.checked_seed(0) == 0
+    assert places.checks.checked_seed(np.uint32(7)) == 7
+    assert places.checks.checked_seed(2**63 - 1) == 2**63 - 1
+    drawn = {places.checks.checked_seed(None) for _ in range(5)}
     assert len(drawn) == 5  # five equal draws of 63 bits do not happen
     assert all(0 <= value < 2**63 for value in drawn)
     for value in (-1, 2**63):
         with pytest.raises(ValueError, match=f"^seed: got {value}, expected a whole number of at least 0"):
-            places.checks.seed(value)
+            places.checks.checked_seed(value)
     for value in (1.0, "1", True, np.random.default_rng(0)):
         with pytest.raises(TypeError, match="^seed: got "):
-            places.checks.seed(value)
+            places.checks.checked_seed(value)
 
 
 def test_order():

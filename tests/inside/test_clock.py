@@ -34,7 +34,7 @@ def cut(monkeypatch, steps: int) -> None:
 def test_the_two_sizes_are_laid_out_differently(backend, dtype):
     lanes = places.backend.kernels(dtype, backend).sizes()["lanes"]
     for sizes, narrow in ((NARROW, True), (WIDE, False)):
-        layers = places.layout.network_layers((1, *sizes, 1), [0] * (len(sizes) + 1), True)
+        layers = places.layout.network_layers((1, *sizes, 1), (0,) * (len(sizes) + 1), True)
         assert [places.layout.is_narrow(layers, lanes, batch) for batch in (1, 20, 1000)] == [narrow] * 3
 
 

@@ -39,7 +39,7 @@ ROWS = [(1, 1, 0), (50, 50, 300), (200, 1797, 0), (997, 5000, 17), (2500, 2500, 
 
 
 def layers_of(sizes: tuple[int, ...], bias: bool = True) -> np.ndarray:
-    return places.layout.network_layers(sizes, [1] * (len(sizes) - 1), bias)
+    return places.layout.network_layers(sizes, (1,) * (len(sizes) - 1), bias)
 
 
 def plan_of(sizes, rows, build, bias=True, threads=1, settled=False, shuffle=False) -> places.layout.Plan:

@@ -30,7 +30,7 @@ def test_nothing_is_read_or_written_past_an_array(
 ):
     places.switch(monkeypatch, is_narrow=lambda *_: narrow)
     codes = [ACTIVATIONS["relu"].code] * (len(sizes) - 2) + [ACTIVATIONS["softmax"].code]
-    layers = places.layout.network_layers(sizes, codes, False)
+    layers = places.layout.network_layers(tuple(sizes), tuple(codes), False)
     plan = places.layout.plan(layers, kernels.sizes(), batch=8, rows=8)
     weights = guarded.given(normal(places.layout.parameter_count(layers), dtype=dtype) / 8)
     X = guarded.given(normal(rows, sizes[0], dtype=dtype))
@@ -59,7 +59,7 @@ page = np.frombuffer(memory, np.uint8)[: mmap.PAGESIZE]
 protect = ctypes.CDLL(None, use_errno=True).mprotect
 assert protect(ctypes.c_void_p(page.ctypes.data + mmap.PAGESIZE), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
 for sizes in (1, 70), (1, 10), (1, 3), (2, 3), (2, 17), (5, 1), (9, 49):
-    layers = layout.network_layers(sizes, [ACTIVATIONS["identity"].code], False)
+    layers = layout.network_layers(sizes, (ACTIVATIONS["identity"].code,), False)
     plan = layout.plan(layers, kernels.sizes(), batch=8, rows=8)
     weights = page.view(dtype)[-layout.parameter_count(layers) :]
     weights[:] = np.arange(len(weights)) % 7

@@ -157,7 +157,7 @@ def test_a_name_that_is_taken_or_is_no_name_is_refused(name):
 
 
 def test_an_unknown_setting_of_a_plan_is_named():
-    layers = layout.network_layers((3, 2), [0], True)
+    layers = layout.network_layers((3, 2), (0,), True)
     build = backend.kernels("float64", "reference").sizes()
     with pytest.raises(TypeError, match=r"^settings: got 'beta', 'momentun'; names of the kernels' settings"):
         layout.plan(layers, build, batch=1, rows=1, settings={"momentun": 0.9, "beta": 1.0, "seed": 3})

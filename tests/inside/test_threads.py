@@ -129,7 +129,7 @@ def test_a_helper_leaves_the_cpu_of_its_caller_and_may_run_anywhere_again():
 
 
 def threads_of(sizes, *, rows, batch, epochs, n_threads=None, max_threads=8):
-    layers = places.layout.network_layers(sizes, [0] * (len(sizes) - 1), True)
+    layers = places.layout.network_layers(sizes, (0,) * (len(sizes) - 1), True)
     build = places.backend.kernels("float32").sizes()
     return places.threads_for(
         layers, build, rows, batch=batch, epochs=epochs, n_threads=n_threads, max_threads=max_threads

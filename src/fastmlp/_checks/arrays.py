@@ -60,7 +60,6 @@ def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument:
 
 
 def read_array(values: Any, argument: str) -> np.ndarray:
-    """Read any array-like as an ndarray of whatever dtype and shape it has."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{argument}: got a masked array; a plain array is accepted; fill the masked entries")
     if hasattr(values, "toarray"):

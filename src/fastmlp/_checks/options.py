@@ -4,8 +4,6 @@ Adding an option is one field, with the function that checks it. Every message i
 is accepted; what to do".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,10 +13,9 @@ import numpy as np
 from fastmlp import metrics as measures
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
-from fastmlp._checks.topology import CheckedRecord, checked, seed
+from fastmlp._checks.topology import CheckedRecord, checked, checked_seed
 from fastmlp._engine.threads import default_threads
-from fastmlp._spec.fields import whole_or_epochs
-from fastmlp._spec.values import choice, flag, listing, number, whole
+from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
 from fastmlp.callbacks import ProgressBar
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import Constant, RateSchedule
@@ -30,26 +27,17 @@ _MAX_THREADS = 1024
 _OWN_NUMBERS = ("epoch", "seconds", "loss", "learning_rate", "gradient_norm")  # that every epoch has
 
 
-class DataSummary(NamedTuple):
-    """What options are checked against: the task, the rows, and the network's dropout."""
+class TrainingData(NamedTuple):
+    """What options are checked against: the task, the rows, those to validate on if any, and the network's dropout."""
 
     task: Task
     dtype: np.dtype
-    rows: int
-    weighted: bool = False  # whether rows of training or validation have weights
-    validated: bool = False  # whether there are rows to validate on
+    samples: Samples
+    validation: Samples = Samples()
     dropout: Sequence[float] = ()
-
-    @classmethod
-    def of(
-        cls, task: Task, dtype: np.dtype, samples: Samples, validation: Samples, dropout: Sequence[float]
-    ) -> DataSummary:
-        weighted = samples.weights is not None or validation.weights is not None
-        return cls(task, dtype, len(samples), weighted, len(validation) > 0, dropout)
 
 
 def optimizer(value: Any) -> Optimizer:
-    """Check an optimizer; a name stands for its defaults."""
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
     chosen = value if isinstance(value, Optimizer) else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
@@ -62,7 +50,6 @@ def optimizer(value: Any) -> Optimizer:
 
 
 def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> RateSchedule:
-    """Check a learning rate: a number, a schedule, or None for the optimizer's default."""
     if isinstance(value, type) and issubclass(value, RateSchedule):
         raise TypeError(
             f"learning_rate: got the class {value.__name__}; an instance is accepted, such as "
@@ -105,23 +92,21 @@ def _bound(value: Any, name: str) -> float:
     return 0.0 if value is None else number(value, name, above=0.0)
 
 
-def metrics(value: Any, data: DataSummary, argument: str = "metrics") -> tuple[measures.Metric, ...]:
+def metrics(value: Any, data: TrainingData, argument: str = "metrics") -> tuple[measures.Metric, ...]:
     """Check what is measured at the end of every epoch; with the singular `argument` there is one metric."""
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
     found = tuple(
         measures.metric(each, argument if argument == "metric" else f"metrics[{i}]") for i, each in enumerate(value)
     )
-    names = [metric.name for metric in found]
     for place, metric in enumerate(found):
-        if metric.name in names[:place]:
+        if any(metric.name == earlier.name for earlier in found[:place]):
             raise ValueError(f"metrics: got {metric.name!r} twice; give one another name with Metric(name, function)")
         _refuse_metric(metric, data, argument)
     return found
 
 
-def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) -> None:
-    """Raise if a metric does not go with the targets or the weights."""
+def _refuse_metric(metric: measures.Metric, data: TrainingData, argument: str) -> None:
     if metric.name in _OWN_NUMBERS or metric.name.startswith("val_"):
         raise ValueError(
             f"{argument}: got a metric called {metric.name!r}, as a number that is there already; give it another "
@@ -130,6 +115,7 @@ def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) ->
     task = data.task
     kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
     quantiles = task.loss.outputs_per_target
+    weighted = data.samples.weights is not None or data.validation.weights is not None
     predict = "a callback that calls state.network.predict is accepted"
     reasons = (
         (kind not in metric.targets, f" with targets of kind {kind!r}; it goes with {listing(metric.targets)}"),
@@ -139,7 +125,7 @@ def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) ->
         ),
         (quantiles > 1, f" with {quantiles} quantiles per target; {predict}"),
         (
-            data.weighted and not metric.takes_weights,
+            weighted and not metric.takes_weights,
             ", which takes no sample_weight, and rows that weigh differently or were not observed; give it a parameter "
             "sample_weight",
         ),
@@ -149,7 +135,7 @@ def _refuse_metric(metric: measures.Metric, data: DataSummary, argument: str) ->
             raise ValueError(f"{argument}: got {metric.name!r}{reason}")
 
 
-def _callbacks(value: Any, options: TrainingOptions) -> tuple[Callable[..., object], ...]:
+def _callbacks(value: Any, options: "TrainingOptions") -> tuple[Callable[..., object], ...]:
     if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
         raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
     for callback in value:
@@ -162,12 +148,10 @@ def _callbacks(value: Any, options: TrainingOptions) -> tuple[Callable[..., obje
 
 
 def shuffle(value: Any) -> bool | Callable[[int], Any]:
-    """Check whether each epoch takes the rows in a new order, or what gives the orders."""
     return value if callable(value) and not isinstance(value, type) else flag(value, "shuffle")
 
 
 def progress(value: Any) -> Callable[..., None] | None:
-    """Check what is told how far a training run is: True for a bar, or a callable."""
     if value is None or value is False:
         return None
     chosen = ProgressBar() if value is True else value
@@ -176,8 +160,7 @@ def progress(value: Any) -> Callable[..., None] | None:
     return chosen
 
 
-def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | None:
-    """Check a rule of early stopping against what is measured."""
+def _early_stopping(value: Any, options: "TrainingOptions") -> EarlyStopping | None:
     if value is None or value is False:
         return None
     rule = EarlyStopping() if value is True else value
@@ -188,7 +171,7 @@ def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | Non
         )
     if callable(rule.monitor):
         return rule
-    if rule.monitor.startswith("val_") and not options.data.validated:
+    if rule.monitor.startswith("val_") and not options.data.validation:
         raise ValueError(
             f"early_stopping: got monitor {rule.monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
             "EarlyStopping(monitor='loss')"
@@ -211,12 +194,12 @@ def _early_stopping(value: Any, options: TrainingOptions) -> EarlyStopping | Non
 class TrainingOptions(CheckedRecord):
     """How a training run is to run, checked: the arguments of `Network.train` that are not rows."""
 
-    data: DataSummary
+    data: TrainingData
     optimizer: Optimizer = checked(lambda value, _: optimizer(value), "adam")
     shuffle: bool | Callable[[int], Any] = checked(lambda value, _: shuffle(value), True)
     epochs: int = checked(lambda value, _: whole(value, "epochs"), 200)
-    batch_size: int = checked(lambda value, self: batch_size(value, self.data.rows, self.optimizer), "auto")
-    seed: int = checked(lambda value, _: seed(value), None)
+    batch_size: int = checked(lambda value, self: batch_size(value, len(self.data.samples), self.optimizer), "auto")
+    seed: int = checked(lambda value, _: checked_seed(value), None)
     learning_rate: RateSchedule = checked(
         lambda value, self: learning_rate(value, self.optimizer, self.data.dtype), None
     )
@@ -237,10 +220,9 @@ class TrainingOptions(CheckedRecord):
     default_threads: int = checked(lambda _, __: default_threads(), None)
 
     def __post_init__(self) -> None:
-        """Check the fields, and then what goes with what."""
         super().__post_init__()
         monitor = getattr(self.learning_rate, "monitor", "loss")
-        if monitor.startswith("val_") and not self.data.validated:
+        if monitor.startswith("val_") and not self.data.validation:
             raise ValueError(
                 f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
                 "monitor='loss'"
@@ -249,13 +231,12 @@ class TrainingOptions(CheckedRecord):
             raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")
         if self.optimizer.searches_step:
             # What changes the objective from step to step.
-            unsteady = {
-                "clip_norm": self.clip_norm,
-                "clip_value": self.clip_value,
-                "max_norm": self.max_norm,
-                "dropout": max(self.data.dropout, default=0.0),
-            }
-            for name, value in unsteady.items():
+            for name, value in (
+                ("clip_norm", self.clip_norm),
+                ("clip_value", self.clip_value),
+                ("max_norm", self.max_norm),
+                ("dropout", max(self.data.dropout, default=0.0)),
+            ):
                 if value:
                     raise ValueError(
                         f"{name}: got {value} with optimizer {self.optimizer.name!r}, whose line search needs an "
@@ -270,7 +251,7 @@ class TrainingOptions(CheckedRecord):
     @property
     def metric_names(self) -> Mapping[str, bool]:
         """The names of the metrics, of validation rows as `val_...`, and whether more of each is better."""
-        prefixes = ("", "val_") if self.data.validated else ("",)
+        prefixes = ("", "val_") if self.data.validation else ("",)
         return {
             f"{prefix}{metric.name}": metric.rises
             for prefix in prefixes
@@ -282,5 +263,5 @@ class TrainingOptions(CheckedRecord):
     def measured(self) -> tuple[str, ...]:
         """The names of all numbers that an epoch has."""
         own = ("loss",) if self.data.task.is_regression else ("loss", "accuracy")
-        prefixes = ("", "val_") if self.data.validated else ("",)
+        prefixes = ("", "val_") if self.data.validation else ("",)
         return (*(f"{prefix}{name}" for prefix in prefixes for name in own), "gradient_norm", *self.metric_names)

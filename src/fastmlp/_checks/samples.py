@@ -1,15 +1,12 @@
 """Checked rows as the kernels read them: features, coded targets, their weights, and which rows are validated on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastmlp._checks.arrays import features
-from fastmlp._checks.targets import encode
+from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
 from fastmlp._spec.values import choice, listing, number
 
@@ -30,7 +27,7 @@ class Samples:
         return 0 if self.x is None else len(self.x)
 
     @classmethod
-    def weighted(cls, x: Any, y: np.ndarray, weights: np.ndarray | None) -> Samples:
+    def weighted(cls, x: Any, y: np.ndarray, weights: np.ndarray | None) -> "Samples":
         """Take rows with weights of any mean."""
         if weights is None:
             return cls(x, y)
@@ -104,8 +101,7 @@ def without_unobserved(weights: np.ndarray | None, values: np.ndarray, task: Tas
 def _class_weights(value: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if isinstance(value, str):
         choice(value, ("balanced",), "class_weight")
-        counts = np.bincount(codes, minlength=len(classes))
-        return len(codes) / (len(classes) * np.maximum(counts, 1))
+        return len(codes) / (len(classes) * np.maximum(np.bincount(codes, minlength=len(classes)), 1))
     if not isinstance(value, Mapping):
         raise TypeError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
     found = np.ones(len(classes))
@@ -156,16 +152,16 @@ def _given(value: tuple | list, X: np.ndarray, task: Task) -> Samples:
             f"validation: got {len(value)} parts; a fraction such as 0.2, or rows (X, y) or (X, y, weights), is "
             "accepted"
         )
-    rows = features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
-    coded = encode(value[1], len(rows), X.dtype, task)
+    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
+    coded = targets.encode(value[1], len(rows), X.dtype, task)
     own = row_weights(value[2], len(rows)) if len(value) == 3 else None
     return Samples.weighted(rows, coded, without_unobserved(own, coded, task))
 
 
 def _drawn(fraction: float, values: np.ndarray, task: Task, seed: int) -> np.ndarray:
     """Draw a fraction of the rows, of each class as nearly as rounding allows; True for each drawn row."""
-    generator = np.random.Generator(np.random.PCG64([seed, 1]))  # another stream than the initial weights'
-    order = generator.permutation(len(values))
+    # Another stream than the initial weights'.
+    order = np.random.Generator(np.random.PCG64([seed, 1])).permutation(len(values))
     if task.classes is not None:
         # Stable: within a class the rows stay in their random order. Every 1 / fraction-th row of the classes in turn
         # is then an even part of each.

@@ -3,9 +3,8 @@
 The kernels read class indices, 0 and 1, -1 and 1, one-hot rows, or the numbers themselves.
 """
 
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,22 +12,6 @@ from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, re
 from fastmlp._checks.task import Task, checked_loss, checked_output
 from fastmlp._spec.values import choice, listing
 from fastmlp.losses import LOSSES, Loss
-
-
-class Targets(NamedTuple):
-    """Targets as the kernels read them, and the task that follows from them.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    values : ndarray
-        int32 class indices of shape (rows,) for cross-entropy, otherwise floats of shape (rows, outputs);
-        C-contiguous.
-    """
-
-    task: Task
-    values: np.ndarray
 
 
 def targets(
@@ -40,7 +23,7 @@ def targets(
     output: str | None = None,
     label_smoothing: float = 0.0,
     missing_targets: str = "error",
-) -> Targets:
+) -> tuple[Task, np.ndarray]:
     """Check targets, decide what they are, and code them for the kernels.
 
     ============================ ==================== ===================================================
@@ -78,8 +61,11 @@ def targets(
 
     Returns
     -------
-    Targets
-        The task and the coded values.
+    task : Task
+        The task that follows from the targets.
+    values : ndarray
+        The targets as the kernels read them: int32 class indices of shape (rows,) for cross-entropy, otherwise floats
+        of shape (rows, outputs); C-contiguous.
 
     Raises
     ------
@@ -91,8 +77,8 @@ def targets(
 
     Examples
     --------
-    >>> known = targets(["cat", "dog", "cat"], 3, np.float64)
-    >>> known.task.loss.name, known.task.outputs, known.values.ravel().tolist()
+    >>> task, values = targets(["cat", "dog", "cat"], 3, np.float64)
+    >>> task.loss.name, task.outputs, values.ravel().tolist()
     ('binary_cross_entropy', 1, [0.0, 1.0, 0.0])
     """
     asked = None if loss is None else checked_loss(loss)
@@ -108,9 +94,16 @@ def targets(
     outputs = _columns(array) * chosen.outputs_per_target if classes is None else len(classes)
     if classes is not None and outputs == 2 and chosen.one_output_of_two:
         outputs = 1
-    squeeze = kind == "real" and array.ndim == 1 and outputs == 1
-    known = Task(chosen, checked_output(output, chosen), outputs, classes, kind, squeeze, missing)
-    return Targets(known, coded(array, dtype, known) if indices is None else coded_classes(indices, dtype, known))
+    known = Task(
+        chosen,
+        checked_output(output, chosen),
+        outputs,
+        classes,
+        kind,
+        squeeze=kind == "real" and array.ndim == 1 and outputs == 1,
+        missing=missing,
+    )
+    return known, coded(array, dtype, known) if indices is None else coded_classes(indices, dtype, known)
 
 
 def _columns(array: np.ndarray) -> int:
@@ -149,7 +142,6 @@ def _kind(array: np.ndarray, loss: Loss | None) -> str:
 
 
 def _refuse_fractions(array: np.ndarray, loss: Loss) -> None:
-    """Raise at the first float that is not a whole number, and so not a label."""
     other = np.flatnonzero(array.reshape(-1) % 1 > 0)
     if len(other):
         raise ValueError(
@@ -186,12 +178,12 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
 def _default_loss(array: np.ndarray, kind: str, classes: Any) -> str:
     if kind != "labels" and array.dtype.kind == "f":
         return "squared_error"
-    several_classes = kind == "one_hot" or (kind == "labels" and len(classes) > 2)
-    return "cross_entropy" if several_classes else "binary_cross_entropy"
+    if kind == "one_hot" or (kind == "labels" and len(classes) > 2):
+        return "cross_entropy"
+    return "binary_cross_entropy"
 
 
 def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
-    """Raise if the loss does not go with this kind of targets."""
     if loss.targets == ("real",) and kind != "real":
         raise ValueError(f"loss: got {loss.name!r} with labels in y; it goes with numbers; for labels leave loss out")
     if ("labels" if kind in ("one_hot", "soft") else kind) not in loss.targets:
@@ -261,7 +253,7 @@ def coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     if known.kind == "multilabel":
         refuse_not_binary(array)
     loss = known.loss
-    if math.isfinite(loss.minimum):
+    if loss.minimum > -np.inf:
         outside = np.argwhere(array <= loss.minimum if loss.open else array < loss.minimum)
         if len(outside):
             at = tuple(outside[0])
@@ -275,7 +267,6 @@ def coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
 
 
 def _coded_labels(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
-    """Code labels, one-hot rows or rows of probabilities."""
     is_float = array.dtype.kind == "f"
     if is_float and _columns(array) > 1 and "soft" in known.loss.targets:
         return _soft_rows(array, dtype, known.loss)

@@ -41,7 +41,6 @@ class Task:
 
     @property
     def is_multilabel(self) -> bool:
-        """Whether each output is a label of its own."""
         return self.kind == "multilabel"
 
     @property
@@ -138,7 +137,6 @@ def checked_loss(value: Any) -> Loss:
 
 
 def checked_output(output: str | None, loss: Loss) -> str:
-    """Return the output activation: the loss's own, or another that goes with it."""
     if output is None:
         return loss.outputs[0]
     choice(output, OUTPUTS, "output")

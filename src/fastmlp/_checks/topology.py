@@ -1,8 +1,5 @@
 """What a network is made of: sizes, activations, penalties, dtype, start; a record that checks itself."""
 
-from __future__ import annotations
-
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field
@@ -33,7 +30,6 @@ def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
 
 
 def activations(activation: Any, layers: int) -> tuple[str, ...]:
-    """Check the hidden layers' activations: one name for all, or one per layer."""
     if not isinstance(activation, (list, tuple)):
         return (choice(activation, HIDDEN_ACTIVATIONS, "activation"),) * layers
     names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]") for i, name in enumerate(activation))
@@ -59,15 +55,13 @@ def floating(dtype: Any) -> np.dtype | None:
     return found
 
 
-def seed(value: Any) -> int:
-    """Check a seed; None draws one from the system's entropy."""
+def checked_seed(value: Any) -> int:
     if value is None:
         return int.from_bytes(os.urandom(8), "little") >> 1
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 
-def dropout(value: Any, layers: int) -> tuple[float, ...]:
-    """Check the fractions of units that a step leaves out: one for every hidden layer, or one per layer."""
+def checked_dropout(value: Any, layers: int) -> tuple[float, ...]:
     if isinstance(value, np.ndarray) and value.ndim == 1:
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
@@ -85,8 +79,8 @@ def dropout(value: Any, layers: int) -> tuple[float, ...]:
     return fractions
 
 
-def _bias_init(value: Any, topology: Topology) -> float | None:
-    start = None if value is None else number(value, "bias_init", minimum=-math.inf)
+def _bias_init(value: Any, topology: "Topology") -> float | None:
+    start = None if value is None else number(value, "bias_init", minimum=-np.inf)
     if start is not None and not topology.bias:
         raise ValueError(f"bias_init: got {start} with bias=False; leave it out, or take biases")
     return start
@@ -120,8 +114,8 @@ class Topology(CheckedRecord):
     bias: bool = checked(lambda value, _: flag(value, "bias"), True)
     l1: float = checked(lambda value, _: number(value, "l1"), 0.0)
     l2: float = checked(lambda value, _: number(value, "l2"), 0.0)
-    dropout: Sequence[float] = checked(lambda value, self: dropout(value, len(self.hidden)), 0.0)
-    seed: int = checked(lambda value, _: seed(value), None)
+    dropout: Sequence[float] = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
+    seed: int = checked(lambda value, _: checked_seed(value), None)
     dtype: np.dtype = checked(lambda value, _: floating(value) or np.dtype(np.float64), None)
     init: Any = checked(
         lambda value, self: initialization.checked(value, self.parameters, self.dtype), "glorot_uniform"

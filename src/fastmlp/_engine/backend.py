@@ -5,7 +5,6 @@ support is in use; `FASTMLP_BACKEND` forces one, and raises if it cannot be used
 The build in use is loaded at import, another one when it is asked for.
 """
 
-import importlib
 import importlib.util
 import os
 import sys
@@ -16,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmlp._engine import reference
-from fastmlp._engine.threads import default_threads, usable_cpus
+from fastmlp._engine import reference, threads
 from fastmlp._spec.names import names
 from fastmlp._spec.values import choice
 from fastmlp._version import __version__
@@ -90,7 +88,6 @@ def difference(built: Mapping[str, tuple[str, ...]], expected: Mapping[str, tupl
 
 
 def _find_missing() -> dict[str, str]:
-    """Return the builds that cannot be used on this machine, and why."""
     found: dict[str, str] = {}
     present = _cpu_features()
     for instruction_set, features in _REQUIREMENTS.items():
@@ -103,7 +100,6 @@ def _find_missing() -> dict[str, str]:
 
 
 def _pick() -> str:
-    """Return the forced backend, or the best build that can be used."""
     if forced := os.environ.get("FASTMLP_BACKEND"):
         try:
             return resolve(forced, "FASTMLP_BACKEND")
@@ -204,7 +200,6 @@ def backends() -> tuple[Backend, ...]:
 
 
 def _reason(name: str) -> str:
-    """Return why a backend cannot be used; empty if it can."""
     if name in missing:
         return missing[name]
     try:
@@ -229,7 +224,7 @@ def show_config() -> None:
     print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if os.environ.get("FASTMLP_BACKEND") else ""))
     for backend in reversed(backends()):
         print(f"  {backend.name}: {backend.missing or 'available'}")
-    print(f"threads: {default_threads()} (of {usable_cpus()} usable CPUs)")
+    print(f"threads: {threads.default_threads()} (of {threads.usable_cpus()} usable CPUs)")
 
 
 missing = _find_missing()

@@ -7,7 +7,7 @@ structs: both are made of the records in `_spec`.
 
 import functools
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -140,20 +140,21 @@ class OutputLayer(NamedTuple):
     parameters: np.ndarray | None = None
 
 
+@functools.lru_cache(maxsize=64)
 def network_layers(
-    sizes: Sequence[int], activations: Sequence[int], bias: bool, dropout: Sequence[float] = ()
+    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, dropout: tuple[float, ...] = ()
 ) -> np.ndarray:
     """Return the layers of a network: where their weights and biases lie in the parameter vector.
 
     Parameters
     ----------
-    sizes : sequence of int
+    sizes : tuple of int
         Inputs, hidden sizes, outputs.
-    activations : sequence of int
+    activations : tuple of int
         The activation's code for each layer, output included.
     bias : bool
         Whether layers have biases.
-    dropout : sequence of float, default ()
+    dropout : tuple of float, default ()
         For each hidden layer the fraction of units that a step leaves out, in [0, 1); () means none.
 
     Returns
@@ -161,13 +162,6 @@ def network_layers(
     ndarray of LAYER, shape (len(sizes) - 1,)
         The layers, read-only; offsets into a workspace are still 0, and slopes -1 if none are kept.
     """
-    return _network_layers(tuple(sizes), tuple(activations), bias, tuple(dropout))
-
-
-@functools.lru_cache(maxsize=64)
-def _network_layers(
-    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, dropout: tuple[float, ...]
-) -> np.ndarray:
     layers = np.zeros(len(sizes) - 1, LAYER)
     if dropout:
         layers["dropout"][:-1] = [min(round(fraction * 2**31), 2**31 - 1) for fraction in dropout]
@@ -183,7 +177,6 @@ def _network_layers(
 
 
 def parameter_count(layers: np.ndarray) -> int:
-    """Return the number of parameters of a network."""
     return int(layers["outputs"] @ (layers["inputs"] + (layers["bias"] >= 0)))
 
 
@@ -227,9 +220,8 @@ def plan(
         If there is no such setting.
     """
     sizes = {"rows": rows, "validation_rows": validation_rows, "batch": batch, "threads": threads}
-    gathered = bool(settings.get("shuffle", False))
     records, slabs, fields, workspace, tallies = _laid_out(
-        layers.tobytes(), tuple(build.items()), tuple(sizes.items()), gathered, settled
+        layers.tobytes(), tuple(build.items()), tuple(sizes.items()), bool(settings.get("shuffle", False)), settled
     )
     if unknown := settings.keys() - fields.keys():
         raise TypeError(f"settings: got {listing(sorted(unknown))}; names of the kernels' settings are accepted")
@@ -444,7 +436,6 @@ def _stride(width: int, line: int) -> int:
 
 
 def _array(rows: list[dict[str, int]], dtype: np.dtype) -> np.ndarray:
-    """Return a read-only array of records."""
     array = np.array([tuple(map(row.__getitem__, dtype.names)) for row in rows], dtype)
     array.flags.writeable = False
     return array
@@ -475,7 +466,6 @@ def _slabs(layers: list[dict[str, int]], narrow: bool, tile_rows: int) -> list[d
 
 
 def _slab_rows(inputs: int, tile_rows: int) -> int:
-    """Return how many rows of a wide layer's weights a slab has."""
     rows = _rounded_up(-(-inputs // _SLABS_PER_LAYER), tile_rows)
     return min(rows if inputs < _MANY_INPUTS else max(rows, _LARGE_SLAB_ROWS), _MAX_SLAB_ROWS)
 

@@ -22,7 +22,6 @@ _MIN_WORK = 50_000_000  # multiply-adds of a whole training run that are worth s
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

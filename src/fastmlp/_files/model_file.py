@@ -1,9 +1,6 @@
 """Model files: parameters and a description, as safetensors with JSON in its metadata. Nothing in them can be run."""
 
-from __future__ import annotations
-
 import json
-import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass, fields, replace
@@ -26,17 +23,17 @@ _LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "floa
 }
 # What JSON may hold for a field of each annotation.
 _JSON_TYPES = {
-    "list": (list,),
-    "str": (str,),
-    "bool": (bool,),
-    "float": (int, float),
-    "int": (int,),
-    "dict": (dict,),
-    "dict | None": (dict, type(None)),
+    list: (list,),
+    str: (str,),
+    bool: (bool,),
+    float: (int, float),
+    int: (int,),
+    dict: (dict,),
+    dict | None: (dict, type(None)),
 }
 
 
-def write(path: Any, parameters: np.ndarray, description: Description) -> None:
+def write(path: Any, parameters: np.ndarray, description: "Description") -> None:
     """Write a model file; an existing one is replaced once the new one is whole."""
     path = Path(path)
     content = to_bytes({"parameters": parameters}, {"format": _FORMAT, "network": description.to_json()})
@@ -53,7 +50,7 @@ def write(path: Any, parameters: np.ndarray, description: Description) -> None:
         raise
 
 
-def read(path: Any) -> tuple[np.ndarray, Description]:
+def read(path: Any) -> tuple[np.ndarray, "Description"]:
     """Read a model file: the flat parameter vector, finite or not, and the description, whose types are checked.
 
     A file that is not such a file is a ValueError that says what is wrong with it.
@@ -78,7 +75,6 @@ def read(path: Any) -> tuple[np.ndarray, Description]:
 
 
 def refusal(path: Any, reason: object) -> ValueError:
-    """Return the error of a file that cannot be used."""
     return ValueError(f"path: {os.fspath(path)} is not a model file of fastmlp: {reason}")
 
 
@@ -103,8 +99,7 @@ class Description:
     metadata: dict
 
     @classmethod
-    def of(cls, model: Any, metadata: dict[str, str]) -> Description:
-        """Describe a model."""
+    def of(cls, model: Any, metadata: dict[str, str]) -> "Description":
         topology, known = model.topology, model.task
         return cls(
             sizes=list(model.sizes),
@@ -125,11 +120,10 @@ class Description:
         )
 
     def to_json(self) -> str:
-        """Write the description as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Description:
+    def from_json(cls, text: str) -> "Description":
         """Read a description, and check the type of every field; a ValueError says what is wrong."""
         try:
             given = json.loads(text)
@@ -141,7 +135,17 @@ class Description:
         for each in fields(cls):
             if type(given[each.name]) not in _JSON_TYPES[each.type]:
                 raise ValueError(f"{each.name} is a {type(given[each.name]).__name__}")
-        _check_entries(given)
+        # What lists and dicts hold: JSON has no subclasses of these types.
+        if not all(type(size) is int and size > 0 for size in given["sizes"]):
+            raise ValueError("sizes are not whole numbers above 0")
+        for name, values, kind, expected in (
+            ("activations", given["activations"], str, "are not names"),
+            ("loss_parameters", given["loss_parameters"], float, "are not numbers"),
+            ("dropout", given["dropout"], float, "are not numbers"),
+            ("metadata", given["metadata"].values(), str, "is not text"),
+        ):
+            if not all(type(value) is kind for value in values):
+                raise ValueError(f"{name} {expected}")
         return cls(**given)
 
     def topology(self, parameters: np.ndarray) -> Topology:
@@ -185,7 +189,6 @@ class Description:
 
 
 def _loss_with(name: str, parameters: list[float]) -> Loss:
-    """Return the loss of a name with its own settings."""
     loss = LOSSES[choice(name, LOSSES, "loss")]
     if loss.output_per_parameter:
         return quantile(*parameters)
@@ -197,23 +200,7 @@ def _loss_with(name: str, parameters: list[float]) -> Loss:
     return huber(*parameters) if loss.parameters else loss
 
 
-def _check_entries(given: dict[str, Any]) -> None:
-    """Check what lists and dicts hold; JSON has no subclasses of these types."""
-    if not all(type(size) is int and size > 0 for size in given["sizes"]):
-        raise ValueError("sizes are not whole numbers above 0")
-    for name, kind, expected in (
-        ("activations", str, "are not names"),
-        ("loss_parameters", float, "are not numbers"),
-        ("dropout", float, "are not numbers"),
-    ):
-        if not all(type(value) is kind for value in given[name]):
-            raise ValueError(f"{name} {expected}")
-    if not all(type(note) is str for note in given["metadata"].values()):
-        raise ValueError("metadata is not text")
-
-
 def _labels_out(classes: np.ndarray | None) -> dict[str, Any] | None:
-    """Return labels as JSON has them."""
     if classes is None:
         return None
     name = "str" if classes.dtype.kind == "U" else classes.dtype.name
@@ -225,7 +212,6 @@ def _labels_out(classes: np.ndarray | None) -> dict[str, Any] | None:
 
 
 def _labels_in(classes: dict[str, Any] | None) -> np.ndarray | None:
-    """Return labels as an array, checked."""
     if classes is None:
         return None
     values, name = classes.get("values"), classes.get("dtype")
@@ -234,7 +220,7 @@ def _labels_in(classes: dict[str, Any] | None) -> np.ndarray | None:
     kind = _LABEL_TYPES[name]
     if not all(type(value) is kind for value in values):
         raise ValueError(f"its labels are not all {kind.__name__}")
-    if kind is float and not all(math.isfinite(value) for value in values):
+    if kind is float and not np.isfinite(values).all():
         raise ValueError("one of its labels is not finite")
     try:
         return np.array(values, dtype=name)

@@ -33,14 +33,23 @@ def write(folder: Path) -> None:
 
 def types() -> str:
     """Return the text of spec.pxi: what the rows declare."""
-    parts = [_HEAD, enums(ACTIVATIONS, LOSSES, OPTIMIZERS), *map(struct, STRUCTS), own_struct(OPTIMIZERS, SETTINGS)]
-    return "\n".join(parts)
+    own = own_struct(OPTIMIZERS, SETTINGS)
+    return "\n".join((_HEAD, enums(ACTIVATIONS, LOSSES, OPTIMIZERS), *map(struct, STRUCTS), own))
 
 
 def dispatch() -> str:
     """Return the text of dispatch.pxi: what chooses among the rows' functions."""
-    parts = (_HEAD, *of_activations(ACTIVATIONS), *of_one_loss(LOSSES), of_losses(LOSSES, ACTIVATIONS))
-    return "\n\n".join((*parts, *of_optimizers(OPTIMIZERS), own_settings(OPTIMIZERS, SETTINGS), spec_function()))
+    return "\n\n".join(
+        (
+            _HEAD,
+            *of_activations(ACTIVATIONS),
+            *of_one_loss(LOSSES),
+            of_losses(LOSSES, ACTIVATIONS),
+            *of_optimizers(OPTIMIZERS),
+            own_settings(OPTIMIZERS, SETTINGS),
+            spec_function(),
+        )
+    )
 
 
 def enums(
@@ -54,36 +63,29 @@ def enums(
         "what counts as a hit": METRICS,
         "the rows of job.record, one number per epoch": [f"epoch_{name}" for name in (*EPOCH.names, "rows")],
     }
-    lines, seen = ["cdef enum:", "    UNKNOWN = -1  # no row's code"], {"unknown"}
+    names = ["unknown", *(name for group in groups.values() for name in group)]
+    if wrong := [name for name in names if names.count(name) > 1 or not name.isidentifier()]:
+        raise ValueError(f"_spec: {wrong[0]!r} names two codes, or is not a name")
+    lines = ["cdef enum:", "    UNKNOWN = -1  # no row's code"]
     for comment, group in groups.items():
-        lines.append(f"    # {comment}")
-        for code, name in enumerate(group):
-            if name in seen or not name.isidentifier():
-                raise ValueError(f"_spec: {name!r} names two codes, or is not a name")
-            seen.add(name)
-            lines.append(f"    {name.upper()} = {code}")
+        lines += [f"    # {comment}", *(f"    {name.upper()} = {code}" for code, name in enumerate(group))]
     return "\n".join(lines) + "\n"
 
 
 def struct(record: Record) -> str:
     """Return a record's C struct, one field per line, each with its comment."""
-    fields = [("int64_t", *item) for item in record.integers.items()]
-    fields += [("double", *item) for item in record.floats.items()]
-    lines = (f"    {kind} {name}  # {comment}" for kind, name, comment in fields)
-    return "\n".join((f"ctypedef struct {record.name}:", *lines)) + "\n"
+    integers = (f"    int64_t {name}  # {comment}\n" for name, comment in record.integers.items())
+    floats = (f"    double {name}  # {comment}\n" for name, comment in record.floats.items())
+    return "".join((f"ctypedef struct {record.name}:\n", *integers, *floats))
 
 
 def own_fields(optimizers: Mapping[str, OptimizerRow], settings: Record) -> dict[str, str]:
     """Return the type of every setting that an optimizer reads; raise ValueError if the settings lack it."""
-    found = {}
-    for row in optimizers.values():
-        for name in row.settings:
-            if name not in settings.names:
-                raise ValueError(
-                    f"_spec: optimizer {row.name!r} reads {name!r}, which is not a field of {settings.name}"
-                )
-            found[name] = "bint" if name in settings.integers else "real"
-    return found
+    readers = {name: row.name for row in optimizers.values() for name in row.settings}
+    if unknown := [name for name in readers if name not in settings.names]:
+        name = unknown[0]
+        raise ValueError(f"_spec: optimizer {readers[name]!r} reads {name!r}, which is not a field of {settings.name}")
+    return {name: "bint" if name in settings.integers else "real" for name in readers}
 
 
 def own_struct(optimizers: Mapping[str, OptimizerRow], settings: Record) -> str:
@@ -117,11 +119,11 @@ def of_activations(activations: Mapping[str, Activation]) -> Iterable[str]:
         _switch("activation", {"stored": "return h"} | slopes, f"return {_NAN}"),
     )
     both = {row.name: f"return {row.name}_both(z, slope)" for row in rows if row.kept}
-    apart = "h = activate_vector(z, activation)", "slope[0] = slope_vector(h, activation)", "return h"
+    apart = "h = activate_vector(z, activation)\n        slope[0] = slope_vector(h, activation)\n        return h"
     yield _function(
         "vec activate_both_vector(vec z, vec* slope, const int activation)",
         "h = f(z), slope = f'(z).",
-        "    cdef vec h\n" + _switch("activation", both, "\n        ".join(apart)),
+        "    cdef vec h\n" + _switch("activation", both, apart),
     )
     call = "activate_as(h, slopes, rows, stride, size, {}, both)".format
     loops = {row.name: call(row.name.upper()) for row in rows}
@@ -145,14 +147,14 @@ def of_activations(activations: Mapping[str, Activation]) -> Iterable[str]:
 
 def of_one_loss(losses: Mapping[str, LossRow]) -> Iterable[str]:
     """Return the functions of one vector of outputs: of the losses that take h, and of those that take z."""
-    rows = {takes: [row.name for row in losses.values() if row.takes == takes] for takes in ("h", "z")}
-    calls = {name: f"return {name}_loss(h, y, parameter, slope)" for name in rows["h"]}
+    rows = losses.values()
+    calls = {row.name: f"return {row.name}_loss(h, y, parameter, slope)" for row in rows if row.takes == "h"}
     yield _function(
         "vec loss_of_h(vec h, vec y, real parameter, vec* slope, const int loss)",
         "The loss of one output h, and slope = dL/dh.",
         _switch("loss", calls, f"slope[0] = {_NAN}\n        return {_NAN}"),
     )
-    calls = {name: f"return {name}_loss(z, y, parameter, h, dz)" for name in rows["z"]}
+    calls = {row.name: f"return {row.name}_loss(z, y, parameter, h, dz)" for row in rows if row.takes == "z"}
     yield _function(
         "vec loss_of_z(vec z, vec y, real parameter, vec* h, vec* dz, const int loss)",
         "The loss of one output h = f(z), and dz = dL/dz.",

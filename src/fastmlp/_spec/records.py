@@ -148,6 +148,7 @@ POSITION = Record(
     },
     {
         "loss_sum": "of this epoch so far",
+        "loss_rows": "the rows that it is over: those of batches whose own weight is 0 have no loss",
         "hits": "the weight of the samples of this epoch that were classified correctly",
         "beta1_power": "the product of all steps' beta1, which NAdam changes",
         "beta2_power": "the product of all steps' beta2",

@@ -1,14 +1,12 @@
-"""Checks of single values: a name, a whole number, a real number, a flag.
+"""Checks of single values: a name, a whole number, a real number, a flag; and of a dataclass, field by field.
 
 They stand on the ground because the optimizers, losses and schedules check themselves with them. Every message is one
 line: "argument: what came; what is accepted; what to do".
 """
 
-from __future__ import annotations
-
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,12 +114,12 @@ def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = 
     >>> whole(np.int64(3), "epochs")
     3
     """
-    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
-        if value >= minimum and (maximum is None or value <= maximum):
-            return int(value)
-        error, got = ValueError, f"{int(value)}"
-    else:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         error, got = TypeError, f"{value!r} ({type(value).__name__})"
+    elif value >= minimum and (maximum is None or value <= maximum):
+        return int(value)
+    else:
+        error, got = ValueError, f"{int(value)}"
     limit = "" if maximum is None else f" and at most {maximum}"
     raise error(f"{argument}: got {got}, expected a whole number of at least {minimum}{limit}")
 
@@ -216,3 +214,33 @@ def flag(value: Any, argument: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected True or False")
     return bool(value)
+
+
+def check_fields(record: Any, checks: Mapping[str, Callable[..., Any]]) -> None:
+    """Check a frozen dataclass by a table of checks, and keep what they return, so that equal settings print alike."""
+    for name, value in vars(record).items():
+        if name in checks:  # a user's subclass may add fields
+            object.__setattr__(record, name, checks[name](value, argument=name))
+
+
+def optional(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a check that also accepts None."""
+
+    def checked(value: Any, argument: str) -> Any:
+        return None if value is None else check(value, argument)
+
+    return checked
+
+
+def named(value: Any, argument: str) -> str:
+    """Check a name; a training run checks later whether it knows the name."""
+    if not isinstance(value, str):
+        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}); a name is accepted, such as 'loss'")
+    return value
+
+
+def whole_or_epochs(every: Any, argument: str) -> int | frozenset[int]:
+    """Check at the end of which epochs a callback is called: every so many, or those of a collection."""
+    if isinstance(every, Collection) and not isinstance(every, (str, bytes)):
+        return frozenset(whole(epoch, argument) for epoch in every)
+    return whole(every, argument)

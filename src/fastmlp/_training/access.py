@@ -5,8 +5,6 @@ meanwhile wait for the end of the call. Neither side starves: readers that came 
 and those that come while the next call waits for its turn go after it.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator
@@ -50,7 +48,6 @@ class Access:
             state.owner, state.steady = None, False
 
     def check_assignment(self, name: str) -> None:
-        """Raise if an attribute must not be assigned now."""
         state = self.reading
         state.forget_other_process()
         if state.owner is None:
@@ -79,7 +76,6 @@ class _Reading:
         self._process = os.getpid()
 
     def is_own(self) -> bool:
-        """Return whether the training run is this thread's."""
         return self.owner == threading.get_ident()
 
     def forget_other_process(self) -> None:
@@ -124,7 +120,6 @@ class _Calling:
                 raise
 
     def __exit__(self, *error: object) -> None:
-        """Let readers in."""
         with self._state.condition:
             self._state.is_calling = False
             self._state.condition.notify_all()

@@ -1,16 +1,12 @@
 """What is said of a training run whose loss stops being finite: where it began, and the likeliest cause."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.reference.activations import activate
-from fastmlp._engine.reference.training import outputs_of_layers
-from fastmlp._engine.reference.views import layers_of
+from fastmlp._engine.reference import activations, training, views
 from fastmlp._training.model import Model
 
 BEST = -1  # in the place of a number of steps: the best weights came back
@@ -61,7 +57,7 @@ def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _where(divergence: Divergence, model: Model, rows: np.ndarray) -> str:
     """Name the layer in which a number stopped being finite first."""
-    network = layers_of(divergence.parameters, model.layers)
+    network = views.layers_of(divergence.parameters, model.layers)
     for number, layer in enumerate(network, 1):
         broken = sum(int(np.sum(~np.isfinite(part))) for part in (layer.w, layer.b) if part is not None)
         if broken:
@@ -69,8 +65,8 @@ def _where(divergence: Divergence, model: Model, rows: np.ndarray) -> str:
     largest, first = 0.0, len(network) + 1
     for block in _blocks(rows):
         with np.errstate(all="ignore"):
-            outputs = outputs_of_layers(network, block)[1:]
-            outputs[-1] = activate(outputs[-1], network[-1].activation)
+            outputs = training.outputs_of_layers(network, block)[1:]
+            outputs[-1] = activations.activate(outputs[-1], network[-1].activation)
         first = min([first, *(number for number, h in enumerate(outputs, 1) if not np.isfinite(h).all())])
         largest = max(largest, float(np.abs(outputs[-1]).max()))
     if first <= len(network):

@@ -1,7 +1,5 @@
 """One training run of a network, from checked rows and options to its history: the loop, and its one ending."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -12,10 +10,9 @@ import numpy as np
 from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.warn import warn_caller
+from fastmlp._training import lbfgs, state
 from fastmlp._training.divergence import BEST, Divergence, report
-from fastmlp._training.lbfgs import LBFGSSteps
 from fastmlp._training.run import TrainingRun
-from fastmlp._training.state import OptimizerState, state_for
 from fastmlp._training.steps import KernelSteps
 from fastmlp._training.watch import Watch
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
@@ -34,7 +31,7 @@ class Record:
 
     def __init__(self) -> None:
         self.optimizer: Optimizer | None = None
-        self.state: OptimizerState | None = None
+        self.state: state.OptimizerState | None = None
         self.histories: list[History] = [History()]
         self.last_history = History()
         self.sample: np.ndarray | None = None
@@ -80,8 +77,7 @@ def _closing_all(callbacks: Sequence[object]) -> Iterator[None]:
                 except BaseException as error:  # what one callback cannot do must not keep the others from it
                     errors.append(error)
         for error in errors[0 if failed else 1 :]:
-            text = f"callbacks: a close() raised {type(error).__name__}: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            warnings.warn(f"callbacks: a close() raised {type(error).__name__}: {error}", RuntimeWarning, stacklevel=3)
         if errors and not failed:
             raise errors[0]
 
@@ -104,7 +100,7 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
 
 def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
     model, record = network._model, network._record
-    record.state = state_for(record.state, options.optimizer == record.optimizer, options, model)
+    record.state = state.state_for(record.state, options.optimizer == record.optimizer, options, model)
     record.optimizer = options.optimizer
     run = TrainingRun(model, record.state, samples, validation, options)
     divergence = _train(run, Watch(run, network), record)
@@ -124,7 +120,7 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
     epochs that are over are inspected, the best weights come back if early stopping is to bring them, and then the
     history is kept.
     """
-    steps = (LBFGSSteps if run.options.optimizer.searches_step else KernelSteps)(run, watch)
+    steps = (lbfgs.LBFGSSteps if run.options.optimizer.searches_step else KernelSteps)(run, watch)
     divergence = None
     try:
         with closing(run):
@@ -147,7 +143,7 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
     return divergence
 
 
-def _history(run: TrainingRun, watch: Watch, steps: KernelSteps | LBFGSSteps) -> History:
+def _history(run: TrainingRun, watch: Watch, steps: KernelSteps | lbfgs.LBFGSSteps) -> History:
     """Return what the kernels wrote down: its rows themselves, which are long if epochs are short."""
     return History(
         **{name: values[: steps.epoch] for name, values in run.record.items()},

@@ -1,8 +1,5 @@
 """The steps of L-BFGS: SciPy's, on the kernels' passes. An iteration is an epoch of one batch that takes no step."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Callable, Collection
 from time import perf_counter
 
@@ -35,7 +32,7 @@ class LBFGSSteps:
         self._numbers: dict[str, float] = {}  # that the kernels wrote in it
         self._diverged: np.ndarray | None = None
         self._accepted = self._parameters.copy()
-        run.record["learning_rate"][:] = math.nan
+        run.record["learning_rate"][:] = np.nan
         self._begun = perf_counter()
 
     def _objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -67,24 +64,23 @@ class LBFGSSteps:
         from scipy.optimize import minimize  # here: only L-BFGS needs SciPy
 
         optimizer, begin = self._run.options.optimizer, self._parameters.astype(np.float64)
-        options = {
-            "maxcor": optimizer.memory,
-            "gtol": optimizer.gradient_tolerance,
-            "ftol": optimizer.loss_tolerance,
-            "maxls": optimizer.trials,
-            "maxiter": self._run.options.epochs,
-            "maxfun": optimizer.most_looks,
-        }
         try:
             self._objective(begin)
-            self._begin_epoch()
+            self._record(_BEFORE)
             found = minimize(
                 self._objective,
                 begin,
                 jac=True,
                 method="L-BFGS-B",
                 callback=lambda point: self._end_epoch(point, inspect),
-                options=options,
+                options={
+                    "maxcor": optimizer.memory,
+                    "gtol": optimizer.gradient_tolerance,
+                    "ftol": optimizer.loss_tolerance,
+                    "maxls": optimizer.trials,
+                    "maxiter": self._run.options.epochs,
+                    "maxfun": optimizer.most_looks,
+                },
             )
         except _StopError:
             return
@@ -93,15 +89,10 @@ class LBFGSSteps:
         if self.epoch < self._run.options.epochs:
             self._watch.stopped = f"L-BFGS ended: {str(found.message).strip().lower()}"
 
-    def _begin_epoch(self) -> None:
-        """Record what is known of the weights that an iteration begins with."""
-        if self.epoch < self._run.options.epochs:
-            self._record(_BEFORE)
-
     def _record(self, names: Collection[str]) -> None:
-        """Record numbers of the last pass as the epoch's."""
-        for name in self._run.record.keys() & names:
-            self._run.record[name][self.epoch] = self._numbers[name]
+        if self.epoch < self._run.options.epochs:  # no iteration begins with the last weights
+            for name in self._run.record.keys() & names:
+                self._run.record[name][self.epoch] = self._numbers[name]
 
     def _end_epoch(self, point: np.ndarray, inspect: Callable[[int], None]) -> None:
         """Record an accepted step: SciPy calls it."""
@@ -113,7 +104,7 @@ class LBFGSSteps:
         self.seconds[self.epoch], self._begun = now - self._begun, now
         self._record(_AFTER)
         self.epoch += 1
-        self._begin_epoch()
+        self._record(_BEFORE)
         watch = self._watch
         if watch.next_inspection(self.epoch - 1) == self.epoch:
             inspect(self.epoch)
@@ -137,11 +128,10 @@ class LBFGSSteps:
         """Return where the loss stopped being finite, if it did; the weights are the last accepted ones again."""
         if self._diverged is None:
             return None
-        first = self._run.first_epoch
-        divergence = Divergence(first + self.epoch + 1, 1, self._diverged, int(self.epoch > 0), slice(None), 1.0)
         self._record(self._run.record.keys())
         self.epoch += 1
-        return divergence
+        epoch = self._run.first_epoch + self.epoch
+        return Divergence(epoch, 1, self._diverged, int(self.epoch > 1), slice(None), 1.0)
 
     def end(self) -> None:
         """Set the position after the iterations, each of which counts as an epoch of one step."""

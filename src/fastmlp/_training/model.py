@@ -1,7 +1,5 @@
 """The numbers of a network and what computes with them: parameters, their layout, a build of the kernels."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Any
@@ -10,9 +8,8 @@ import numpy as np
 
 from fastmlp import initialization
 from fastmlp._checks.samples import Samples
-from fastmlp._checks.topology import Topology, dropout
-from fastmlp._engine import backend, layout
-from fastmlp._engine.prediction import Predictor
+from fastmlp._checks.topology import Topology, checked_dropout
+from fastmlp._engine import backend, layout, prediction
 from fastmlp._spec.values import number
 from fastmlp._training.access import Access
 from fastmlp._training.sparse import SparseRows
@@ -34,7 +31,19 @@ class Model:
         self.l1, self.l2, self.dropout = topology.l1, topology.l2, topology.dropout
         self.loss_fraction, self.changes = 1.0, 0
         self._make(topology.backend)
-        self._initialize(topology.init if parameters is None else parameters)
+        init = topology.init if parameters is None else parameters
+        if isinstance(init, str):
+            generator = np.random.Generator(np.random.PCG64(topology.seed))
+            init = np.concatenate(
+                [
+                    initialization.layer(init, generator, *weights.shape, weights.shape[1] if topology.bias else 0)
+                    for weights in self.weights
+                ]
+            )
+        self.params[:] = init
+        if topology.bias_init is not None:
+            for biases in self.biases:
+                biases[:] = topology.bias_init
 
     def _make(self, build: str | None) -> None:
         """Make all that pickles leave out: parameters of its own, the views of them, and what computes."""
@@ -50,15 +59,14 @@ class Model:
         return self.params[begin:][: math.prod(shape)].reshape(shape)
 
     def _lay_out_layers(self) -> None:
-        """Lay out the layers in the parameter vector."""
-        codes = [ACTIVATIONS[name].code for name in self.activations]
-        self.layers = layout.network_layers(self.sizes, codes, self.topology.bias, self.dropout)
+        self.layers = layout.network_layers(
+            self.sizes, tuple(ACTIVATIONS[name].code for name in self.activations), self.topology.bias, self.dropout
+        )
 
     def use(self, name: str | None) -> None:
-        """Compute with a build of the kernels."""
         self.asked_backend, self.backend = name, name or backend.in_use
         self.kernels = backend.kernels(self.dtype, name)
-        self.predictor = Predictor()
+        self.predictor = prediction.Predictor()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this machine's build and to this process, and views, which would be copies."""
@@ -66,25 +74,9 @@ class Model:
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take parameters of one's own, and the kernels of this machine."""
         vars(self).update(state)
         self._make(self.asked_backend)
         self.params[:] = state["params"]
-
-    def _initialize(self, init: str | np.ndarray) -> None:
-        """Draw the parameters, or take those that are given."""
-        if isinstance(init, np.ndarray):
-            self.params[:] = init
-        else:
-            generator = np.random.Generator(np.random.PCG64(self.topology.seed))
-            drawn = [
-                initialization.layer(init, generator, *weights.shape, weights.shape[1] if self.topology.bias else 0)
-                for weights in self.weights
-            ]
-            self.params[:] = np.concatenate(drawn)
-        if self.topology.bias_init is not None:
-            for biases in self.biases:
-                biases[:] = self.topology.bias_init
 
     def assign(self, name: str, value: Any) -> None:
         """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
@@ -96,9 +88,9 @@ class Model:
             self.params[:] = values
             return
         if name == "dropout":
-            self.dropout = dropout(value, len(self.sizes) - 2)
+            self.dropout = checked_dropout(value, len(self.sizes) - 2)
             self._lay_out_layers()
-            self.predictor = Predictor()
+            self.predictor = prediction.Predictor()
         else:
             setattr(self, name, number(value, name))
         self.changes += 1
@@ -121,7 +113,6 @@ class Model:
         }
 
     def plan(self, rows: int, batch: int, size: float, **settings: float) -> layout.Plan:
-        """Lay out one call of the kernels."""
         settings = self.settings(size) | settings
         return layout.plan(self.layers, self.kernels.sizes(), batch=batch, rows=rows, settings=settings)
 

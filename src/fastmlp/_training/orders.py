@@ -1,7 +1,5 @@
 """Orders of the rows that a callable gives, one per epoch: checked, and kept as long as they may be gone back to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -45,11 +43,9 @@ class GivenOrders:
         return end
 
     def of(self, epoch: int) -> np.ndarray:
-        """Return the order of an epoch of the block that was taken last."""
         return self.order[epoch % self.held]
 
     def has(self, epoch: int) -> bool:
-        """Return whether an epoch is of the block that was taken last."""
         return self._taken <= epoch < self._taken + self.held
 
     def pin(self) -> None:
@@ -58,7 +54,6 @@ class GivenOrders:
             self._pinned = {self._taken: self._blocks[self._taken]}
 
     def _block(self, epochs: range) -> np.ndarray:
-        """Ask for the orders of some epochs, and check them."""
         block = np.array([self._order(epoch) for epoch in epochs])
         low, high = block.min(), block.max()
         if low < 0 or high >= self._rows:
@@ -68,7 +63,6 @@ class GivenOrders:
         return block.astype(np.int32)
 
     def _order(self, epoch: int) -> np.ndarray:
-        """Ask for an order."""
         given = np.array(self._ask(epoch))  # a copy: the callable may write into its array again
         if given.dtype.kind not in "iu" or given.shape != (self._rows,):
             raise ValueError(

@@ -1,7 +1,5 @@
 """A training run laid out for the kernels: its arrays, its plan, and the threads that make the calls."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -11,9 +9,8 @@ from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.samples import Samples
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
+from fastmlp._training import orders, sparse
 from fastmlp._training.model import Model
-from fastmlp._training.orders import GivenOrders
-from fastmlp._training.sparse import SparseRows, Window
 from fastmlp._training.state import OptimizerState
 
 SLICE_SECONDS = 0.05  # of a kernel call, about: so often Python gets control back
@@ -61,9 +58,11 @@ class TrainingRun:
         self.batches = -(-rows // options.batch_size)
         self.first_epoch, self.position = state.epoch, state.position
         shuffled = bool(options.shuffle) and options.batch_size < rows
-        self._window = Window(samples, options.batch_size) if isinstance(samples.x, SparseRows) else None
+        self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
         self.given = (
-            GivenOrders(options.shuffle, rows, options.epochs) if shuffled and callable(options.shuffle) else None
+            orders.GivenOrders(options.shuffle, rows, options.epochs)
+            if shuffled and callable(options.shuffle)
+            else None
         )
         # The kernels' own order, made of the seed when an epoch begins.
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
@@ -115,19 +114,6 @@ class TrainingRun:
         """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
         options, rows, model = self.options, len(self.samples), self.model
         self.settings, self._changes = self._chosen_settings(), model.changes
-        further = {
-            "shuffle": self._order is not None,
-            "seed": options.seed,
-            "first_epoch": self.first_epoch,
-            "epochs": self.first_epoch + options.epochs,
-            "rates_per_epoch": self.rates_per_epoch,
-            "dropping": 1,
-            "skip_inputs": self._skips,
-            "given_orders": self._given_orders,
-            "note_first": layout.FIRST_NOTED,
-            "note_every": self._note_every,
-            "notes": len(self.noted),
-        }
         plan = layout.plan(
             model.layers,
             model.kernels.sizes(),
@@ -136,13 +122,25 @@ class TrainingRun:
             validation_rows=len(self.validation),
             threads=self.n_threads,
             settled=self._window is None and options.batch_size >= rows,
-            settings=self.settings | further,
+            settings=self.settings
+            | {
+                "shuffle": self._order is not None,
+                "seed": options.seed,
+                "first_epoch": self.first_epoch,
+                "epochs": self.first_epoch + options.epochs,
+                "rates_per_epoch": self.rates_per_epoch,
+                "dropping": 1,
+                "skip_inputs": self._skips,
+                "given_orders": self._given_orders,
+                "note_first": layout.FIRST_NOTED,
+                "note_every": self._note_every,
+                "notes": len(self.noted),
+            },
         )
         self.kernel = model.kernels.Run(plan, self._arrays, self._window or self.samples, self.validation)
         self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
 
     def close(self) -> None:
-        """Let all helpers leave, and wait for them."""
         self._helpers.end()
 
     def run(self, steps: int) -> None:

@@ -4,8 +4,6 @@ A training run gives the same bits whenever it is run again. So nothing has to b
 to run the last fraction of a second again, up to the step before the last one, is enough, and costs the loop nothing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from time import perf_counter
@@ -72,7 +70,6 @@ class Keeper:
         return True
 
     def now(self) -> Moment:
-        """Return a copy of this moment."""
         return tuple(array.copy() for array in self._live)
 
     def latest(self, into: Moment | None = None) -> Moment:
@@ -83,7 +80,6 @@ class Keeper:
         return into
 
     def go_to(self, moment: Moment) -> None:
-        """Bring a moment back."""
         _copy(moment, self._live)
 
     def roll_back(self, run: Callable[[int], None]) -> int:
@@ -103,7 +99,7 @@ class Keeper:
             steps -= self._run_to_finite(kept, steps - 1, run)
         else:
             self.go_to(kept)
-        for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "hits"):
+        for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "loss_rows", "hits"):
             position[name] = last[name]
         return steps
 

@@ -1,7 +1,5 @@
 """Rows of a sparse matrix, made dense one window at a time, for matrices that would not fit in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,15 +26,12 @@ class SparseRows:
         self.shape: tuple[int, int] = matrix.shape
 
     def __len__(self) -> int:
-        """Count the rows."""
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return some rows as a dense array, named by a slice or by their numbers."""
         return self._matrix[rows].toarray(order="C").astype(self.dtype, copy=False)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Return all rows in their order, some at a time."""
         count = max(1, _BLOCK_BYTES // (self.shape[1] * self.dtype.itemsize))
         for begin in range(0, len(self), count):
             yield self[begin : begin + count]

@@ -1,7 +1,5 @@
 """What an optimizer remembers from step to step, and where the training of a network stands."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,11 +56,17 @@ class OptimizerState:
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
     """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
     if before is not None and same_optimizer and not before.lost and not before.reset:
-        for name in ("diverged", "batch", "loss_sum", "hits"):  # of the epoch in which a loss was not finite
+        for name in (
+            "diverged",
+            "batch",
+            "loss_sum",
+            "loss_rows",
+            "hits",
+        ):  # of the epoch in which a loss was not finite
             before.position[name] = 0
         return before
-    starts = options.optimizer.starts(options.learning_rate.rate)
-    state = OptimizerState(np.repeat(np.array(starts, model.dtype), len(model.params)))
+    starts = np.array(options.optimizer.starts(options.learning_rate.rate), model.dtype)
+    state = OptimizerState(np.repeat(starts, len(model.params)))
     if before is not None:
         state.position["epoch"] = before.epoch
         state.remembered = before.remembered

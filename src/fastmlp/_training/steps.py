@@ -1,7 +1,5 @@
 """The steps of every optimizer that the kernels take themselves: kernel calls, one after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from time import perf_counter
 
@@ -40,7 +38,6 @@ class Clock:
         self.read()
 
     def read(self) -> None:
-        """Read how far the kernels have come."""
         position = self._run.position
         self.epoch = position["epoch"].item() - self._run.first_epoch
         self.batch = position["batch"].item()
@@ -115,7 +112,6 @@ class KernelSteps(Clock):
             watch.report(self.epoch, not often or self.done or bool(watch.stopped))
 
     def _keep_frame(self) -> None:
-        """Copy the parameters if a frame was asked for here."""
         if self.batch == 0 and self.epoch in self.stops:
             self.frames.append((self.epoch, self._run.model.params.copy()))
 
@@ -182,7 +178,14 @@ class KernelSteps(Clock):
         before = max(updates - 1, 0)
         rate = float(run.rates[before if run.rates_per_epoch > 1 else before // run.batches])
         steps_back = self._keeper.roll_back(run.run_again)
-        lost = not self._keeper.replays and steps_back > 0
-        return Divergence(run.first_epoch + epoch + 1, batch + 1, last, steps_back, rows, rate, lost)
+        return Divergence(
+            run.first_epoch + epoch + 1,
+            batch + 1,
+            last,
+            steps_back,
+            rows,
+            rate,
+            state_lost=not self._keeper.replays and steps_back > 0,
+        )
 
     end = Clock.read  # an exception may have come right after a call

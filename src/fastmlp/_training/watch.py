@@ -1,8 +1,5 @@
 """Inspects the epochs of a training run as they end: progress, metrics, callbacks, stopping, rates that follow."""
 
-from __future__ import annotations
-
-import functools
 import math
 from collections.abc import Callable, Collection
 from time import perf_counter
@@ -20,17 +17,15 @@ def measured(
     metric: metrics.Metric, values: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None, task: Task
 ) -> float:
     """Measure outputs of shape (rows, outputs) against coded targets."""
-    y, codes = task.codes(values), task.decide(outputs)
-    if metric.given == "codes":
-        given = codes
-    elif metric.given == "scores":
+    y, given = task.codes(values), task.decide(outputs)
+    if metric.given == "scores":
         given = task.scores(outputs)
-    else:
-        y, given = task.predictions(y), task.predictions(codes)
-    function: Callable[..., float] = metric.function
-    if function is metrics.f1 and task.classes is not None:
-        function = functools.partial(function, classes=len(task.classes))
-    return float(function(y, given) if weights is None else function(y, given, sample_weight=weights))
+    elif metric.given != "codes":
+        y, given = task.predictions(y), task.predictions(given)
+    options = {} if weights is None else {"sample_weight": weights}
+    if metric.function is metrics.f1 and task.classes is not None:
+        options["classes"] = len(task.classes)
+    return float(metric.function(y, given, **options))
 
 
 def next_call(callback: object, epoch: int, epochs: int) -> int:
@@ -97,12 +92,10 @@ class Watch:
 
     @property
     def best_epoch(self) -> int | None:
-        """With early stopping, the epoch of the best number so far, counted from 1."""
         return None if self._patience is None else self._patience.best_epoch
 
     @property
     def seconds(self) -> float:
-        """Seconds since the training run began."""
         return perf_counter() - self._begun
 
     def rises(self, name: str | Callable[..., float]) -> bool:
@@ -130,7 +123,6 @@ class Watch:
             self._memory.rate = rate
 
     def report(self, epoch: int, force: bool) -> None:
-        """Tell how far the training run is, if it is time to."""
         now = perf_counter()
         if self._options.progress is None or not (force or now - self._reported >= SLICE_SECONDS):
             return
@@ -154,7 +146,6 @@ class Watch:
             self._decide(state)
 
     def _measure(self, epoch: int) -> dict[str, float]:
-        """Measure all metrics at the end of an epoch."""
         found, model = {}, self._run.model
         for prefix, samples in (("", self._run.samples), ("val_", self._run.validation)):
             chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self.metrics]
@@ -169,8 +160,12 @@ class Watch:
         return found
 
     def _state(self, epoch: int, measures: dict[str, float]) -> EpochState:
-        course = _Course(self._network, self._options.epochs, self.seconds, self.set_rate, self.rises)
-        return EpochState(epoch, self._numbers(epoch), measures, course)
+        return EpochState(
+            epoch,
+            self._numbers(epoch),
+            measures,
+            _Course(self._network, self._options.epochs, self.seconds, self.set_rate, self.rises),
+        )
 
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule inspect an epoch's number, and set the rate that it asks for; return whether it is another."""
@@ -224,7 +219,6 @@ class Watch:
         return None
 
     def keep_best(self) -> None:
-        """Keep the weights as they stand: they are the best so far."""
         if self._best_parameters is None:
             self._best_parameters = np.empty_like(self._run.model.params)
         np.copyto(self._best_parameters, self._run.model.params)

@@ -8,8 +8,11 @@ cdef object compute_dense(Product* product):
     if packed == NULL:
         raise MemoryError()
     product.packed = packed
+    cdef FloatMode mode
     with nogil:
+        mode = flush_denormals()
         compute(product)
+        restore_mode(mode)
     PyMem_Free(packed)
 
 

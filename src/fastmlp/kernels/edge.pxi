@@ -1,6 +1,8 @@
 # ---- the edge -------------------------------------------------------------------------------------------------
 # What Python calls, and `_engine/reference` repeats: outputs first, sizes from the arrays. `_checks` guarantees
 # C-contiguous arrays of this build's dtype; lengths are checked here. Nothing above depends on Python.
+# Passes and training runs take denormal numbers for zero, on each thread while it is in the kernels; functions of single
+# numbers leave the caller's mode as it is, and keep what they promise of denormal numbers.
 
 cdef extern from *:
     const char* COMPILER "__VERSION__"
@@ -231,8 +233,11 @@ def forward(outputs, parameters, plan, workspace, x) -> bool:
     job.parameters = <real*> given_reals(parameters, job.settings.parameters)     # read only
     job.workspace = reals(workspace, plan.workspace)
     job.own = job.workspace + job.settings.private_at
+    cdef FloatMode mode
     with nogil:
+        mode = flush_denormals()
         finite = outputs_of(&job, out, &samples)
+        restore_mode(mode)
     return finite
 
 
@@ -315,8 +320,11 @@ cdef class Run:
         cdef Job job = self.of_thread(0)
         if job.settings.threads == 1:
             job.control[CALL_STEPS] = steps
+        cdef FloatMode mode
         with nogil:
+            mode = flush_denormals()
             run_steps(&job, &self.samples, &self.validation, steps)
+            restore_mode(mode)
 
     def call_helpers(self, int64_t steps, Py_ssize_t helpers) -> list:
         """Call the helpers that wait in the kernels; the numbers of the others, which have to be sent to help()."""
@@ -337,10 +345,13 @@ cdef class Run:
         """A helper's part of the call under way, and of the calls that follow soon."""
         cdef Job job = self.of_thread(number)
         cdef Index steps = job.control[CALL_STEPS]
+        cdef FloatMode mode
         with nogil:
+            mode = flush_denormals()
             while steps > 0:
                 run_steps(&job, &self.samples, &self.validation, steps)
                 steps = next_call(&job)
+            restore_mode(mode)
 
     def abandon(self):
         """Make all helpers leave: no call will come, or the call under way will not be completed."""
@@ -362,12 +373,15 @@ cdef class Run:
         cdef Job job = self.job
         cdef Tally total
         cdef double penalty
+        cdef FloatMode mode
         job.settings = &alone
         set_thread(&job, 0)
         with nogil:
+            mode = flush_denormals()
             find_penalties(&job, 0, 0, job.n_slabs)
             penalty = total_penalty(&job, 0)
             validate(&job, &self.samples, &total, False)
+            restore_mode(mode)
         return total.loss * alone.loss_share / alone.rows + penalty, total.hits / alone.rows
 
     def differentiate(self) -> float:
@@ -375,12 +389,15 @@ cdef class Run:
         cdef Settings alone = alone_and_frozen(self.job.settings)
         cdef Job job = self.job
         cdef double objective
+        cdef FloatMode mode
         if job.gradient == NULL:
             raise ValueError("differentiate needs the array gradient")
         job.settings = &alone
         set_thread(&job, 0)
         with nogil:
+            mode = flush_denormals()
             objective = objective_of(&job, &self.samples)
+            restore_mode(mode)
         return objective
 
 

@@ -58,24 +58,59 @@ cdef inline vec exp_below_vector(vec x) noexcept nogil:
     return u * power_of_two(half) * power_of_two(n - half)
 
 
+cdef inline vec scaled_exp_vector(vec x, vec y) noexcept nogil:
+    """y exp(x), also if exp(x) alone is not a number; the same bits as their product if it is."""
+    cdef ivec n, half
+    cdef vec tail
+    cdef vec r = reduced_exp(larger(splat(-SCALED_EXP_END), smaller(splat(SCALED_EXP_END), x)), &n, &tail)
+    cdef vec u = r + <real> 1
+    u = u + (((<real> 1 - u) + r) + tail)
+    half = n >> 1
+    return u * power_of_two(half) * y * power_of_two(n - half)
+
+
+cdef inline vec log1p_tail(vec f, vec half_square) noexcept nogil:
+    """log(1 + f) - f + f² / 2 for sqrt(1/2) <= 1 + f < sqrt(2); half_square is f² / 2."""
+    cdef vec s = divide(f, f + <real> 2)
+    cdef vec z = s * s, r = splat(LOG_COEFFICIENTS[LOG_TERMS - 1])
+    cdef int term
+    for term in range(LOG_TERMS - 2, -1, -1):
+        r = r * z + LOG_COEFFICIENTS[term]
+    return s * (half_square + z * r)
+
+
+cdef inline ivec is_near_one(vec x) noexcept nogil:
+    """Whether sqrt(1/2) < x < sqrt(2)."""
+    return is_less(splat(<real> 0.7071067811865476), x) & is_less(x, splat(<real> 1.4142135623730951))
+
+
+cdef inline vec log1p_rest_vector(vec f) noexcept nogil:
+    """log(1 + f) - f for 1 + f near one, to full relative precision; never above 0."""
+    cdef vec half_square = <real> 0.5 * f * f
+    return log1p_tail(f, half_square) - half_square
+
+
+cdef inline vec log_cosh_near_vector(vec x) noexcept nogil:
+    """log(cosh(x)) = x² P(x²) for |x| up to LOG_COSH_END."""
+    cdef vec square = x * x, p = splat(LOG_COSH_COEFFICIENTS[LOG_COSH_TERMS - 1])
+    cdef int term
+    for term in range(LOG_COSH_TERMS - 2, -1, -1):
+        p = p * square + LOG_COSH_COEFFICIENTS[term]
+    return square * p
+
+
 cdef inline vec log_vector(vec x) noexcept nogil:
     """log(x) = k ln 2 + log(1 + f), x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2): fdlibm's form (Sun, 1993)."""
     cdef ivec tiny = is_less(x, splat(SMALLEST_NORMAL))
     cdef ivec k, root_of_half = bits(splat(<real> 0.7071067811865476))
     cdef vec normal = select(tiny, x * NORMAL_SCALE, x)
-    cdef vec n, f, s, z, r, half_square, y
-    cdef int term
+    cdef vec n, f, half_square, y
     k = (bits(normal) - root_of_half) >> MANTISSA_BITS
     f = from_bits(bits(normal) - (k << MANTISSA_BITS)) - <real> 1
     # A small integer becomes a real through the bits of MAGIC: not every instruction set converts 64-bit integers.
     n = from_bits(k - (tiny & NORMAL_SHIFT) + bits(splat(MAGIC))) - MAGIC
-    s = divide(f, f + <real> 2)
-    z = s * s
-    r = splat(LOG_COEFFICIENTS[LOG_TERMS - 1])
-    for term in range(LOG_TERMS - 2, -1, -1):
-        r = r * z + LOG_COEFFICIENTS[term]
     half_square = <real> 0.5 * f * f
-    y = n * LN2_HIGH - ((half_square - (s * (half_square + z * r) + n * LN2_LOW)) - f)
+    y = n * LN2_HIGH - ((half_square - (log1p_tail(f, half_square) + n * LN2_LOW)) - f)
     y = select(is_less(x, splat(<real> INFINITY)), y, x)              # inf and NaN give themselves
     y = select(is_equal(x, ZERO), splat(-<real> INFINITY), y)
     return select(is_less(x, ZERO), splat(<real> NAN), y)

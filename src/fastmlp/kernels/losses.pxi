@@ -68,7 +68,9 @@ cdef inline vec log_cosh_loss(vec h, vec y, real parameter, vec* slope) noexcept
     """log(cosh(h - y))."""
     cdef vec error = h - y, size = magnitude(error)
     slope[0] = tanh_vector(error)
-    return size + (log1p_exp_vector(size + size) - <real> 0.6931471805599453)
+    # |x| + log((1 + exp(-2|x|)) / 2), whose digits cancel near 0
+    return select(is_less(size, splat(LOG_COSH_END)), log_cosh_near_vector(error),
+                  size + (log1p_exp_vector(size + size) - <real> 0.6931471805599453))
 
 
 cdef inline vec hinge_loss(vec h, vec y, real parameter, vec* slope) noexcept nogil:
@@ -88,19 +90,31 @@ cdef inline vec binary_cross_entropy_loss(vec z, vec y, real parameter, vec* h, 
     return (larger(ZERO, z) - t * z) + log1p_exp_vector(z)
 
 
+cdef inline vec log_of_ratio(vec ratio, vec y, vec z) noexcept nogil:
+    """log(y / h) for h = exp(z), where `ratio` is y / h: of that while it is a normal number, else of its parts."""
+    cdef ivec normal = is_less(splat(SMALLEST_NORMAL), ratio) & is_less(ratio, splat(<real> INFINITY))
+    return log_vector(select(normal, ratio, y)) - select(normal, ZERO, z)
+
+
 cdef inline vec poisson_loss(vec z, vec y, real parameter, vec* h, vec* dz) noexcept nogil:
     """h = exp(z), loss = y log(y / h) - y + h, dz = h - y."""
+    cdef vec ratio, f, far, loss
     h[0] = exp_vector(z)
     dz[0] = h[0] - y
-    return select(is_equal(y, ZERO), h[0], y * (log_vector(y) - z) + dz[0])     # 0 log 0 is 0
+    # With f = y / h - 1 the loss is y (log(1 + f) - f) - (h - y) f, whose parts near the optimum do not cancel.
+    ratio = divide(y, h[0])
+    f = divide(-dz[0], h[0])
+    far = y * log_of_ratio(ratio, y, z) + dz[0]
+    loss = select(is_near_one(ratio), y * log1p_rest_vector(f) - dz[0] * f, far)
+    return select(is_equal(y, ZERO), h[0], loss)        # 0 log 0 is 0
 
 
 cdef inline vec gamma_loss(vec z, vec y, real parameter, vec* h, vec* dz) noexcept nogil:
     """h = exp(z), loss = y / h - log(y / h) - 1, dz = 1 - y / h."""
-    cdef vec ratio = y * exp_vector(-z)
+    cdef vec ratio = scaled_exp_vector(-z, y), f = ratio - <real> 1
     h[0] = exp_vector(z)
     dz[0] = <real> 1 - ratio
-    return (ratio - <real> 1) - (log_vector(y) - z)
+    return select(is_near_one(ratio), -log1p_rest_vector(f), f - log_of_ratio(ratio, y, z))
 
 
 cdef inline void elementwise_loss_as(

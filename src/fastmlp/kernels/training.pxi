@@ -7,6 +7,7 @@
 # its helpers, wait here for the next call, and leave if it does not come soon. Ctrl-C comes in between two calls.
 
 cdef enum:
+    ALL_LAYERS = -1
     ARRIVED = 0             # places in job.control, a cache line apart
     GENERATION = 8
     ABANDONED = 16
@@ -286,19 +287,49 @@ cdef void update_parameters(
             job.tallies[job.settings.norms_at + s] = sum_of_squares(job.gradient + slab.begin, slab.end - slab.begin)
 
 
-cdef double norm_of_gradient(const Job* job) noexcept nogil:
-    """The norm of a finished gradient, from those of its slabs."""
-    cdef double total = 0
+cdef double scaled_norm(const real* x, Index size) noexcept nogil:
+    # x (size,)
+    """sqrt(Σ x²) of numbers whose squares overflow; infinite or NaN only if the norm of what x holds is."""
+    cdef double total = 0, number
+    cdef Index i
+    for i in range(size):
+        number = <double> x[i] * SMALL_SCALE
+        total += number * number
+    return sqrt(total) / SMALL_SCALE
+
+
+cdef double norm_of_gradient(const Job* job, Index layer) noexcept nogil:
+    """The norm of a finished gradient, or of the part of one layer, from those of its slabs; ALL_LAYERS: of all."""
+    cdef double total = 0, norm = 0
     cdef Index s
+    cdef const Slab* slab
     for s in range(job.n_slabs):
-        total += job.tallies[job.settings.norms_at + s]
-    return sqrt(total)
+        if layer == ALL_LAYERS or job.slabs[s].layer == layer:
+            total += job.tallies[job.settings.norms_at + s]
+    if total < INFINITY:
+        return sqrt(total)
+    for s in range(job.n_slabs):        # every thread by itself: next to never
+        slab = &job.slabs[s]
+        if layer == ALL_LAYERS or slab.layer == layer:
+            norm = hypot(norm, scaled_norm(job.gradient + slab.begin, slab.end - slab.begin))
+    return norm
+
+
+cdef void scale_gradient(const Job* job, real factor) noexcept nogil:
+    """This thread's slabs of the gradient times a power of two."""
+    cdef Index i
+    for i in range(job.slabs[job.first_slab].begin, job.slabs[job.end_slab - 1].end):
+        job.gradient[i] *= factor
 
 
 cdef void clipped_update(Job* job, const Position* now, Step* step) noexcept nogil:
     """This thread's slabs, once the gradient is finished: the step along the gradient, its norm clipped."""
-    cdef double fraction = job.settings.clip_norm / (norm_of_gradient(job) + 1e-6)     # PyTorch's clip_grad_norm_
+    cdef double norm = norm_of_gradient(job, ALL_LAYERS) + 1e-6, fraction = job.settings.clip_norm / norm  # as PyTorch's
+    cdef bint vanishes = fraction < SMALLEST_NORMAL and job.first_slab < job.end_slab
     cdef Index s
+    if vanishes:        # as a real it would be zero, and with it the step
+        scale_gradient(job, SMALL_SCALE)
+        fraction = job.settings.clip_norm / (norm * SMALL_SCALE)
     step.scale = <real> (fraction if fraction < 1 else 1)
     step.keep_gradient = False
     step.finished = True
@@ -306,6 +337,8 @@ cdef void clipped_update(Job* job, const Position* now, Step* step) noexcept nog
         update_slab(job, &job.slabs[s], now, step, <int> job.settings.optimizer)
         if penalized(job):
             penalties(job, now.step + 1)[s] = penalty_of(job, &job.slabs[s])
+    if vanishes:
+        scale_gradient(job, <real> 1 / SMALL_SCALE)
 
 
 cdef void limit_weights(const Job* job) noexcept nogil:
@@ -424,7 +457,9 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
     penalty = total_penalty(job, now.step) * penalty_scale(settings, weight)
-    now.loss_sum += tally.loss * settings.loss_share * (rows / weight if weight > 0 else 0.0) + penalty * rows
+    if weight > 0:      # a batch without weight has no mean loss
+        now.loss_sum += tally.loss * settings.loss_share * (rows / weight) + penalty * rows
+        now.loss_rows += rows
     now.hits += tally.hits
     if not isfinite(tally.loss + penalty):
         now.diverged = 1
@@ -461,14 +496,9 @@ cdef bint apply_norms(Job* job, const Position* now, Step* step) noexcept nogil:
 
 cdef void note_gradients(const Job* job, const Position* now) noexcept nogil:
     """Write down the norms of the layers' gradients at an epoch's last step."""
-    cdef Index number, s
-    cdef double squares
+    cdef Index number
     for number in range(job.n_layers):
-        squares = 0
-        for s in range(job.n_slabs):
-            if job.slabs[s].layer == number:
-                squares += job.tallies[job.settings.norms_at + s]
-        job.layer_record[number * job.settings.notes + now.noted] = sqrt(squares)
+        job.layer_record[number * job.settings.notes + now.noted] = norm_of_gradient(job, number)
 
 
 cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
@@ -476,9 +506,9 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     cdef const Settings* settings = job.settings
     cdef Tally tally
     if job.thread == 0:
-        epoch_number(job, EPOCH_LOSS, now.epoch)[0] = now.loss_sum / settings.rows
+        epoch_number(job, EPOCH_LOSS, now.epoch)[0] = now.loss_sum / now.loss_rows if now.loss_rows > 0 else 0.0
         epoch_number(job, EPOCH_ACCURACY, now.epoch)[0] = now.hits / settings.rows
-        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else norm_of_gradient(job)
+        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else norm_of_gradient(job, ALL_LAYERS)
         if job.noting and not now.diverged:
             note_gradients(job, now)
     if validation.rows > 0:
@@ -493,7 +523,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
         now.noted += 1
     now.epoch += 1
     now.batch = 0
-    now.loss_sum = now.hits = 0
+    now.loss_sum = now.hits = now.loss_rows = 0
     return True
 
 

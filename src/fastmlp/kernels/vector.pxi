@@ -14,14 +14,15 @@ cdef extern from "kernels/vector.h" nogil:
     ctypedef unsigned int words
     enum: REAL_BITS
     enum: LANES                 # an enum, so that arrays may be sized by it
-    const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, LOG1P_TERMS, GAUSS_TERMS, NORMAL_SHIFT
+    const int MANTISSA_BITS, EXP_TERMS, LOG_TERMS, LOG1P_TERMS, GAUSS_TERMS, LOG_COSH_TERMS, NORMAL_SHIFT
     const uint32_t MURMUR_FIRST, MURMUR_SECOND
     const real NEAR, MAGIC, LN2_HIGH, LN2_LOW, EXP_FLOOR, EXP_CEILING, TANH_ONE, NORMAL_SCALE, SMALLEST_NORMAL
-    const real SMALL_SCALE
+    const real SMALL_SCALE, SCALED_EXP_END, LOG_COSH_END
     const real LOWEST, SILU_END, GELU_END, GAUSS_END, GAUSS_CUT, GAUSS_SHIFT, GAUSS_A, GAUSS_B
     const real EXP_COEFFICIENTS[]
     const real LOG1P_COEFFICIENTS[]
     const real GAUSS_COEFFICIENTS[]
+    const real LOG_COSH_COEFFICIENTS[]
     const real LOG_COEFFICIENTS[]
     const integer SIGN_BIT
     const vec ZERO
@@ -67,3 +68,6 @@ cdef extern from "kernels/vector.h" nogil:
     int sched_yield()
     int cpu_number()
     int64_t nanoseconds()
+    ctypedef unsigned int FloatMode
+    FloatMode flush_denormals()
+    void restore_mode(FloatMode before)

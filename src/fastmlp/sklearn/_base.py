@@ -232,12 +232,12 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
         if not self.early_stopping or self._searches():
             return rows, None
-        stratifies = is_classifier(self) and self.n_outputs_ == 1  # scikit-learn's rule, and its binarized labels
         parts = train_test_split(
             np.arange(rows.X.shape[0]),
             random_state=self._random_state,
             test_size=self.validation_fraction,
-            stratify=rows.y.reshape(-1, 1).astype(bool) if stratifies else None,
+            # scikit-learn's rule, and its binarized labels
+            stratify=rows.y.reshape(-1, 1).astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None,
         )
         if len(parts[1]) < 2:
             raise ValueError(

@@ -1,7 +1,5 @@
 """The two estimators: their targets, and what they predict."""
 
-from __future__ import annotations
-
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -295,7 +293,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._takes_parts())
     @one_at_a_time
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
         """Take one pass over rows and their labels, and go on from what is there.
 
         Parameters
@@ -488,7 +486,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._takes_parts())
     @one_at_a_time
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
         """Take one pass over rows and their numbers, and go on from what is there.
 
         Parameters

@@ -88,7 +88,7 @@ class FittedState:
             network.params = parameters
         else:
             network = self._make_network(sizes, parameters, before.dtype)
-            network._go_on_from(copy.deepcopy(before))
+            network._record = copy.deepcopy(before)._record  # optimizer, its state, history
         self._link(network)
         return network
 
@@ -139,7 +139,7 @@ class FittedState:
 
     def _record_epochs(self, network: Network, rows: int, before: np.ndarray | None, incremental: bool) -> None:
         """Set what epochs leave, and print why they ended, or warn that they reached max_iter."""
-        history, memory = network.last_history, network._schedule_memory()
+        history, memory = network.last_history, network._record.state.memory
         losses = history.loss.tolist()
         self.t_ += rows * len(losses)
         self.loss_curve_.extend(losses)
@@ -161,15 +161,14 @@ class FittedState:
             print(f"{reason} Stopping.")
 
     def _record_search(self, network: Network, rows: _translation.Rows, interrupted: bool) -> None:
-        """Set what L-BFGS leaves, and warn if it did not converge."""
         history = network.last_history
         self.loss_ = network.loss(rows.X[:], rows.y, rows.weights)
         self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self._record_scores(network, None)
         reason = history.stopped.removeprefix("L-BFGS ended: ")
-        by_others = history.stopped and reason == history.stopped
-        if interrupted or by_others or reason.startswith("convergence"):
+        # Without its own prefix, the reason is a callback's or a rule's.
+        if interrupted or (reason and reason == history.stopped) or reason.startswith("convergence"):
             return
         advice = f"\nIncrease the number of iterations to improve the convergence (max_iter={self.max_iter})."
         warn(

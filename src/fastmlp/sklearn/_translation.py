@@ -160,8 +160,8 @@ def schedule_of(settings: Any, first_rate: float, monitor: str, restores: bool) 
     schedule, patience = settings.learning_rate, int(min(settings.n_iter_no_change, _NEVER))
     if isinstance(schedule, RateSchedule):
         rule = EarlyStopping(monitor, patience=patience + 1, min_delta=settings.tol, restore_best=restores)
-        return {"learning_rate": schedule, "early_stopping": rule}
-    divisor = 5.0 if schedule == "adaptive" and settings.solver != "adam" else None
-    schedule = Adaptive(first_rate, divisor=divisor, patience=patience, threshold=settings.tol, monitor=monitor)
-    rule = EarlyStopping(monitor, patience=_NEVER) if restores else None
+    else:
+        divisor = 5.0 if schedule == "adaptive" and settings.solver != "adam" else None
+        schedule = Adaptive(first_rate, divisor=divisor, patience=patience, threshold=settings.tol, monitor=monitor)
+        rule = EarlyStopping(monitor, patience=_NEVER) if restores else None
     return {"learning_rate": schedule, "early_stopping": rule}

@@ -16,9 +16,6 @@ Scores are the network's outputs; of two classes, which share an output h, 1 - h
 is that of the largest score.
 """
 
-from __future__ import annotations
-
-import math
 from functools import partial
 from typing import Any
 
@@ -46,6 +43,16 @@ from fastmlp.network import Network
 from fastmlp.sklearn._estimators import MLPClassifier, MLPRegressor
 
 _INPUTS = [BooleanTensorType, Int64TensorType, FloatTensorType, DoubleTensorType]
+
+
+class _Value(NDArrayOperatorsMixin):
+    """A result of the graph; arithmetic with it, comparisons and NumPy's functions of it add nodes."""
+
+    def __init__(self, graph: "_Graph", name: str) -> None:
+        self.graph, self.name = graph, name
+
+    def __array_ufunc__(self, function: np.ufunc, _method: str, *inputs: Any) -> "_Value":
+        return self.graph.node(_OPERATORS[function], *inputs)
 
 
 class _Graph:
@@ -77,16 +84,6 @@ class _Graph:
         name = self._scope.get_unique_variable_name("constant")
         self._container.add_initializer(name, np_dtype_to_tensor_dtype(values.dtype), values.shape, values.ravel())
         return name
-
-
-class _Value(NDArrayOperatorsMixin):
-    """A result of the graph; arithmetic with it, comparisons and NumPy's functions of it add nodes."""
-
-    def __init__(self, graph: _Graph, name: str) -> None:
-        self.graph, self.name = graph, name
-
-    def __array_ufunc__(self, function: np.ufunc, _method: str, *inputs: Any) -> _Value:
-        return self.graph.node(_OPERATORS[function], *inputs)
 
 
 # Without GreaterOrEqual and LessOrEqual, which are younger than the oldest opset that is tested.
@@ -139,7 +136,7 @@ def _over_units(operator: str, axes_are_input: int, x: _Value) -> _Value:
 _FUNCTIONS: dict[str, Any] = {
     "__builtins__": {},
     "abs": abs,
-    "pi": math.pi,
+    "pi": np.pi,
     "sqrt": np.sqrt,
     "exp": np.exp,
     "log": np.log,
@@ -222,8 +219,8 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, operator, container)
-    outputs = _outputs(graph, operator.raw_operator._fitted_network())
-    graph.node("Identity", outputs, result=operator.outputs[0].full_name)
+    network = operator.raw_operator._fitted_network()
+    graph.node("Identity", _outputs(graph, network), result=operator.outputs[0].full_name)
 
 
 def register() -> None:

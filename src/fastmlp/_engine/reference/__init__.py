@@ -5,8 +5,6 @@ It is what every kernel is compared with, what a reader can follow, and a backen
 of `_spec` and in the kernels' docstrings; here they are written down as plainly as NumPy's speed allows.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from fastmlp._engine.reference.activations import activate, activate_both, slope

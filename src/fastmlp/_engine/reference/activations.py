@@ -3,13 +3,10 @@
 The slope follows from h, except of those that are kept, whose `_both` gives value and slope of z together.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
-from fastmlp._engine.reference.views import functions_of
 from fastmlp._spec.activations import ACTIVATIONS, STORED
 
 LEAK = 0.01
@@ -17,7 +14,6 @@ LEAK = 0.01
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 # D. Hendrycks and K. Gimpel, Gaussian error linear units (2016): 2 sqrt(2 / pi); beyond the end the gate is 0 or 1
 GELU_SLOPE, GELU_CUBIC, GELU_END = 2 * math.sqrt(2 / math.pi), 0.044715, 30.0
-DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 ERFC = np.frompyfunc(math.erfc, 1, 1)
 
 
@@ -39,8 +35,7 @@ def sigmoid_slope(h):
     return h * (1 - h)
 
 
-def tanh(z):
-    return np.tanh(z)
+tanh = np.tanh
 
 
 def tanh_slope(h):
@@ -93,12 +88,7 @@ def softplus_slope(h):
     return -np.expm1(-h)
 
 
-def exponential(z):
-    return np.exp(z)
-
-
-def exponential_slope(h):
-    return h
+exponential, exponential_slope = np.exp, identity
 
 
 def silu_both(z):
@@ -110,7 +100,7 @@ def gelu_both(z):
     # NumPy has no erf; Python's own is in double, number by number.
     gate = (0.5 * ERFC(z.astype(np.float64) * -math.sqrt(0.5)).astype(np.float64)).astype(z.dtype)
     below, inside = bounded(z)
-    return below * gate, gate + inside * (np.exp(-0.5 * z * z) * z.dtype.type(DENSITY_AT_0))
+    return below * gate, gate + inside * (np.exp(-0.5 * z * z) * z.dtype.type(1 / math.sqrt(2 * math.pi)))
 
 
 def gelu_tanh_both(z):
@@ -143,9 +133,9 @@ def bounded(z):
 
 
 _ROWS = tuple(ACTIVATIONS.values())
-_VALUES = functions_of(globals(), {row.code: row.name for row in _ROWS if not row.kept})
-_SLOPES = functions_of(globals(), {row.code: f"{row.name}_slope" for row in _ROWS if not (row.kept or row.couples)})
-_BOTH = functions_of(globals(), {row.code: f"{row.name}_both" for row in _ROWS if row.kept})
+_VALUES = {row.code: globals()[row.name] for row in _ROWS if not row.kept}
+_SLOPES = {row.code: globals()[f"{row.name}_slope"] for row in _ROWS if not (row.kept or row.couples)}
+_BOTH = {row.code: globals()[f"{row.name}_both"] for row in _ROWS if row.kept}
 
 
 def activate(z: np.ndarray, activation: int) -> np.ndarray:
@@ -158,9 +148,9 @@ def slope(h: np.ndarray, activation: int) -> np.ndarray | float:
     return h if activation == STORED else _SLOPES[activation](h)
 
 
-def activate_both(z: np.ndarray, activation: int) -> tuple[np.ndarray, np.ndarray]:
+def activate_both(z: np.ndarray, activation: int) -> tuple[np.ndarray, np.ndarray | float]:
     """h = f(z) and f'(z)."""
     if activation in _BOTH:
         return _BOTH[activation](z)
     h = activate(z, activation)
-    return h, np.broadcast_to(slope(h, activation), z.shape)
+    return h, slope(h, activation)

@@ -4,14 +4,11 @@ Those that take h return the loss of each output and its derivative by h; those 
 output and its derivative by z; those that take rows return h, the loss of each row and its derivative by z.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
 from fastmlp._engine.reference.activations import activate, sigmoid, slope
-from fastmlp._engine.reference.views import functions_of
 from fastmlp._spec.losses import LOSSES
 from fastmlp._spec.records import METRICS
 
@@ -41,7 +38,8 @@ def quantile(h, y, parameter):
 def log_cosh(h, y, parameter):
     error = h - y
     size = np.abs(error)
-    return size + (np.log1p(np.exp(-2 * size)) - math.log(2)), np.tanh(error)
+    near = 0.5 * np.log1p(np.sinh(np.minimum(size, 1)) ** 2)
+    return np.where(size < 1, near, size + (np.log1p(np.exp(-2 * size)) - math.log(2))), np.tanh(error)
 
 
 def hinge(h, y, parameter):
@@ -55,14 +53,31 @@ def binary_cross_entropy(z, y, parameter):
     return h, np.maximum(z, 0) - target * z + np.log1p(np.exp(-np.abs(z))), h - target
 
 
+def rest_of_log(f):
+    """f - log(1 + f), which rounding must not make negative."""
+    return np.maximum(0, f - np.log1p(f))
+
+
+def log_of_ratio(ratio, y, z):
+    """log(y / h) for h = exp(z), also if the ratio y / h is not a normal number."""
+    normal = (ratio >= np.finfo(ratio.dtype).tiny) & np.isfinite(ratio)
+    return np.where(normal, np.log(ratio), np.log(y) - z)
+
+
 def poisson(z, y, parameter):
     h = np.exp(z)
-    return h, np.where(y == 0, h, y * (np.log(y) - z) + (h - y)), h - y
+    error, ratio = h - y, y / h
+    f = -error / h
+    # near the optimum, y log(y / h) + h - y would be what two large numbers leave of each other
+    loss = np.where(np.abs(f) < 0.25, -error * f - y * rest_of_log(f), y * log_of_ratio(ratio, y, z) + error)
+    return h, np.where(y == 0, h, loss), error
 
 
 def gamma(z, y, parameter):
-    ratio = y * np.exp(-z)
-    return np.exp(z), ratio - 1 - (np.log(y) - z), 1 - ratio
+    inverse, root = np.exp(-z), np.exp(-z / 2)
+    ratio = np.where(np.isfinite(inverse), y * inverse, y * root * root)  # exp(-z) alone may overflow
+    f = ratio - 1
+    return np.exp(z), np.where(np.abs(f) < 0.25, rest_of_log(f), f - log_of_ratio(ratio, y, z)), -f
 
 
 def cross_entropy(z, y, parameter):
@@ -70,33 +85,25 @@ def cross_entropy(z, y, parameter):
     shifted = z - z.max(axis=1, keepdims=True)
     e = np.exp(shifted)
     total = e.sum(axis=1)
-    h, every = e / total[:, None], np.arange(len(z))
+    h = e / total[:, None]
     smoothing = 0.0 if parameter is None else float(parameter[0])
-    target = y
-    if y.ndim == 1:
-        target = np.zeros_like(z)
-        target[every, y] = 1
-        if not smoothing:
-            return h, np.log(total) - shifted[every, y], h - target
+    target = y if y.ndim == 2 else (y[:, None] == np.arange(z.shape[1])).astype(z.dtype)
+    if y.ndim == 1 and not smoothing:
+        return h, np.log(total) - shifted[np.arange(len(z)), y], h - target
     target = target * z.dtype.type(1 - smoothing) + z.dtype.type(smoothing / z.shape[1])
     weight = target.sum(axis=1)
     return h, weight * np.log(total) - (target * shifted).sum(axis=1), h * weight[:, None] - target
 
 
-_ROWS = {row.code: row for row in LOSSES.values()}
-_FUNCTIONS = functions_of(globals(), {code: row.name for code, row in _ROWS.items()})
-_LARGEST, _NO_METRIC = METRICS.index("largest"), METRICS.index("no_metric")
+_LOSSES = {row.code: (globals()[row.name], row.takes) for row in LOSSES.values()}
 
 
+@np.errstate(all="ignore")
 def output_forward_backward(losses, dz, h, z, samples, output) -> float:
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified correctly."""
-    with np.errstate(all="ignore"):
-        return _output_forward_backward(losses, dz, h, z, samples, output)
-
-
-def _output_forward_backward(losses, dz, h, z, samples, output) -> float:
-    y, weights, function, takes = samples.y, samples.weights, _FUNCTIONS[output.loss], _ROWS[output.loss].takes
-    parameter = None if output.parameters is None else output.parameters.astype(z.dtype)
+    y, weights = samples.y, samples.weights
+    function, takes = _LOSSES[output.loss]
+    parameter = z.dtype.type(0) if output.parameters is None else output.parameters.astype(z.dtype)
     if takes == "row":
         h[:], losses[:], dz[:] = function(z, y, output.parameters)
     else:
@@ -105,7 +112,7 @@ def _output_forward_backward(losses, dz, h, z, samples, output) -> float:
             parts, derivative = function(h, y, parameter)
             np.multiply(derivative, slope(h, output.activation), out=dz)
         else:
-            h[:], parts, dz[:] = function(z, y, z.dtype.type(0) if parameter is None else parameter)
+            h[:], parts, dz[:] = function(z, y, parameter)
         missing = np.isnan(y)
         losses[:] = np.where(missing, 0, parts).sum(axis=1)
         dz[missing] = 0
@@ -117,9 +124,9 @@ def _output_forward_backward(losses, dz, h, z, samples, output) -> float:
 
 def _hits(h, y, weights, output) -> float:
     """The weight of the rows that are classified as their targets say."""
-    if output.metric == _NO_METRIC:
+    if METRICS[output.metric] == "no_metric":
         return 0.0
-    if output.metric == _LARGEST:
+    if METRICS[output.metric] == "largest":
         correct = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
     else:
         correct = (((h > output.threshold) == (y > output.threshold)) | np.isnan(y)).all(axis=1)

@@ -1,7 +1,5 @@
 """Numbers that follow from keys: orders of rows, and which units a step leaves out."""
 
-from __future__ import annotations
-
 import numpy as np
 
 DROPOUT_STREAM = 0xD1B54A32D192ED03
@@ -33,9 +31,8 @@ def shuffle(order, seed, epoch):
     size = len(order)
     key = np.array([mix_once(seed + GOLDEN * (epoch + 1))], np.uint64)
     places = np.arange(size - 1, 0, -1, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        draws = mix(key + np.uint64(GOLDEN) * places) >> np.uint64(32)
-        partners = (draws * (places + np.uint64(1))) >> np.uint64(32)
+    draws = mix(key + np.uint64(GOLDEN) * places) >> np.uint64(32)
+    partners = (draws * (places + np.uint64(1))) >> np.uint64(32)
     mixed = list(range(size))
     for i, j in zip(range(size - 1, 0, -1), partners.tolist(), strict=True):
         mixed[i], mixed[j] = mixed[j], mixed[i]
@@ -47,8 +44,7 @@ def dropout(h, slopes, units, first):
     rows, size = h.shape
     of_epoch = mix_once((units.seed ^ DROPOUT_STREAM) + GOLDEN * (units.epoch + 1))
     key = mix_once(of_epoch + GOLDEN * (units.layer + 1))
-    numbers = ((first * size) & 0xFFFFFFFF) + np.arange(rows * size, dtype=np.uint64).reshape(rows, size)
-    numbers = (numbers & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    numbers = np.arange(first * size, (first + rows) * size, dtype=np.uint64).astype(np.uint32).reshape(rows, size)
     drawn = mix_words(mix_words(numbers ^ np.uint32(key & 0xFFFFFFFF)) ^ np.uint32(key >> 32))
     kept = (drawn >> np.uint32(1)) >= units.threshold
     scale = h.dtype.type(1.0 / (1.0 - units.threshold / 2147483648.0))

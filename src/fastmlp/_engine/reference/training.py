@@ -1,7 +1,5 @@
 """Passes and training runs: forward, backward, batches, epochs. One thread computes; helpers have nothing to do."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 
@@ -12,11 +10,10 @@ from fastmlp._engine.reference.activations import activate, activate_both, slope
 from fastmlp._engine.reference.losses import output_forward_backward
 from fastmlp._engine.reference.optimizers import beta1, clipped, limit_weights, norm, update
 from fastmlp._engine.reference.random import dropout, shuffle
-from fastmlp._engine.reference.views import Layer, fields, layers_of
-from fastmlp._spec.activations import ACTIVATIONS, STORED
+from fastmlp._engine.reference.views import fields, layers_of
+from fastmlp._spec.activations import STORED
 from fastmlp._spec.records import EPOCH
 
-_IDENTITY = ACTIVATIONS["identity"].code
 _PIECE = 4096  # rows that go through the layers together, so that many rows take no more memory than a few
 
 # As in the kernels, what overflows is infinite, and what has no value is NaN, silently: training checks the loss.
@@ -33,8 +30,7 @@ def dense_forward(y, x, w, b, activation, skips=True):
 def dense_backward_inputs(dx, dy, w, x, activation, skips=True):
     """dx = (dy wᵀ) f'(z), f' from x = f(z), the layer's inputs."""
     np.matmul(dy, w.T, out=dx)
-    if activation != _IDENTITY:
-        dx *= slope(x, activation)
+    dx *= slope(x, activation)
 
 
 @quietly
@@ -58,12 +54,10 @@ def forward(outputs, parameters, plan, workspace, x) -> bool:
 def _weighted(x, w, b) -> np.ndarray:
     """x w + b."""
     z = x @ w
-    if b is not None:
-        z += b
-    return z
+    return z if b is None else np.add(z, b, out=z)
 
 
-def outputs_of_layers(network: list[Layer], x: np.ndarray) -> list[np.ndarray]:
+def outputs_of_layers(network: list[SimpleNamespace], x: np.ndarray) -> list[np.ndarray]:
     """The inputs, then every layer's h; z of the last."""
     activations = [x]
     for layer in network[:-1]:
@@ -94,7 +88,7 @@ class Run:
         self._settings, self._arrays = fields(plan.settings[0]), arrays
         self._samples, self._validation = samples, validation
         self._network = layers_of(arrays.parameters, plan.layers)
-        self._slopes = None if arrays.gradient is None else layers_of(arrays.gradient, plan.layers)
+        self._gradients = None if arrays.gradient is None else layers_of(arrays.gradient, plan.layers)
         self._output = OutputLayer(
             self._settings.loss,
             self._settings.metric,
@@ -132,8 +126,7 @@ class Run:
     @quietly
     def differentiate(self):
         """gradient = that of the objective over the samples, penalty included; returns the objective."""
-        settings, samples = self._settings, self._samples
-        rows = len(samples.x)
+        settings, rows = self._settings, len(self._samples.x)
         loss, *_ = self._batch_gradient(slice(None), settings.first_epoch, 0)
         self._finish_gradient(rows, 1.0)
         return loss * settings.loss_share / rows + self._penalty()
@@ -150,40 +143,32 @@ class Run:
             now.batch += 1
             if now.diverged or now.batch * settings.batch >= settings.rows:
                 self._end_epoch(now, sizes)
-        for name, value in vars(now).items():
-            arrays.position[name] = value
-
-    def _rows_of_batch(self, now: SimpleNamespace) -> slice | np.ndarray:
-        """The rows of the next batch."""
-        settings, order = self._settings, self._arrays.order
-        first = now.batch * settings.batch
-        part = slice(first, min(first + settings.batch, settings.rows))
-        if order is None:
-            return part
-        place = (now.epoch - settings.first_epoch) % max(1, settings.given_orders)
-        return order.reshape(-1, settings.rows)[place, part]
+        arrays.position[0] = tuple(vars(now).values())
 
     def _step(self, now: SimpleNamespace) -> list[float]:
         """One batch: gradient and update, or no update if the loss is not finite; returns the sizes of h."""
-        settings, arrays, chosen = self._settings, self._arrays, self._rows_of_batch(now)
-        first = now.batch * settings.batch
+        settings, arrays, weights = self._settings, self._arrays, self._samples.weights
+        epoch, first = now.epoch - settings.first_epoch, now.batch * settings.batch
         rows = min(settings.batch, settings.rows - first)
-        weights = self._samples.weights
+        chosen = slice(first, first + rows)
+        if arrays.order is not None:
+            chosen = arrays.order.reshape(-1, settings.rows)[epoch % max(1, settings.given_orders), chosen]
         loss, hits, sizes = self._batch_gradient(chosen, now.epoch, first)
         weight = rows
         if weights is not None and settings.own_average:
             weight = float(weights[chosen].sum(dtype=np.float64))
         fraction = self._penalty_fraction(weight)
         penalty = self._penalty() * fraction
-        now.loss_sum += loss * settings.loss_share * rows * _inverse(weight) + penalty * rows
+        if weight > 0:  # a batch without weight has no mean loss
+            now.loss_sum += loss * settings.loss_share * rows / weight + penalty * rows
+            now.loss_rows += rows
         now.hits += hits
         if not math.isfinite(loss + penalty):
             now.diverged = 1
             return sizes
         self._finish_gradient(weight, fraction)
-        each = settings.rates_per_epoch
-        rate = arrays.rates[(now.epoch - settings.first_epoch) * each + (now.batch if each > 1 else 0)]
-        update(arrays.parameters, arrays.state, clipped(arrays.gradient, settings), settings, now, float(rate))
+        rate = float(arrays.rates[epoch * settings.rates_per_epoch + now.batch % settings.rates_per_epoch])
+        update(arrays.parameters, arrays.state, clipped(arrays.gradient, settings), settings, now, rate)
         if settings.max_norm > 0:
             limit_weights(self._network, settings.max_norm)
         now.step += 1
@@ -191,56 +176,43 @@ class Run:
         now.beta2_power *= settings.beta2
         return sizes
 
-    def _output_layer(self, z: np.ndarray, rows: slice | np.ndarray, samples) -> tuple[np.ndarray, float, float]:
-        """dL/dz of every row, Σ loss and hits."""
+    def _output_layer(self, z, rows: slice | np.ndarray, samples) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """h and dL/dz of every row, Σ loss and hits."""
         losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
         part = SimpleNamespace(y=samples.y[rows], weights=None if samples.weights is None else samples.weights[rows])
         hits = output_forward_backward(losses, dz, h, z, part, self._output)
-        return dz, float(losses.sum(dtype=np.float64)), hits
+        return h, dz, float(losses.sum(dtype=np.float64)), hits
 
     def _evaluate(self, samples, fraction: float = 1.0) -> tuple[float, float]:
         loss = hits = 0
         for begin in range(0, len(samples.x), _PIECE):
             piece = slice(begin, begin + _PIECE)
             z = outputs_of_layers(self._network, samples.x[piece])[-1]
-            _, part, correct = self._output_layer(z, piece, samples)
+            *_, part, correct = self._output_layer(z, piece, samples)
             loss, hits = loss + part, hits + correct
         rows = len(samples.x)
         return loss * self._settings.loss_share / rows + self._penalty() * fraction, hits / rows
 
-    def _layers_outputs(self, x: np.ndarray, epoch: int, first: int) -> tuple[list, list]:
-        """As `outputs_of_layers`, with units of samples from `first` on left out; and the slopes to keep."""
-        activations, kept = [x], []
-        for number, layer in enumerate(self._network):
-            z, slopes = _weighted(activations[-1], layer.w, layer.b), None
-            if number == len(self._network) - 1:
-                h = z
-            elif layer.keeps_slopes:
-                h, slopes = (np.array(part) for part in activate_both(z, layer.activation))
-                if self._settings.dropping and layer.dropout:
-                    dropout(h, slopes, DroppedUnits(layer.dropout, self._settings.seed, epoch, number), first)
-            else:
-                h = activate(z, layer.activation)
-            activations.append(h)
-            kept.append(slopes)
-        return activations, kept
-
     def _batch_gradient(self, rows: slice | np.ndarray, epoch: int, first: int) -> tuple[float, float, list[float]]:
         """gradient = Σ_rows dL/dW and dL/db of every layer; returns Σ loss, hits and each layer's root mean square."""
-        network = self._network
-        activations, kept = self._layers_outputs(self._samples.x[rows], epoch, first)
-        z = activations.pop()
-        dz, loss, hits = self._output_layer(z, rows, self._samples)
-        sizes = [*activations[1:], activate(z, network[-1].activation)]
-        for number in range(len(network) - 1, -1, -1):
-            h, layer = activations[number], network[number]
-            dense_backward_weights(self._slopes[number].w, self._slopes[number].b, h, dz)
+        settings, network = self._settings, self._network
+        inputs, slopes = [self._samples.x[rows]], []
+        for number, layer in enumerate(network[:-1]):
+            h, derivative = activate_both(_weighted(inputs[-1], layer.w, layer.b), layer.activation)
+            if settings.dropping and layer.dropout:
+                derivative = np.broadcast_to(derivative, h.shape).copy()  # identity's is one number
+                dropout(h, derivative, DroppedUnits(layer.dropout, settings.seed, epoch, number), first)
+            inputs.append(h)
+            slopes.append(derivative)
+        z = _weighted(inputs[-1], network[-1].w, network[-1].b)
+        h, dz, loss, hits = self._output_layer(z, rows, self._samples)
+        for number in reversed(range(len(network))):
+            dense_backward_weights(self._gradients[number].w, self._gradients[number].b, inputs[number], dz)
             if number:
-                dh, stored = np.empty_like(h), kept[number - 1]
-                given, code = (h, network[number - 1].activation) if stored is None else (stored, STORED)
-                dense_backward_inputs(dh, dz, layer.w, given, code)
+                dh = np.empty_like(inputs[number])
+                dense_backward_inputs(dh, dz, network[number].w, slopes[number - 1], STORED)
                 dz = dh
-        return loss, hits, [math.sqrt(np.square(h, dtype=np.float64).mean()) for h in sizes]
+        return loss, hits, [math.sqrt(np.square(part, dtype=np.float64).mean()) for part in (*inputs[1:], h)]
 
     def _penalty(self) -> float:
         """l2 / 2 Σ W² + l1 Σ |W|, both already over N."""
@@ -260,24 +232,23 @@ class Run:
         """Make the sum over rows a mean, and add a fraction of the penalty's gradient."""
         settings = self._settings
         self._arrays.gradient[:] *= _inverse(weight)
-        if not (settings.l1 > 0 or settings.l2 > 0):
-            return
-        for layer, part in zip(self._network, self._slopes, strict=True):
-            if settings.published_ridge:
-                part.w[:] += fraction * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
-            else:
-                part.w[:] += fraction * settings.l2 * layer.w + fraction * settings.l1 * np.sign(layer.w)
+        if settings.l1 > 0 or settings.l2 > 0:
+            for layer, part in zip(self._network, self._gradients, strict=True):
+                if settings.published_ridge:
+                    part.w[:] += fraction * settings.l2 * float(np.square(layer.w, dtype=np.float64).sum())
+                else:
+                    part.w[:] += fraction * settings.l2 * layer.w + fraction * settings.l1 * np.sign(layer.w)
 
     def _end_epoch(self, now: SimpleNamespace, sizes: list[float]) -> None:
         """Write the epoch down, validate, and go to the next."""
         settings, arrays = self._settings, self._arrays
         noted = settings.notes > 0 and (now.epoch < settings.note_first or now.epoch % settings.note_every == 0)
         if noted and not now.diverged:
-            norms = [math.hypot(norm(part.w), 0.0 if part.b is None else norm(part.b)) for part in self._slopes]
+            norms = [math.hypot(norm(part.w), 0.0 if part.b is None else norm(part.b)) for part in self._gradients]
             arrays.layer_record[:, now.noted] = [*norms, *sizes]
             now.noted += 1
         numbers = {
-            "loss": now.loss_sum / settings.rows,
+            "loss": now.loss_sum / now.loss_rows if now.loss_rows else 0.0,
             "accuracy": now.hits / settings.rows,
             "gradient_norm": math.nan if now.diverged else norm(arrays.gradient),
         }
@@ -288,4 +259,4 @@ class Run:
             arrays.record[EPOCH.names.index(name), now.epoch - settings.first_epoch] = value
         now.epoch += 1
         now.batch = 0
-        now.loss_sum = now.hits = 0
+        now.loss_sum = now.hits = now.loss_rows = 0
