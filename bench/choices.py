@@ -7,8 +7,6 @@ labels is compared with cross-entropy. Activations cost more in a narrow network
 batches: try both. Activations, optimizers and losses are those of the library's tables.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import sys
@@ -16,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from harness.options import Script, positive
+from harness.options import Script, add_number
 from harness.records import Record, show, written
 from harness.timing import take_turns
 
@@ -65,20 +63,16 @@ OF_NETWORK = ("activation", "loss", "l1", "l2", "dropout", "label_smoothing", "m
 
 
 def targets_of(name: str, outputs: int) -> np.ndarray:
-    """Draw the targets that a choice is trained on.
-
-    Positive numbers, which gamma demands, a tenth of them missing for the choice about that; or labels, rows of
-    probabilities, or rows of 0 and 1 for a loss that has one output per class of its own.
-    """
+    """Draw the targets that a choice is trained on."""
     random = np.random.default_rng(1)
     loss = CHOICES[name].get("loss", "squared_error")
     if name == "soft targets":
         return random.dirichlet(np.ones(outputs), ROWS).astype(np.float32)
     if "multilabel" in losses.LOSSES[loss].targets and loss in CATEGORICAL:
-        return random.integers(0, 2, (ROWS, outputs))
+        return random.integers(0, 2, (ROWS, outputs))  # one output per class of its own
     if "real" not in losses.LOSSES[loss].targets:
         return random.integers(0, outputs, ROWS)
-    y = random.uniform(0.5, 2, (ROWS, outputs)).astype(np.float32)
+    y = random.uniform(0.5, 2, (ROWS, outputs)).astype(np.float32)  # positive, which gamma demands
     if name == "missing targets":
         y[random.random(y.shape) < 0.1] = np.nan
     return y
@@ -99,13 +93,9 @@ def trainings(sizes: Sequence[int], batch: int) -> dict[str, Callable[[], Any]]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--sizes",
-        type=lambda text: [int(size) for size in text.split(",")],
-        default=[32, 64, 8],
-        help="inputs, hidden sizes, outputs (default 32,64,8)",
-    )
-    parser.add_argument("--batch", type=positive(int), default=128, help="rows of a batch (default 128)")
+    text = "inputs, hidden sizes, outputs (default 32,64,8)"
+    parser.add_argument("--sizes", type=lambda text: list(map(int, text.split(","))), default=[32, 64, 8], help=text)
+    add_number(parser, "--batch", 128, "rows of a batch")
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
@@ -116,22 +106,21 @@ def run(given: argparse.Namespace, record: Record) -> None:
         against = name if name in (PLAIN, FULL_BATCH, CLASSES) else against
         batch = CHOICES[name].get("batch_size", given.batch)
         steps = EPOCHS * -(-ROWS // batch)
-        record.rows.append(
-            {
-                "choice": name,
-                "shape": shape,
-                "batch": batch,
-                "median_us": written(statistics.median(seconds) / steps * 1e6),
-                "minimum_us": written(min(seconds) / steps * 1e6),
-                "ratio_to_plain": written(min(seconds) / min(found[against]), 3),
-                "plain": against,
-            }
-        )
+        row = {
+            "choice": name,
+            "shape": shape,
+            "batch": batch,
+            "median_us": written(statistics.median(seconds) / steps * 1e6),
+            "minimum_us": written(min(seconds) / steps * 1e6),
+            "ratio_to_plain": written(min(seconds) / min(found[against]), 3),
+            "plain": against,
+        }
+        record.rows.append(row)
     columns = ("choice", "batch", "median_us", "minimum_us", "ratio_to_plain")
     show(f"{shape}: microseconds per step", record.rows, columns)
 
 
-SCRIPT = Script("Measure what the user's choices cost.", run, "choices", repeats=15, seconds=0.02, options=options)
+SCRIPT = Script(__doc__, run, "choices", repeats=15, seconds=0.02, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -8,8 +8,6 @@ folder's cases through fastmlp's public interface alone, so that the versions ma
 A's; below 1, B is faster. `--estimators` times the fits of sklearn.py's data sets too, one fit per repeat.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import pickle
@@ -95,7 +93,7 @@ def time_case(name: str, threads: int, asks: Sequence[Ask], given: argparse.Name
     return [[seconds / entry.steps * 1e6 for seconds in entry.seconds] for entry in entries]
 
 
-def time_fits(name: str, asks: Sequence[Ask], given: argparse.Namespace) -> list[list[float]]:
+def time_fits(name: str, _: str, asks: Sequence[Ask], given: argparse.Namespace) -> list[list[float]]:
     """Return the microseconds of an estimator's fits with the same seeds, a list for A and one for B."""
     for ask in asks:
         ask(fit, "fastmlp", name, 0)  # what is loaded late is paid for here
@@ -109,25 +107,18 @@ def time_fits(name: str, asks: Sequence[Ask], given: argparse.Namespace) -> list
 
 def compare(build: str, given: argparse.Namespace) -> int:
     """Time everything that was asked for with one build; print it, and return how many timings failed."""
-    timings = [
-        (name, threads, lambda asks, name=name, threads=threads: time_case(name, threads, asks, given))
-        for name in given.cases
-        for threads in given.threads
-    ]
+    timings = [(time_case, name, threads) for name in given.cases for threads in given.threads]
     if given.estimators:
-        timings += [(name, "all", lambda asks, name=name: time_fits(name, asks, given)) for name in given.datasets]
+        timings += [(time_fits, name, "all") for name in given.datasets]
     failed = 0
     with ExitStack() as stack:
         asks = [stack.enter_context(interpreter(python, build)) for python in given.python]
-        print(
-            f"\nbuild: {build}",
-            *(f"{side}: {ask(installation)}" for side, ask in zip("AB", asks, strict=True)),
-            sep="\n",
-        )
+        installations = [f"{side}: {ask(installation)}" for side, ask in zip("AB", asks, strict=True)]
+        print(f"\nbuild: {build}", *installations, sep="\n")
         print(LINE.format("µs", "threads", *("median A", "B", "B/A"), *("minimum A", "B", "B/A")), flush=True)
-        for name, threads, action in timings:
+        for action, name, threads in timings:
             try:
-                a, b = action(asks)
+                a, b = action(name, threads, asks, given)
             except RivalError as error:
                 failed += 1
                 print(f"  {name:<16}failed: {str(error).strip().splitlines()[-1]}", flush=True)
@@ -158,7 +149,7 @@ def run(given: argparse.Namespace, _: Record) -> int:
     return int(failed > 0 or timed == 0)
 
 
-SCRIPT = Script("Time two installations of fastmlp in turns.", run, repeats=9, seconds=0.3, options=options)
+SCRIPT = Script(__doc__, run, repeats=9, seconds=0.3, options=options)
 
 if __name__ == "__main__":
     sys.exit(serve() if sys.argv[1:] == ["--serve"] else SCRIPT.main())

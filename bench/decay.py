@@ -7,15 +7,13 @@ start. Each build of the kernels that can be used trains on, call after call, on
 takes more than 1.3 times as long as the first.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 
 import numpy as np
 from harness import builds
 from harness.datasets import of_scikit_learn
-from harness.options import Script, positive
+from harness.options import Script, add_number
 from harness.records import Record, Row, show, written
 from harness.timing import seconds_of
 
@@ -54,8 +52,8 @@ def rows_of(build: str, data: str, seconds: list[float]) -> list[Row]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--calls", type=positive(int), default=12, help="calls of each training (default 12)")
-    parser.add_argument("--epochs", type=positive(int), default=200, help="epochs of a call (default 200)")
+    add_number(parser, "--calls", 12, "calls of each training")
+    add_number(parser, "--epochs", 200, "epochs of a call")
 
 
 def run(given: argparse.Namespace, record: Record) -> int:
@@ -69,7 +67,7 @@ def run(given: argparse.Namespace, record: Record) -> int:
     return int(any(row["kept"] == "no" for row in record.rows))
 
 
-SCRIPT = Script("Measure whether late calls of a long training run get slower.", run, "decay", options=options)
+SCRIPT = Script(__doc__, run, "decay", options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

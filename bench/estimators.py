@@ -6,8 +6,6 @@ same turns NumPy computes the matrix products of as many epochs and nothing else
 by leaving terms out.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time
@@ -16,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from harness import builds
-from harness.datasets import DATASETS, fit, parts
-from harness.options import Script, add_list, positive
+from harness.datasets import DATASETS, REGRESSIONS, fit, parts
+from harness.options import Script, add_list, add_number
 from harness.records import ESTIMATORS, PRODUCTS, Record, Row, column, times_faster
 from harness.rivals import version
 from harness.timing import REST_SECONDS, process
@@ -28,16 +26,13 @@ SAME_SCORE = 0.002
 
 
 def products(name: str, epochs: int) -> dict[str, Any]:
-    """Compute the products of a fit in NumPy, in double precision on all cores, batch by batch; return their seconds.
-
-    They are those of a network with one hidden layer, forward and back to the gradients of its weights.
-    """
+    """Compute in NumPy the products of a fit: forward, and back to the weights' gradients, in double precision."""
     (X, y), _ = parts(name)
-    classes = len(np.unique(y)) if DATASETS[name].estimator == "MLPClassifier" else 1
+    classes = 1 if name in REGRESSIONS else len(np.unique(y))
     random = np.random.default_rng(0)
-    sizes = X.shape[1], HIDDEN, classes if classes > 2 else 1
-    first, second = (random.standard_normal(shape) for shape in ((sizes[0], sizes[1]), (sizes[1], sizes[2])))
-    hidden, outputs = random.standard_normal((len(X), sizes[1])), random.standard_normal((len(X), sizes[2]))
+    width = classes if classes > 2 else 1
+    shapes = (X.shape[1], HIDDEN), (HIDDEN, width), (len(X), HIDDEN), (len(X), width)
+    first, second, hidden, outputs = map(random.standard_normal, shapes)
     batches = [slice(begin, begin + BATCH) for begin in range(0, len(X), BATCH)]
     begun = time.perf_counter()
     for _ in range(epochs):
@@ -66,7 +61,7 @@ def measure(datasets: Sequence[str], seeds: int, rows: list[Row]) -> None:
     with process(builds.usable_cpus()) as first, process(builds.usable_cpus()) as second:
         calls = dict(zip(ESTIMATORS, (first, second), strict=True))
         for name in datasets:
-            X, _ = DATASETS[name].make()
+            X, _ = DATASETS[name]()
             shape = f"{len(X)}×{X.shape[1]}"
             for rival, call in calls.items():
                 call(fit, rival, name, 0)  # what is loaded late is paid for here
@@ -104,7 +99,7 @@ def line(rows: Sequence[Row], dataset: str) -> str:
 
 def options(parser: argparse.ArgumentParser) -> None:
     add_list(parser, "--datasets", list(DATASETS), list(DATASETS))
-    parser.add_argument("--seeds", type=positive(int), default=5, help="fits of each (default 5)")
+    add_number(parser, "--seeds", 5, "fits of each")
 
 
 def run(given: argparse.Namespace, record: Record) -> int:
@@ -114,6 +109,4 @@ def run(given: argparse.Namespace, record: Record) -> int:
     return int(any(scores_differ(record.rows, name) for name in given.datasets))
 
 
-SCRIPT = Script(
-    "Fit scikit-learn's estimators and fastmlp's to the same data.", run, kind="estimators", options=options
-)
+SCRIPT = Script(__doc__, run, "estimators", options=options)

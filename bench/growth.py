@@ -7,12 +7,9 @@ don't belong to the growth: the line takes as many of the largest sizes as it me
 states which.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,63 +17,58 @@ from harness import builds
 from harness.cases import Case, regression
 from harness.options import Script, add_list, positive
 from harness.records import Record, Row, show, written
-from harness.timing import Entry, process, time_entries
+from harness.timing import Entry, processes, time_entries
 
 TOLERANCE = 0.1  # how far, relatively, a point may lie from the line
 FEWEST = 3  # points of a line, if there are as many
 WIDE = (128,) * 3
 
-Curve = list[tuple[int, float]]
 
-
-def powers_of_2(first: int, last: int) -> tuple[int, ...]:
+def powers_of_2(first: int, last: int) -> list[int]:
     """Return the powers of 2 from one to another."""
-    return tuple(2**power for power in range(first.bit_length() - 1, last.bit_length()))
+    return [2**power for power in range(first.bit_length() - 1, last.bit_length())]
 
 
 @dataclass(frozen=True)
 class Question:
-    """One quantity that grows: its values, what the cost is of, the case of a value, and what stays, in words."""
+    """One quantity that grows."""
 
-    sizes: tuple[int, ...]
-    unit: str
-    case: Callable[[int], Case]
-    fixed: str
+    sizes: list[int]
+    case: Callable[[int], Case]  # of a size
+    fixed: str  # what stays, in words
+    unit: str = "step"  # what the cost is of
 
 
-QUESTIONS: dict[str, Question] = {
+QUESTIONS = {
     "width": Question(
-        powers_of_2(4, 2048), "step", lambda n: regression((n,) * 3, 128, 256), "1 hidden layer, batch 128, 1 thread"
+        powers_of_2(4, 2048), lambda n: regression((n,) * 3, 128, 256), "1 hidden layer, batch 128, 1 thread"
     ),
     "depth": Question(
-        powers_of_2(1, 64), "step", lambda n: regression((128,) * (n + 2), 128, 256), "width 128, batch 128, 1 thread"
+        powers_of_2(1, 64), lambda n: regression((128,) * (n + 2), 128, 256), "width 128, batch 128, 1 thread"
     ),
     "batch": Question(
-        powers_of_2(1, 4096), "step", lambda n: regression(WIDE, n, 2 * n), "width 128, 1 hidden layer, 1 thread"
+        powers_of_2(1, 4096), lambda n: regression(WIDE, n, 2 * n), "width 128, 1 hidden layer, 1 thread"
     ),
     "rows": Question(
         powers_of_2(128, 131_072),
-        "epoch",
         lambda n: regression(WIDE, 128, n),
         "width 128, 1 hidden layer, batch 128, 1 thread",
+        unit="epoch",
     ),
     "threads": Question(
-        tuple(range(1, builds.usable_cpus() + 1)),
-        "step",
+        list(range(1, builds.usable_cpus() + 1)),
         lambda n: regression((512,) * 3, 512, 1024),
         "width 512, 1 hidden layer, batch 512",
     ),
 }
 
 
-def fit(curve: Curve) -> tuple[float, int]:
+def fit(curve: Sequence[tuple[int, float]]) -> tuple[float, int]:
     """Compute the exponent of a growth, from rising sizes, and the index of the first point that the line takes.
 
-    The exponent is the slope of the least-squares line through the logarithms, or NaN if there are fewer than two
-    points. From the first point on all are within `TOLERANCE` of the line, unless there are only `FEWEST`.
+    It is NaN if there are fewer than two points. From the first on all are within `TOLERANCE` of the line, unless there
+    are only `FEWEST`.
 
-    Examples
-    --------
     >>> exponent, first = fit([(size, 5 + size**2) for size in (1, 2, 4, 8, 16, 32, 64)])
     >>> round(exponent, 1), first
     (1.9, 2)
@@ -99,14 +91,10 @@ def time_question(name: str, most: int, repeats: int, seconds: float) -> list[En
     """Time one quantity's sizes up to `most`, rising; numbers of threads take turns, each in a process of its own."""
     question = QUESTIONS[name]
     sizes = [size for size in question.sizes if size <= most]
-    by_threads = name == "threads"
-    with ExitStack() as stack:
-        asks = {count: stack.enter_context(process(count)) for count in (sizes if by_threads else [1])}
-        counts = sizes if by_threads else [1] * len(sizes)
-        entries = [
-            Entry(question.case(size), "fastmlp", count, asks[count]) for size, count in zip(sizes, counts, strict=True)
-        ]
-        for together in [entries] if by_threads else [[entry] for entry in entries]:
+    counts = {size: size if name == "threads" else 1 for size in sizes}
+    with processes({count: count for count in counts.values()}) as asks:
+        entries = [Entry(question.case(size), "fastmlp", count, asks[count]) for size, count in counts.items()]
+        for together in [entries] if name == "threads" else [[entry] for entry in entries]:
             time_entries(together, repeats, seconds)
     return entries
 
@@ -157,15 +145,12 @@ def run(given: argparse.Namespace, record: Record) -> None:
         f"minima, over as many of the largest sizes as lie within {TOLERANCE:.0%} of it"
     )
     for name in given.questions:
-        entries = time_question(name, given.most, given.repeats, given.seconds)
-        if entries:
+        if entries := time_question(name, given.most, given.repeats, given.seconds):
             record.rows += (found := rows_of(name, entries))
             show_growth(found)
 
 
-SCRIPT = Script(
-    "Measure how cost grows, and name the exponent.", run, "growth", repeats=7, seconds=0.05, options=options
-)
+SCRIPT = Script(__doc__, run, "growth", repeats=7, seconds=0.05, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -8,8 +8,6 @@ if a bound is broken. Linux only: the system's own counts of resident memory are
 same at small sizes.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import dataclasses
@@ -27,7 +25,7 @@ from harness.cases import CASES, Case, data, regression, start
 from harness.options import Script
 from harness.records import Record, Row
 from harness.rivals import network, train
-from harness.timing import process
+from harness.timing import alone
 
 import fastmlp
 
@@ -54,10 +52,7 @@ HIGH_WATER = Path("/proc/self/clear_refs")  # "5" written into it resets the hig
 
 
 def status(field: str) -> int:
-    """Return the bytes that the system counts for this process under a name of /proc/self/status.
-
-    "RssAnon" is resident memory that is no file's, "VmHWM" the largest that was resident.
-    """
+    """Return the bytes that the system counts for this process under a name of /proc/self/status."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (value,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
     return int(value) * KIB
@@ -91,10 +86,7 @@ def traced_peak(action: Callable[[], Any]) -> int:
 
 
 def train_on_file(path: Path, rows: int, columns: int, dtype: str = "float32") -> dict[str, int]:
-    """Train on a mapped, read-only file of numbers when there is no room for a copy; MemoryError if one is needed.
-
-    Returns the bytes that resident memory of no file has risen by, and those that could have been allocated.
-    """
+    """Train on a mapped, read-only file of numbers when there is no room for a copy; MemoryError if one is needed."""
     case = regression((columns, 16, 1), 256, rows)
     X = np.memmap(path, dtype, "r", shape=(rows, columns))
     y = np.random.default_rng(0).standard_normal((rows, 1), dtype=np.float32)
@@ -103,7 +95,7 @@ def train_on_file(path: Path, rows: int, columns: int, dtype: str = "float32") -
     # Writable memory of one's own, allocated in whatever way; the file's pages don't count.
     limit = status("VmData") + ROOM + y.nbytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    before = status("RssAnon")
+    before = status("RssAnon")  # resident memory that is no file's
     train(net, case, X, y, 1, 2)
     return {"risen": status("RssAnon") - before, "room": ROOM + y.nbytes}
 
@@ -117,28 +109,21 @@ def not_copied(folder: Path, size: int) -> Row:
         for first in range(0, rows, 65_536):
             shape = min(65_536, rows - first), columns
             np.random.default_rng(first).standard_normal(shape, np.float32).tofile(file)
-    with process(threads=1) as ask:
-        found = ask(train_on_file, path, rows, columns)
+    found = alone(train_on_file, path, rows, columns)
     # Of each row, its target, its place in the shuffled order and the coded target are there besides.
     return row_of("X is not copied", f"X of {size // MIB} MiB, mapped, read-only", found["risen"], found["room"])
 
 
 def workspace_bytes(case: Case, training: Callable[[], Any]) -> int:
-    """Train once more, and return the bytes that the training run lays out for itself before its first step.
-
-    They are the workspace, the sums, the order of shuffled rows and, of labels, their codes, four bytes per row.
-    """
+    """Train once more, and return the bytes that the training run lays out for itself before its first step."""
     plan = builds.laid_out(training)
     shuffled = case.batch is not None and case.batch < case.rows
-    per_row = np.dtype(np.int32).itemsize * (shuffled + case.labelled)
+    per_row = 4 * (shuffled + case.labelled)  # the order of shuffled rows, the codes of labels
     return plan.workspace * np.dtype(case.dtype).itemsize + plan.tallies * 8 + per_row * case.rows
 
 
 def peak_of(case: Case, threads: int) -> dict[str, int]:
-    """Measure the peak of making and training a network, in this process, over its data.
-
-    Returns the bytes of the workspace, of the parameters, of what was allocated ("traced") and resident ("risen").
-    """
+    """Measure in bytes the peak of making and training a network, in this process, over its data."""
     X, y = data(case)
     options = {name: getattr(case, name) for name in ("activation", "loss", "optimizer", "learning_rate", "dtype")}
     options |= {"hidden": case.sizes[1:-1], "epochs": 2, "seed": 0, "n_threads": threads}
@@ -154,12 +139,8 @@ def peak_of(case: Case, threads: int) -> dict[str, int]:
 
 
 def within_workspace(case: Case, threads: int) -> list[Row]:
-    """Check that the peak over X and y is at most the workspace, four times the parameters and the snapshots.
-
-    Returns the record's rows: of what was allocated, and of what was resident.
-    """
-    with process(threads=1) as ask:
-        found = ask(peak_of, case, threads)
+    """Check that the peak over X and y is at most the workspace, four times the parameters and the snapshots."""
+    found = alone(peak_of, case, threads)
     parameters = found["parameters"]
     # the parameters, their gradient and two of the optimizer's state; then what a divergence goes back to
     bound = found["workspace"] + 4 * parameters + builds.kept_bytes(parameters, 2 * parameters)
@@ -188,11 +169,9 @@ def risen_over_trainings(first: int, then: int, threads: int) -> int:
 def flat(trainings: tuple[int, int], threads: int) -> Row:
     """Check that memory stays flat over many training runs, some before it is counted and the rest after that."""
     first, then = trainings
-    with process(threads=1) as ask:
-        risen = ask(risen_over_trainings, first, then, threads)
-    return row_of(
-        "resident memory is flat", f"from {first} to {first + then} trainings, {counted(threads)}", risen, FLAT
-    )
+    risen = alone(risen_over_trainings, first, then, threads)
+    of_what = f"from {first} to {first + then} trainings, {counted(threads)}"
+    return row_of("resident memory is flat", of_what, risen, FLAT)
 
 
 def peaks_over_epochs(epochs: tuple[int, int]) -> list[int]:
@@ -209,8 +188,7 @@ def peaks_over_epochs(epochs: tuple[int, int]) -> list[int]:
 
 def nothing_in_the_loop(epochs: tuple[int, int]) -> Row:
     """Check that the loop does not allocate: more epochs take no more memory than their history."""
-    with process(threads=1) as ask:
-        short, long = ask(peaks_over_epochs, epochs)
+    short, long = alone(peaks_over_epochs, epochs)
     # Ten kilobytes are objects of Python that come and go; an array per batch, kept, would be hundreds of kilobytes.
     bound = (epochs[1] - epochs[0]) * EPOCH_BYTES + 10 * KIB
     return row_of("nothing is allocated in the loop", f"from {epochs[0]} to {epochs[1]} epochs", long - short, bound)
@@ -245,17 +223,17 @@ def show(row: Row) -> None:
 
 def cases(small: bool) -> list[tuple[Case, int]]:
     """Return the networks whose peaks are measured, and on how many threads; of small ones, it takes seconds."""
+    large = (64, 1024, 1024, 8), 64, 1024
     found = [
-        (regression((64, 1024, 1024, 8), 64, 1024), 1),
-        (regression((64, 1024, 1024, 8), 64, 1024, optimizer="sgd", dtype="float64"), 2),
+        (regression(*large), 1),
+        (regression(*large, optimizer="sgd", dtype="float64"), 2),
         (regression((8, 64, 4), 200_000, 200_000), 1),
     ]
     if small:
         return found
     wide64 = dataclasses.replace(CASES["wide"], name="wide, but", dtype="float64", optimizer="adam")
-    labels = dataclasses.replace(
-        regression((8, 64, 4), 256, 1_000_000), name="many labels", loss="cross_entropy", output="softmax"
-    )
+    labels = regression((8, 64, 4), 256, 1_000_000, loss="cross_entropy", output="softmax")
+    labels = dataclasses.replace(labels, name="many labels")
     return [*found, *((CASES[name], 2) for name in ("mnist", "higgs", "wide")), (wide64, 1), (labels, 1)]
 
 
@@ -285,7 +263,7 @@ def run(given: argparse.Namespace, record: Record) -> int:
     return int(any(row["kept"] == "no" for row in record.rows))
 
 
-SCRIPT = Script("Measure what training takes in memory.", run, "memory", options=options)
+SCRIPT = Script(__doc__, run, "memory", options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

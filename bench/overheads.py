@@ -7,9 +7,8 @@ turns; each must first predict what fastmlp does. `--install` times `pip install
 the wheel; it takes minutes.
 """
 
-from __future__ import annotations
-
 import argparse
+import math
 import os
 import shutil
 import statistics
@@ -25,7 +24,7 @@ from harness.cases import CASES, Layers, data, start
 from harness.options import Script
 from harness.records import BENCH, Record, Row, show, written
 from harness.rivals import PyTorch, network, present, scikit_learn, stopped_on_purpose, version
-from harness.timing import process, take_turns
+from harness.timing import alone, process, take_turns
 
 import fastmlp
 
@@ -41,11 +40,6 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 # --------------------------------------------------------------------------------------------------- predictors
-
-
-def fastmlp_predictor(layers: Layers) -> Predict:
-    """Return fastmlp's prediction, with the build that it chooses."""
-    return network(CASE, layers).predict_proba
 
 
 def numpy_predictor(layers: Layers) -> Predict:
@@ -124,7 +118,7 @@ def jax_predictor(layers: Layers) -> Predict:
 
 # Contender: the distributions it needs, and what makes it.
 PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[[Layers], Predict]]] = {
-    OURS: ((OURS,), fastmlp_predictor),
+    OURS: ((OURS,), lambda layers: network(CASE, layers).predict_proba),
     "onnxruntime": (("onnxruntime", "onnx"), onnx_predictor),
     "numpy": (("numpy",), numpy_predictor),
     "scikit-learn": (("scikit-learn",), sklearn_predictor),
@@ -145,10 +139,7 @@ def parameters() -> Layers:
 
 
 def time_predictions(rows: int, repeats: int, seconds: float) -> dict[str, list[float]]:
-    """Time predictions in turns, in this process and on one CPU; ValueError if one differs from fastmlp's.
-
-    Returns for each contender that is installed the seconds of one prediction, one entry per timing.
-    """
+    """Time predictions in turns, in this process and on one CPU; ValueError if one differs from fastmlp's."""
     if hasattr(os, "sched_setaffinity"):
         # One CPU is one thread for all, XLA included, which has no other switch.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -167,10 +158,7 @@ def time_predictions(rows: int, repeats: int, seconds: float) -> dict[str, list[
 
 
 def time_own_calls(repeats: int, seconds: float) -> dict[str, list[float]]:
-    """Time predict on one row, and what train takes over its kernels on tiny data, in this process.
-
-    Returns for each question the seconds of one call, one entry per timing.
-    """
+    """Time predict on one row, and what train takes over its kernels on tiny data, in this process."""
     net, X = network(CASE, parameters()), data(CASE, 100)[0]
     row = X[:1].copy()
     X, y = data(CASES["xor"])
@@ -194,27 +182,19 @@ def train_over_kernels(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
 
 
 def time_import(repeats: int) -> list[float]:
-    """Return the seconds of `import fastmlp` after `import numpy`, one entry per new process.
-
-    A first process, which may have to compile modules, is left out.
-    """
+    """Return the seconds of `import fastmlp` after `import numpy`, one entry per new process."""
     code = "import time, numpy; t = time.perf_counter(); import fastmlp; print(time.perf_counter() - t)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    taken = [
-        float(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
-        for _ in range(repeats + 1)
-    ]
-    return taken[1:]
+    command = [sys.executable, "-c", code]
+    printed = [subprocess.check_output(command, env=environment) for _ in range(repeats + 1)]
+    return [float(seconds) for seconds in printed[1:]]  # the first may have had to compile modules
 
 
 # -------------------------------------------------------------------------------------------------- installation
 
 
 def install() -> list[Row]:
-    """Build the wheel from clean sources and install it as a user does, into a new environment.
-
-    Returns the record's rows: the wheel's size, and how long `pip install .` takes, build and dependencies included.
-    """
+    """Install from clean sources as a user does, into a new environment, and build the wheel; return the rows."""
     with tempfile.TemporaryDirectory() as folder:
         source, environment, dist = (Path(folder) / name for name in ("source", "environment", "dist"))
         left_out = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info", "record")
@@ -224,8 +204,7 @@ def install() -> list[Row]:
         begun = time.perf_counter()
         subprocess.run([python, "-m", "pip", "install", "--quiet", source], check=True)
         taken = time.perf_counter() - begun
-        wheel = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, source]
-        subprocess.run(wheel, check=True)
+        subprocess.run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, source], check=True)
         (built,) = dist.glob("*.whl")
         size = built.stat().st_size / 1e6
     return [row_of("pip install .", OURS, "s", [taken]), row_of("the wheel's size", OURS, "MB", [size])]
@@ -238,13 +217,13 @@ def row_of(
     question: str, contender: str, unit: str, values: Sequence[float], ours: float | None = None, note: str = ""
 ) -> Row:
     """Return a row of the record: what was asked of which library, its measurements, and fastmlp's median if any."""
-    median = statistics.median(values) if values else float("nan")
+    median = statistics.median(values or [math.nan])
     return {
         "question": question,
         "contender": contender,
         "unit": unit,
         "median": written(median, 4),
-        "minimum": written(min(values, default=float("nan")), 4),
+        "minimum": written(min(values, default=math.nan), 4),
         "ratio_to_fastmlp": written(median / ours, 4) if ours else "",
         "note": note,
     }
@@ -274,9 +253,7 @@ def run(given: argparse.Namespace, record: Record) -> None:
 
     milliseconds = [value * 1e3 for value in time_import(given.repeats)]
     keep([row_of("import fastmlp over import numpy", OURS, "ms", milliseconds)])
-    with process(threads=1) as ask:
-        own = ask(time_own_calls, given.repeats, given.seconds)
-    for question, values in own.items():
+    for question, values in alone(time_own_calls, given.repeats, given.seconds).items():
         keep([row_of(question, OURS, "µs", [value * 1e6 for value in values])])
     with process(threads=1) as ask:
         for count in (1, CASE.rows):
@@ -288,9 +265,7 @@ def run(given: argparse.Namespace, record: Record) -> None:
             keep([row])
 
 
-SCRIPT = Script(
-    "Measure import, calls on tiny data and predictions.", run, "overheads", repeats=9, seconds=0.05, options=options
-)
+SCRIPT = Script(__doc__, run, "overheads", repeats=9, seconds=0.05, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -5,21 +5,19 @@
 A figure whose record is not there is named and left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from harness.options import Script, add_list
 from harness.records import BENCH, RECORD, TITLES, Record, Row, best, distinct, newest, own_best
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.axis import Axis
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, NullLocator
 
 FIGURES = BENCH / "figures"
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e6e6e6"
@@ -38,6 +36,14 @@ Grid = tuple[list[int], list[int], np.ndarray]
 
 RATIO_TICKS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 MISSING = "#d9d9d9"
+EXPLAINED = """Each alone, the others fixed.
+
+Both axes are logarithmic: a straight line
+is a power, its slope the exponent.
+Filled points make the line; hollow ones,
+where fixed costs are most of it, don't.
+
+"""
 
 
 def tidy(axes: Axes) -> None:
@@ -48,11 +54,21 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def plain(value: float, _position: int | None = None) -> str:
+def label(axis: Axis, ticks: Sequence[float] | Locator, unit: str = "") -> None:
+    """Put plain numbers, with a unit, at the given ticks of an axis and nowhere else."""
+    axis.set_major_locator(ticks if isinstance(ticks, Locator) else FixedLocator(list(ticks)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value) + unit))
+    axis.set_minor_locator(NullLocator())
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def plain(value: float) -> str:
     """Return a tick's number without exponents.
 
-    Examples
-    --------
     >>> plain(1 / 3), plain(1.4), plain(20.0), plain(131072.0)
     ('0.33', '1.4', '20', '131,072')
     """
@@ -80,7 +96,7 @@ def ratios_of(record: Record, rival: str) -> dict[str, float]:
 def draw_ratios(record: Record) -> Figure:
     """Draw how many times faster than each rival fastmlp is, one line per case of a record of the cases."""
     cases = distinct(record, "case")
-    figure = Figure(figsize=(8.8, 1.2 + 0.6 * len(cases)), layout="constrained", facecolor="white")
+    figure = new_figure(8.8, 1.2 + 0.6 * len(cases))
     axes = figure.subplots()
     tidy(axes)
     found = {rival: ratios_of(record, rival) for rival in MARKS}
@@ -89,36 +105,23 @@ def draw_ratios(record: Record) -> Figure:
     for lane, (rival, ratios) in enumerate(found.items()):
         colour, mark = MARKS[rival]
         places = np.array([cases.index(case) for case in ratios]) + (lane - (len(found) - 1) / 2) * LANE
-        axes.hlines(places, 1, list(ratios.values()), color=colour, linewidth=2.2, alpha=0.45)
-        axes.plot(
-            list(ratios.values()),
-            places,
-            mark,
-            color=colour,
-            markersize=7,
-            markeredgecolor="white",
-            markeredgewidth=0.7,
-            label=TITLES[rival],
-            zorder=3,
-        )
+        values = list(ratios.values())
+        axes.hlines(places, 1, values, color=colour, linewidth=2.2, alpha=0.45)
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+        axes.plot(values, places, mark, color=colour, markersize=7, label=TITLES[rival], zorder=3, **edge)
     for number in range(1, len(cases)):
         axes.axhline(number - 0.5, color=PALE, linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xlim(lower, upper)
     axes.set_ylim(len(cases) - 0.5, -0.5)
     axes.set_yticks(range(len(cases)), cases, fontsize=11)
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in RATIO_TICKS if lower <= tick <= upper]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{plain(value)}×"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    label(axes.xaxis, [tick for tick in RATIO_TICKS if lower <= tick <= upper], "×")
     axes.grid(axis="x", color=PALE, linewidth=0.8)
     axes.spines["left"].set_visible(False)
     axes.axvline(1, color=INK, linewidth=1.4)
     axes.axvspan(lower, 1, color="#d55e00", alpha=0.09, linewidth=0)
-    axes.set_xlabel(
-        "times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)",
-        color=INK,
-        fontsize=10,
-    )
+    text = "times faster than the others, per training step (logarithmic; left of 1×, fastmlp is slower)"
+    axes.set_xlabel(text, color=INK, fontsize=10)
     figure.legend(loc="outside upper center", ncols=len(MARKS), frameon=False, fontsize=11, handletextpad=0.2)
     return figure
 
@@ -127,10 +130,7 @@ def draw_ratios(record: Record) -> Figure:
 
 
 def grid_of(record: Record, column: str, rival: str, threads: str | None = None) -> Grid:
-    """Arrange a column of the sweep's record over widths and batches; NaN was not measured.
-
-    `threads` is "1", the number of all, or "chosen"; None takes the smallest value of all.
-    """
+    """Arrange a column over widths and batches, NaN if not measured; `threads` None takes the smallest of all."""
     widths = sorted({int(row["width"]) for row in record.rows})
     batches = sorted({int(row["batch"]) for row in record.rows})
     values = np.full((len(widths), len(batches)), np.nan)
@@ -141,9 +141,7 @@ def grid_of(record: Record, column: str, rival: str, threads: str | None = None)
     return widths, batches, values
 
 
-def heat_map(
-    figure: Figure, axes: Axes, grid: Grid, colours: Colormap, norm: Normalize, ticks: Sequence[float], title: str
-) -> None:
+def heat_map(axes: Axes, title: str, grid: Grid, colours: str, norm: LogNorm, ticks: Sequence[float]) -> None:
     """Draw a grid's values, one cell per point, and their colour bar with its ticks."""
     widths, batches, values = grid
     axes.set_facecolor(MISSING)
@@ -154,62 +152,43 @@ def heat_map(
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=11)
     below, above = np.nanmin(values) < norm.vmin, np.nanmax(values) > norm.vmax
-    extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, above), "both")
-    bar = figure.colorbar(cells, ax=axes, location="bottom", aspect=40, pad=0.02, extend=extend)
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    bar = axes.figure.colorbar(cells, ax=axes, location="bottom", aspect=40, pad=0.02, extend=extend[below, above])
     bar.outline.set_visible(False)
-    bar.ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    bar.ax.xaxis.set_major_formatter(FuncFormatter(plain))
-    bar.ax.xaxis.set_minor_locator(NullLocator())
+    label(bar.ax.xaxis, ticks)
     bar.ax.tick_params(labelsize=9, length=2, colors=INK)
 
 
 def draw_sweep(record: Record) -> Figure:
     """Draw what a multiply-add costs at every width and batch, and what threads change."""
     counts = {row["threads"] for row in record.rows if row["rival"] == "fastmlp"} - {"1", "chosen"}
-    most = max(counts, key=int, default="1")
-    figure = Figure(figsize=(11, 12.6), layout="constrained", facecolor="white")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True)
-    (cost, against), (threads, chosen) = panels
-    costs = grid_of(record, "ns_per_multiply_add", "fastmlp", "1")
-    finite = costs[2][np.isfinite(costs[2])]
-    decades = [tick for tick in 10.0 ** np.arange(-3, 5) if finite.min() <= tick <= finite.max()]
-    norm = LogNorm(finite.min(), finite.max())
-    heat_map(figure, cost, costs, colormaps["viridis_r"], norm, decades, "nanoseconds per multiply-add, 1 thread")
-    # Symmetric about 1 in the logarithm, so that 1 is the map's white; blue is good in all three.
-    wide, narrow = LogNorm(1 / 30, 30), LogNorm(1 / 3, 3)
+    all_threads = max(counts, key=int, default="1")
     widths, batches, numpy = grid_of(record, "minimum_us", "numpy")
-    ours = grid_of(record, "minimum_us", "fastmlp", "chosen")[2]
-    ratio = (widths, batches, ours / numpy)
-    heat_map(
-        figure,
-        against,
-        ratio,
-        colormaps["RdBu_r"],
-        wide,
-        (1 / 30, 0.1, 0.3, 1, 3, 10, 30),
-        "time as fastmlp chooses : NumPy at its best",
+    against_numpy = widths, batches, grid_of(record, "minimum_us", "fastmlp", "chosen")[2] / numpy
+    costs = grid_of(record, "ns_per_multiply_add", "fastmlp", "1")
+    lowest, highest = np.nanmin(costs[2]), np.nanmax(costs[2])
+    decades = [tick for tick in 10.0 ** np.arange(-3, 5) if lowest <= tick <= highest]
+    forced, chosen = (grid_of(record, "ratio_to_one_thread", "fastmlp", name) for name in (all_threads, "chosen"))
+    # Symmetric about 1 in the logarithm, so that 1 is the map's white; blue is good in all three.
+    wide = "RdBu_r", LogNorm(1 / 30, 30), (1 / 30, 0.1, 0.3, 1, 3, 10, 30)
+    narrow = "RdBu_r", LogNorm(1 / 3, 3), (1 / 3, 0.5, 0.7, 1, 1.4, 2, 3)
+    maps = (
+        ("nanoseconds per multiply-add, 1 thread", costs, "viridis_r", LogNorm(lowest, highest), decades),
+        ("time as fastmlp chooses : NumPy at its best", against_numpy, *wide),
+        (f"time on {all_threads} threads : on 1 thread", forced, *narrow),
+        ("time as fastmlp chooses : on 1 thread", chosen, *narrow),
     )
-    for axes, name, words in ((threads, most, f"on {most} threads"), (chosen, "chosen", "as fastmlp chooses")):
-        grid = grid_of(record, "ratio_to_one_thread", "fastmlp", name)
-        heat_map(
-            figure,
-            axes,
-            grid,
-            colormaps["RdBu_r"],
-            narrow,
-            (1 / 3, 0.5, 0.7, 1, 1.4, 2, 3),
-            f"time {words} : on 1 thread",
-        )
+    figure = new_figure(11, 12.6)
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    for axes, drawn in zip(panels.flat, maps, strict=True):
+        heat_map(axes, *drawn)
     for axes in panels[:, 0]:
         axes.set_ylabel("width: inputs, hidden neurons, outputs", fontsize=9)
     for axes in panels[1]:
         axes.set_xlabel("rows of a batch", fontsize=9)
-    first = record.rows[0]
-    figure.suptitle(
-        f"A training step at any size: 1 hidden layer, {first['activation']}, {first['optimizer']}, {first['dtype']}. "
-        f"Grey was not measured.\n{machine(record)}",
-        fontsize=11,
-    )
+    how = "{activation}, {optimizer}, {dtype}".format(**record.rows[0])
+    title = f"A training step at any size: 1 hidden layer, {how}. Grey was not measured.\n{machine(record)}"
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -229,26 +208,16 @@ def draw_curve(axes: Axes, rows: Sequence[Row]) -> None:
         ends = sizes[fitted][[0, -1]]
         axes.plot(ends, np.exp(np.polyval(line, np.log(ends))), color="#d55e00", linewidth=5, alpha=0.35)
         exponent = f"{float(rows[0]['exponent']):.2f}".replace("-", "−")
-        axes.text(
-            0.05,
-            0.95,
-            f"exponent {exponent}\n{plain(ends[0])} to {plain(ends[1])}",
-            transform=axes.transAxes,
-            va="top",
-            fontsize=10.5,
-            color="#a34700",
-        )
+        text = f"exponent {exponent}\n{plain(ends[0])} to {plain(ends[1])}"
+        axes.text(0.05, 0.95, text, transform=axes.transAxes, va="top", fontsize=10.5, color="#a34700")
     axes.plot(sizes, costs, color=LINE, linewidth=1.2)
     axes.plot(sizes[fitted], costs[fitted], "o", color=LINE, markersize=5.5)
     axes.plot(sizes[~fitted], costs[~fitted], "o", color=LINE, markerfacecolor="white", markersize=5.5)
     axes.set_ylim(costs.min() / 1.6, costs.max() * 2.2)
     step = -(-len(sizes) // 5)  # no more labels than there is room for
-    axes.xaxis.set_major_locator(FixedLocator(list(sizes[::-1][::step])))
-    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    label(axes.xaxis, sizes[::-1][::step])
     decades = np.log10(costs.max() / costs.min())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
-    axes.yaxis.set_minor_locator(NullLocator())
+    label(axes.yaxis, LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
     axes.tick_params(labelsize=9)
     axes.grid(color=PALE, linewidth=0.8)
     axes.set_title(f"{rows[0]['question']}: µs per {rows[0]['unit']}", fontsize=11, loc="left")
@@ -260,34 +229,20 @@ def draw_growth(record: Record) -> Figure:
     questions = distinct(record, "question")
     columns = min(3, len(questions) + 1)
     lines = -(-(len(questions) + 1) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.1 * lines), layout="constrained", facecolor="white")
+    figure = new_figure(3.6 * columns, 3.1 * lines)
     every = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes, question in zip(every, questions, strict=False):
         draw_curve(axes, [row for row in record.rows if row["question"] == question])
     for axes in every[len(questions) :]:
         axes.set_axis_off()
-    every[len(questions)].text(
-        0.02,
-        0.95,
-        "Each alone, the others fixed.\n\nBoth axes are logarithmic: a straight line\nis a power, its slope the "
-        "exponent.\nFilled points make the line; hollow ones,\nwhere fixed costs are most of it, don't.\n\n"
-        + machine(record).replace(", ", ",\n", 1),
-        va="top",
-        fontsize=9.5,
-        color=INK,
-        transform=every[len(questions)].transAxes,
-    )
+    last = every[len(questions)]
+    text = EXPLAINED + machine(record).replace(", ", ",\n", 1)
+    last.text(0.02, 0.95, text, va="top", fontsize=9.5, color=INK, transform=last.transAxes)
     return figure
 
 
-# ------------------------------------------------------------------------------------------ the command line
-
 # Figure: the kind of record that it draws, and how.
-DRAWINGS: dict[str, tuple[str, Callable[[Record], Figure]]] = {
-    "ratios": ("cases", draw_ratios),
-    "sweep": ("sweep", draw_sweep),
-    "growth": ("growth", draw_growth),
-}
+DRAWINGS = {"ratios": ("cases", draw_ratios), "sweep": ("sweep", draw_sweep), "growth": ("growth", draw_growth)}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -314,7 +269,7 @@ def run(given: argparse.Namespace, _: Record) -> int:
     return missing
 
 
-SCRIPT = Script("Draw the newest records.", run, options=options)
+SCRIPT = Script(__doc__, run, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -8,12 +8,13 @@ BLAS has one thread. What a machine can do is the rate of np.dot on 2048×2048×
 functions check and allocate a little on every call from Python, as np.matmul does.
 """
 
-from __future__ import annotations
-
 import argparse
+import math
+import re
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,59 +24,45 @@ from harness.records import Record, Row, show, written
 from harness.timing import process, take_turns
 
 Shape = tuple[int, int, int]
-Actions = dict[str, Callable[[], Any]]
 Timings = dict[str, dict[str, list[float]]]
-"""For each of `PRODUCTS`, and each build and "numpy", the seconds of one product, one entry per timing."""
+"""For each product, and each build and "numpy", the seconds of one product, one entry per timing."""
 
 CUBES: tuple[Shape, ...] = tuple((size, size, size) for size in (16, 32, 64, 128, 256, 512, 1024, 2048))
 # A layer of a small classifier, of a larger one, of a deep net on a table; primes, which fill no block; a large one.
 AWKWARD: tuple[Shape, ...] = ((200, 64, 100), (128, 784, 128), (100, 300, 300), (37, 53, 29), (512, 1024, 4096))
 LIMIT: Shape = (2048, 2048, 2048)
-PRODUCTS = ("forward", "backward_inputs", "backward_weights")
 NUMPY = "numpy"
 DTYPES = ("float32", "float64")
 SHOWN = ("product", "build", "median_gflops", "best_gflops", "ratio_to_limit", "ratio_to_numpy")
 
 
-def actions_for(dtype: str, names: Sequence[str], shape: Shape) -> dict[str, Actions]:
-    """Return the calls that are timed on a shape, all on the same operands: per product NumPy's and each build's."""
+def time_shape(dtype: str, names: Sequence[str], shape: Shape, repeats: int, seconds: float) -> Timings:
+    """Time the products of a shape in this process: NumPy's and each build's in turns, all on the same operands."""
     rows, inputs, outputs = shape
-    random = np.random.default_rng(0)
-    x = random.standard_normal((rows, inputs), dtype=dtype)
-    w = random.standard_normal((inputs, outputs), dtype=dtype)
-    dy = random.standard_normal((rows, outputs), dtype=dtype)
+    draw = partial(np.random.default_rng(0).standard_normal, dtype=dtype)
+    x, w, dy = draw((rows, inputs)), draw((inputs, outputs)), draw((rows, outputs))
     y, dx, dw = np.empty_like(dy), np.empty_like(x), np.empty_like(w)
     identity = builds.activation_code("identity")
-
-    def of_build(kernels: Any) -> tuple[Callable[[], Any], ...]:
-        return (
-            lambda: kernels.dense_forward(y, x, w, None, identity),
-            lambda: kernels.dense_backward_inputs(dx, dy, w, x, identity),
-            lambda: kernels.dense_backward_weights(dw, None, x, dy),
-        )
-
-    calls = {
-        NUMPY: (
-            lambda: np.matmul(x, w, out=y),
-            lambda: np.matmul(dy, w.T, out=dx),
-            lambda: np.matmul(x.T, dy, out=dw),
-        ),
-        **{name: of_build(builds.kernels(dtype, name)) for name in names},
+    calls: dict[str, dict[str, Callable[[], Any]]] = {
+        "forward": {NUMPY: partial(np.matmul, x, w, out=y)},
+        "backward_inputs": {NUMPY: partial(np.matmul, dy, w.T, out=dx)},
+        "backward_weights": {NUMPY: partial(np.matmul, x.T, dy, out=dw)},
     }
-    return {product: {name: calls[name][number] for name in calls} for number, product in enumerate(PRODUCTS)}
+    for name in names:
+        kernels = builds.kernels(dtype, name)
+        calls["forward"][name] = partial(kernels.dense_forward, y, x, w, None, identity)
+        calls["backward_inputs"][name] = partial(kernels.dense_backward_inputs, dx, dy, w, x, identity)
+        calls["backward_weights"][name] = partial(kernels.dense_backward_weights, dw, None, x, dy)
+    return {product: take_turns(actions, repeats, seconds) for product, actions in calls.items()}
 
 
 def rates(shape: Shape, seconds: Sequence[float]) -> tuple[float, float]:
     """Return a product's rates in GFLOP/s, in the median and in the shortest timing.
 
-    A product has two operations for each of rows · inputs · outputs.
-
-    Examples
-    --------
     >>> rates((1000, 1000, 1000), [0.04, 0.02, 0.05])
     (50.0, 100.0)
     """
-    operations = 2 * shape[0] * shape[1] * shape[2] / 1e9
+    operations = 2 * math.prod(shape) / 1e9
     return operations / statistics.median(seconds), operations / min(seconds)
 
 
@@ -86,12 +73,6 @@ def limit(dtype: str, repeats: int, seconds: float) -> float:
     return rates(LIMIT, take_turns({NUMPY: lambda: np.dot(a, b, out=out)}, repeats, seconds)[NUMPY])[1]
 
 
-def time_shape(dtype: str, names: Sequence[str], shape: Shape, repeats: int, seconds: float) -> Timings:
-    """Time the products of a shape in turns, in this process."""
-    actions = actions_for(dtype, names, shape)
-    return {product: take_turns(calls, repeats, seconds) for product, calls in actions.items()}
-
-
 def rows_of(dtype: str, shape: Shape, timings: Timings, most: float) -> list[Row]:
     """Return a shape's rows of the record, with ratios of the shortest timings' rates; `most` is as from `limit`."""
     rows = []
@@ -99,19 +80,18 @@ def rows_of(dtype: str, shape: Shape, timings: Timings, most: float) -> list[Row
         numpy_best = rates(shape, found[NUMPY])[1]
         for name, seconds in found.items():
             median, best = rates(shape, seconds)
-            rows.append(
-                {
-                    "product": product,
-                    "dtype": dtype,
-                    **dict(zip(("rows", "inputs", "outputs"), shape, strict=True)),
-                    "build": name,
-                    "median_gflops": written(median, 4),
-                    "best_gflops": written(best, 4),
-                    "minimum_us": written(min(seconds) * 1e6),
-                    "ratio_to_limit": written(best / most, 3),
-                    "ratio_to_numpy": written(best / numpy_best, 3),
-                }
-            )
+            row = {
+                "product": product,
+                "dtype": dtype,
+                **dict(zip(("rows", "inputs", "outputs"), shape, strict=True)),
+                "build": name,
+                "median_gflops": written(median, 4),
+                "best_gflops": written(best, 4),
+                "minimum_us": written(min(seconds) * 1e6),
+                "ratio_to_limit": written(best / most, 3),
+                "ratio_to_numpy": written(best / numpy_best, 3),
+            }
+            rows.append(row)
     return rows
 
 
@@ -119,10 +99,9 @@ def shapes(text: str) -> list[Shape]:
     """Parse comma-separated shapes, e.g. "64x64x64,200x64x100"; raise unless each is three whole numbers from 1 on."""
     found = []
     for part in text.split(","):
-        sizes = part.split("x")
-        if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
+        if not re.fullmatch(r"0*[1-9]\d*(x0*[1-9]\d*){2}", part, re.ASCII):
             raise argparse.ArgumentTypeError(f"got {part}; expected rows x inputs x outputs, e.g. 200x64x100")
-        found.append((int(sizes[0]), int(sizes[1]), int(sizes[2])))
+        found.append(tuple(map(int, part.split("x"))))
     return found
 
 
@@ -145,14 +124,7 @@ def run(given: argparse.Namespace, record: Record) -> None:
                 show(f"{'×'.join(map(str, shape))}, {dtype}", found, SHOWN)
 
 
-SCRIPT = Script(
-    "Measure the products of a layer against NumPy's, on one thread.",
-    run,
-    "products",
-    repeats=7,
-    seconds=0.02,
-    options=options,
-)
+SCRIPT = Script(__doc__, run, "products", repeats=7, seconds=0.02, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -8,78 +8,54 @@ which fastmlp loses in bold; builds of the kernels that were forced have a table
 nothing, and exits with 1 if README.md isn't what the newest records give.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
+import math
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import records
 from harness.cases import CASES
 from harness.options import Script
-from harness.records import (
-    BENCH,
-    ESTIMATORS,
-    PRODUCTS,
-    RECORD,
-    TITLES,
-    Record,
-    Row,
-    best,
-    builds_of,
-    column,
-    distinct,
-    newest,
-    own_best,
-    times_faster,
-)
+from harness.records import BENCH, ESTIMATORS, RECORD, TITLES, Record, Row, best, distinct, newest, own_best
 
 README = BENCH.parent / "README.md"
 FIGURE = Path("bench/figures/ratios.png")  # as seen from README.md
 NOT_MEASURED = "not measured"
 
 
-class Footnotes:
-    """Numbers texts in the order in which they are first marked; a text that comes again keeps its number."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        """Return the mark that refers to a text; none for an empty one."""
-        if not text:
-            return ""
-        if text not in self.texts:
-            self.texts.append(text)
-        return f" <sup>{self.texts.index(text) + 1}</sup>"
-
-
 def digits(value: float) -> str:
     """Return a positive number with at least three digits, and no more decimals than they take.
 
-    Examples
-    --------
     >>> digits(1.2345), digits(45.67), digits(123456.7), digits(0.987)
     ('1.23', '45.7', '123,457', '0.99')
     """
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def cell(row: Row | None, ours: Row | None, footnotes: Footnotes) -> str:
-    """Return a rival's result on a case, such as "12.3 (4.5×)": microseconds, and how many times fastmlp's they are.
+def median_of(row: Row | None) -> float:
+    """Return a row's median, NaN if there is none."""
+    return float(row["median_us"] or "nan") if row else math.nan
 
-    A result below fastmlp's is bold and has the word "slower", which fastmlp is.
-    """
-    if row is None or not row["median_us"]:
-        return "—" + footnotes.mark(NOT_MEASURED if row is None else row["note"] or NOT_MEASURED)
-    time, mark = float(row["median_us"]), footnotes.mark(row["note"])
-    if row is ours or ours is None or not ours["median_us"]:
-        return digits(time) + mark
-    ratio = time / float(ours["median_us"])
-    text = f"{digits(time)} ({digits(ratio)}×{', slower' if ratio < 1 else ''})"
-    return (f"**{text}**" if ratio < 1 else text) + mark
+
+def cell(time: float, ratio: float = math.nan, slower: str = "") -> str:
+    """Return a result such as "12.3 (4.5×)": microseconds and a ratio; bold, and with a word, if that is below 1."""
+    if math.isnan(time):
+        return "—"
+    if math.isnan(ratio):
+        return digits(time)
+    text = f"{digits(time)} ({digits(ratio)}×{slower if ratio < 1 else ''})"
+    return f"**{text}**" if ratio < 1 else text
+
+
+def mark(row: Row | None, footnotes: dict[str, int]) -> str:
+    """Return the mark of a row's footnote, "" without one; a text keeps the number that it first gets."""
+    text = row["note"] if row else ""
+    if math.isnan(median_of(row)):
+        text = text or NOT_MEASURED
+    return f" <sup>{footnotes.setdefault(text, len(footnotes) + 1)}</sup>" if text else ""
 
 
 def table(titles: Sequence[str], lines: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
@@ -88,91 +64,72 @@ def table(titles: Sequence[str], lines: Sequence[Sequence[str]], texts: int = 1)
     return [f"| {' | '.join(cells)} |" for cells in (titles, rule, *lines)]
 
 
+def headed(record: Record, text: str, lines: list[str]) -> str:
+    """Return the section of a record: the command, where and when it ran, what its numbers are, the table."""
+    about = record.about
+    where = f"{about['machine']}; {about['versions']}; {about['date']}"
+    return "\n".join([f"```\n{about['command']}\n```\n", f"{where}. {text}\n", *lines])
+
+
 def cases_section(record: Record) -> str:
-    """Return the section of a record of the cases: the command, where and when it ran, the table, its footnotes."""
-    footnotes, about, lines = Footnotes(), record.about, []
+    """Return the section of a record of the cases, with footnotes."""
+    footnotes: dict[str, int] = {}
+    lines = []
     for case in distinct(record, "case"):
         ours = own_best(record, case)
-        others = [best(record, case, rival) for rival in TITLES if rival != "fastmlp"]
-        cells = [cell(row, ours, footnotes) for row in (ours, *others)]
+        time = median_of(ours)
+        cells = [cell(time) + mark(ours, footnotes)]
+        for rival in list(TITLES)[1:]:
+            row = best(record, case, rival)
+            cells.append(cell(median_of(row), median_of(row) / time, ", slower") + mark(row, footnotes))
         lines.append([case, CASES[case].shape if case in CASES else "—", *cells])
-    notes = [f"<sup>{number}</sup> {text}  " for number, text in enumerate(footnotes.texts, start=1)]
-    return "\n".join(
-        [
-            f"```\n{about['command']}\n```\n",
-            f"{about['machine']}; {about['versions']}; {about['date']}. Microseconds per training step "
-            f"({about['timing']}); of the numbers of threads tried, each one's fastest. In parentheses, "
-            "how many times fastmlp's time that is; below 1, in bold, fastmlp is the slower one.\n",
-            *table(["case", "shape", *TITLES.values()], lines, texts=2),
-            *(["", *notes] if notes else []),
-        ]
+    notes = [f"<sup>{number}</sup> {text}  " for text, number in footnotes.items()]
+    return headed(
+        record,
+        f"Microseconds per training step ({record.about['timing']}); of the numbers of threads tried, each one's "
+        "fastest. In parentheses, how many times fastmlp's time that is; below 1, in bold, fastmlp is the slower one.",
+        [*table(["case", "shape", *TITLES.values()], lines, texts=2), *(["", *notes] if notes else [])],
     )
 
 
 def builds_section(record: Record) -> str:
     """Return the table of fastmlp's builds against NumPy; "" if only one build was timed."""
-    builds = builds_of(record)
+    builds = list(dict.fromkeys(row["build"] for row in record.rows if row["rival"] == "fastmlp"))
     if len(builds) < 2:
         return ""
     lines = []
     for case in distinct(record, "case"):
-        numpy = best(record, case, "numpy")
-        cells = [against(best(record, case, "fastmlp", build), numpy) for build in builds]
-        lines.append([case, *cells, against(numpy, None)])
-    return "\n".join(
-        [
-            "Every instruction set, forced, on the same machine in the same run: microseconds per training step, and "
-            "in parentheses how many times NumPy's speed that is; below 1, in bold, NumPy is the faster one.\n",
-            *table(["case", *builds, "NumPy"], lines),
-        ]
+        numpy = median_of(best(record, case, "numpy"))
+        times = [median_of(best(record, case, "fastmlp", build)) for build in builds]
+        lines.append([case, *(cell(time, numpy / time) for time in times), cell(numpy)])
+    text = (
+        "Every instruction set, forced, on the same machine in the same run: microseconds per training step, and in "
+        "parentheses how many times NumPy's speed that is; below 1, in bold, NumPy is the faster one.\n"
     )
-
-
-def against(row: Row | None, numpy: Row | None) -> str:
-    """Return a build's result on a case, such as "12.3 (4.5×)", bold if NumPy is faster; None leaves NumPy out."""
-    if row is None or not row["median_us"]:
-        return "—"
-    time = float(row["median_us"])
-    if numpy is None or not numpy["median_us"]:
-        return digits(time)
-    ratio = float(numpy["median_us"]) / time
-    text = f"{digits(time)} ({digits(ratio)}×)"
-    return f"**{text}**" if ratio < 1 else text
-
-
-def figure() -> str:
-    """Return the Markdown that includes plot.py's figure of the ratios; "" if it has not been drawn."""
-    if not (README.parent / FIGURE).is_file():
-        return ""
-    return f"![Times faster than each of the others, case by case]({FIGURE.as_posix()})"
+    return "\n".join([text, *table(["case", *builds, "NumPy"], lines)])
 
 
 def estimators_section(record: Record) -> str:
-    """Return the section of scikit-learn's estimators against fastmlp's: the command, where and when, the table."""
-    about, lines = record.about, []
-    for name in distinct(record, "dataset"):
-        of = functools.partial(column, record.rows, name)
-        faster = times_faster(record.rows, name)
-        epochs = sorted({int(count) for rival in ESTIMATORS for count in of(rival, "epochs")})
-        theirs, ours, alone = (f"{statistics.median(of(rival, 'seconds')):.3g}" for rival in (*ESTIMATORS, PRODUCTS))
-        lines.append(
-            [
-                *(name, next(row["shape"] for row in record.rows if row["dataset"] == name), theirs, ours),
-                *(digits(faster) if faster >= 1 else f"**{digits(faster)}**", alone),
-                f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}",
-                *(f"{statistics.fmean(of(rival, 'score')):.4f}" for rival in ESTIMATORS),
-            ]
-        )
+    """Return the section of scikit-learn's estimators against fastmlp's."""
+    shapes = {row["dataset"]: row["shape"] for row in record.rows}
+    lines = []
+    for name, shape in shapes.items():
+        of = functools.partial(records.column, record.rows, name)
+        faster = records.times_faster(record.rows, name)
+        epochs = [int(count) for rival in ESTIMATORS for count in of(rival, "epochs")]
+        span = dict.fromkeys([min(epochs), max(epochs)])  # one number, if all are equal
+        rivals = (*ESTIMATORS, records.PRODUCTS)
+        theirs, ours, alone = (f"{statistics.median(of(rival, 'seconds')):.3g}" for rival in rivals)
+        times = digits(faster) if faster >= 1 else f"**{digits(faster)}**"
+        scores = [f"{statistics.fmean(of(rival, 'score')):.4f}" for rival in ESTIMATORS]
+        lines.append([name, shape, theirs, ours, times, alone, " to ".join(map(str, span)), *scores])
     titles = ["data", "shape", "scikit-learn, s", "fastmlp, s", "times faster", "products alone, s", "epochs"]
-    return "\n".join(
-        [
-            f"```\n{about['command']}\n```\n",
-            f"{about['machine']}; {about['versions']}; {about['date']}. Both with default parameters "
-            f"({about['timing']}); medians of seconds and of their ratios, means of the scores (accuracy, R²) on a "
-            "fifth of the rows that was held out. Products alone: NumPy's time for the matrix products of as many "
-            "epochs, zeros included, and nothing else.\n",
-            *table([*titles, "its score", "fastmlp's"], lines, texts=2),
-        ]
+    return headed(
+        record,
+        f"Both with default parameters ({record.about['timing']}); medians of seconds and of their ratios, means of "
+        "the scores (accuracy, R²) on a fifth of the rows that was held out. Products alone: NumPy's time for the "
+        "matrix products of as many epochs, zeros included, and nothing else.",
+        table([*titles, "its score", "fastmlp's"], lines, texts=2),
     )
 
 
@@ -191,8 +148,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, _: Record) -> int:
     """Rewrite README.md; or, with `--check`, return 1 if it would change."""
     record, text = newest("cases", RECORD), README.read_text(encoding="utf-8")
+    figure = f"![Times faster than each of the others, case by case]({FIGURE.as_posix()})"
+    drawn = (README.parent / FIGURE).is_file()
+    parts = [cases_section(record), builds_section(record), figure if drawn else ""]
     sections = {
-        "bench": "\n\n".join(filter(None, [cases_section(record), builds_section(record), figure()])),
+        "bench": "\n\n".join(filter(None, parts)),
         "estimators": estimators_section(newest("estimators", RECORD)),
     }
     wanted = text
@@ -206,7 +166,7 @@ def run(given: argparse.Namespace, _: Record) -> int:
     return 0
 
 
-SCRIPT = Script("Write README's benchmark tables from the newest records.", run, options=options)
+SCRIPT = Script(__doc__, run, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

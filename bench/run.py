@@ -9,14 +9,11 @@ trains whole epochs; data, parameters and compilation are ready before it. `--bu
 fastmlp's kernels that this machine would not choose, and times them too.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import numpy as np
 from harness import builds
@@ -24,7 +21,7 @@ from harness.cases import CASES, Case, data, start
 from harness.options import Script, add_list, thread_counts
 from harness.records import Record, Row, show, written
 from harness.rivals import RIVALS, find, forced, installed, network, train
-from harness.timing import Ask, Entry, process, time_entries
+from harness.timing import Ask, Entry, processes, time_entries
 
 NOT_INSTALLED = "not installed"
 # How far, relative to how far the reference's parameters moved, a build's may be from them after a few steps.
@@ -58,16 +55,12 @@ class Trained:
 
 
 def shortened(case: Case) -> tuple[Case, int]:
-    """Return what verification trains of a case, and for how many epochs.
-
-    Of minibatches, two and a half for one epoch; of a large network, 64 rows; of a full batch, all rows for three
-    epochs, so that the optimizer's memory is at work.
-    """
-    parameters = sum(weights.size for weights, _ in start(case))
-    if parameters > LARGE:
+    """Return what verification trains of a case, and for how many epochs."""
+    if sum(weights.size for weights, _ in start(case)) > LARGE:
         return dataclasses.replace(case, rows=64, batch=64), 1
     if case.batch is None:
-        return case, 3
+        return case, 3  # so that the optimizer's memory is at work
+    # two batches and a half
     return dataclasses.replace(case, rows=min(case.rows, 2 * case.batch + case.batch // 2)), 1
 
 
@@ -79,19 +72,13 @@ def few_steps(case: Case, backend: str, threads: int) -> Trained:
     return Trained(net.params.copy(), float(net.history.loss[-1]), float(net.history.gradient_norm[-1]))
 
 
-def distance(case: Case, expected: Trained, trained: Trained) -> float:
-    """Return how far two training runs are apart, relative to how far the expected one moved."""
-    begun = np.concatenate([array.ravel() for layer in start(case) for array in layer if array is not None])
-    # In double, since a norm of millions of squares rounds visibly in single precision.
-    apart, moved = (
-        np.linalg.norm(np.subtract(expected.params, other, dtype=np.float64)) for other in (trained.params, begun)
-    )
-    return float(apart / moved)
-
-
 def compare(case: Case, build: str, expected: Trained, trained: Trained) -> float:
     """Check a build's result against the reference's and return how far they are apart, or raise MismatchError."""
-    apart, tolerance = distance(case, expected, trained), MOVEMENT_TOLERANCE[case.dtype]
+    begun = np.concatenate([array.ravel() for layer in start(case) for array in layer if array is not None])
+    # In double, since a norm of millions of squares rounds visibly in single precision.
+    differences = (np.subtract(expected.params, other, dtype=np.float64) for other in (trained.params, begun))
+    away, moved = map(np.linalg.norm, differences)
+    apart, tolerance = float(away / moved), MOVEMENT_TOLERANCE[case.dtype]
     if not apart <= tolerance:  # Written so that a NaN fails too.
         raise MismatchError(
             f"{case.name}, {build}: parameters are {apart:.2g} of the reference's movement away; "
@@ -105,10 +92,7 @@ def compare(case: Case, build: str, expected: Trained, trained: Trained) -> floa
 
 
 def verify(case: Case, cores: int) -> str:
-    """Check that every build trains a case as the reference does, with the same bits on one thread and on `cores`.
-
-    Returns a line that states what was found, or raises MismatchError.
-    """
+    """Check that every build trains a case as the reference does, on one thread and on `cores`; return the finding."""
     found = builds.loadable()
     if not found:
         raise MismatchError("no build of the kernels can be loaded here; only the reference is there")
@@ -123,12 +107,11 @@ def verify(case: Case, cores: int) -> str:
 
 # ---------------------------------------------------------------------------------------------------- timing
 
-Workers = dict[tuple[str, int], Ask]
-"""By rival and number of threads, what has functions called in its process."""
 
-
-def time_case(case: Case, workers: Workers, missing: Sequence[str], repeats: int, seconds: float) -> list[Row]:
-    """Time a case on every rival in turns and return the record's rows; rivals that are missing have one too."""
+def time_case(
+    case: Case, workers: dict[tuple[str, int], Ask], missing: Sequence[str], repeats: int, seconds: float
+) -> list[Row]:
+    """Time a case on every rival and number of threads in turns; return the rows, of missing rivals too."""
     entries = [Entry(case, name, threads, ask) for (name, threads), ask in workers.items()]
     time_entries(entries, repeats, seconds)
     best = min((entry.median_us for entry in entries if entry.rival_name == "fastmlp"), default=math.inf)
@@ -138,7 +121,7 @@ def time_case(case: Case, workers: Workers, missing: Sequence[str], repeats: int
 
 def row(entry: Entry, best: float) -> Row:
     """Return the record's row of a rival on a case; `best` is fastmlp's median in its own build, or infinite."""
-    rival, timed = find(entry.rival_name), bool(entry.seconds)
+    rival = find(entry.rival_name)
     return {
         "case": entry.case.name,
         # Builds that were forced are fastmlp too; the column "build" tells them apart.
@@ -146,10 +129,8 @@ def row(entry: Entry, best: float) -> Row:
         "build": "" if entry.problem == NOT_INSTALLED else rival.build(),
         "dtype": entry.case.dtype,
         "threads": entry.threads or "",
-        "steps": entry.steps if timed else "",
-        "median_us": written(entry.median_us),
-        "minimum_us": written(entry.minimum_us),
-        "ratio_to_fastmlp": written(entry.median_us / best, 4) if timed and math.isfinite(best) else "",
+        **entry.columns(),
+        "ratio_to_fastmlp": written(entry.median_us / best, 4) if entry.seconds and math.isfinite(best) else "",
         "note": entry.problem or rival.note(entry.case),
     }
 
@@ -162,21 +143,18 @@ def measure(given: argparse.Namespace, rows: list[Row]) -> None:
     others = [forced(build) for build in given.builds if build != builds.in_use()]
     chosen = ["fastmlp", *others, *given.rivals]
     missing = [name for name in chosen if not installed(find(name))]
-    with ExitStack() as stack:
-        workers = {
-            (name, threads): stack.enter_context(process(threads))
-            for name in chosen
-            if name not in missing
-            for threads in (given.threads if find(name).sets_threads else [builds.usable_cpus()])
-        }
+    threads = {
+        (name, count): count
+        for name in chosen
+        if name not in missing
+        for count in (given.threads if find(name).sets_threads else [builds.usable_cpus()])
+    }
+    with processes(threads) as workers:
         for name in given.cases:
             case = CASES[name]
             timed = time_case(case, workers, missing, given.repeats, given.seconds)
             show(f"{name}: {case.question}\n  {case.shape}, {case.dtype}; microseconds per step", timed, SHOWN)
             rows += timed
-
-
-# ------------------------------------------------------------------------------------------ the command line
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +184,7 @@ def run(given: argparse.Namespace, record: Record) -> int:
     return 0
 
 
-SCRIPT = Script("Verify fastmlp, then time it and its rivals.", run, "cases", repeats=5, seconds=0.3, options=options)
+SCRIPT = Script(__doc__, run, "cases", repeats=5, seconds=0.3, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

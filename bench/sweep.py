@@ -8,18 +8,15 @@ point. What would take longer than `--limit` seconds per step, extrapolated from
 row that states so.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from harness import builds
-from harness.cases import Case, regression
-from harness.options import Script, positive, whole_numbers
+from harness.cases import regression
+from harness.options import Script, add_number, whole_numbers
 from harness.records import Record, Row, written
-from harness.timing import Ask, Entry, process, time_entries
+from harness.timing import Entry, processes, time_entries
 
 WIDTHS = tuple(sorted({2**power for power in range(13)} | {3, 10, 30, 100, 300, 1000, 3000}))
 BATCHES = tuple(2**power for power in range(13))
@@ -39,14 +36,6 @@ def contenders() -> list[Contender]:
     return [*(("fastmlp", count) for count in counts), ("fastmlp", None), *(("numpy", count) for count in counts)]
 
 
-def make_point(case: Case, asks: dict[Contender, Ask], before: Point, limit: float) -> Point:
-    """Return the untimed entries of a point, by the same network with a smaller batch, `before`, which may be empty."""
-    point = {contender: Entry(case, *contender, ask) for contender, ask in asks.items()}
-    for contender, entry in point.items():
-        entry.problem = left_out(entry, before.get(contender), limit)
-    return point
-
-
 def left_out(entry: Entry, before: Entry | None, limit: float) -> str:
     """Return why an entry is left out, going by the entry of a smaller batch; "" if it is timed."""
     if before is None:
@@ -58,11 +47,8 @@ def left_out(entry: Entry, before: Entry | None, limit: float) -> str:
 
 
 def rows_of(width: int, batch: int, point: Point) -> list[Row]:
-    """Return a point's rows of the record, one per rival and number of threads.
-
-    Ratios are times of the shortest timings, in which other work on the machine shows least: to the same rival on one
-    thread; below 1 is faster.
-    """
+    """Return a point's rows of the record, one per rival and number of threads."""
+    # Ratios are of the shortest timings, in which other work on the machine shows least.
     return [
         {
             "width": width,
@@ -72,9 +58,7 @@ def rows_of(width: int, batch: int, point: Point) -> list[Row]:
             "dtype": entry.case.dtype,
             "rival": rival,
             "threads": threads or "chosen",
-            "steps": entry.steps if entry.seconds else "",
-            "median_us": written(entry.median_us),
-            "minimum_us": written(entry.minimum_us),
+            **entry.columns(),
             "ns_per_multiply_add": written(entry.minimum_us * 1e3 / entry.case.multiply_adds, 4),
             "ratio_to_one_thread": ratio(entry, point[rival, 1]),
             "note": entry.problem,
@@ -102,7 +86,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--activation", choices=("relu", "sigmoid", "tanh"), default="tanh", help="of the hidden layer")
     add("--optimizer", choices=("sgd", "adam"), default="adam")
     add("--dtype", choices=("float32", "float64"), default="float32")
-    add("--limit", type=positive(float), default=2.0, help="seconds; longer steps are left out (default 2)")
+    add_number(parser, "--limit", 2.0, "seconds; longer steps are left out")
 
 
 def run(given: argparse.Namespace, record: Record) -> None:
@@ -112,31 +96,23 @@ def run(given: argparse.Namespace, record: Record) -> None:
         "batches per epoch, shuffled"
     )
     how = {name: getattr(given, name) for name in ("activation", "optimizer", "dtype")}
-    with ExitStack() as stack:
-        asks = {
-            (rival, threads): stack.enter_context(process(threads or builds.usable_cpus()))
-            for rival, threads in contenders()
-        }
+    with processes({contender: contender[1] or builds.usable_cpus() for contender in contenders()}) as asks:
         titles = "".join(f"{rival:>10} {threads or 'chosen':<9}" for rival, threads in asks)
         print(f"{'width':>6}{'batch':>6}{titles}")
         for width in given.widths or (QUICK_WIDTHS if given.quick else WIDTHS):
-            point: Point = {}
+            before: Point = {}  # of a smaller batch
             for batch in given.batches or (QUICK_BATCHES if given.quick else BATCHES):
                 case = regression((width,) * 3, batch, BATCHES_PER_EPOCH * batch, **how)
-                point = make_point(case, asks, point, given.limit)
+                point = {contender: Entry(case, *contender, ask) for contender, ask in asks.items()}
+                for contender, entry in point.items():
+                    entry.problem = left_out(entry, before.get(contender), given.limit)
                 time_entries(list(point.values()), given.repeats, given.seconds)
                 record.rows += (found := rows_of(width, batch, point))
                 show(found)
+                before = point
 
 
-SCRIPT = Script(
-    "Sweep widths and batches, on one thread, on all, and as fastmlp chooses.",
-    run,
-    "sweep",
-    repeats=5,
-    seconds=0.05,
-    options=options,
-)
+SCRIPT = Script(__doc__, run, "sweep", repeats=5, seconds=0.05, options=options)
 
 if __name__ == "__main__":
     sys.exit(SCRIPT.main())

@@ -95,9 +95,11 @@ def plain_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def every_thread(monkeypatch):
-    """Training runs take exactly as many threads as they are asked to: the cost model is off."""
+@pytest.fixture(autouse=True)
+def every_thread(request, monkeypatch):
+    """Training runs take exactly as many threads as they are asked to, except in tests of the cost model."""
+    if "cost_model" in request.keywords:
+        return
     monkeypatch.setattr(places.threads, "COST_MODEL", False, raising=False)
 
 

@@ -463,3 +463,41 @@ def test_the_layer_is_named(normal):
         text = places.divergence_report(net, 100 * X, X[:, :1])
         assert f"it began in layer {layer}" in text
         assert ("1 of whose parameters overflowed" in text) == (not outputs)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "selu", "hard_tanh"])
+def test_a_kink_is_called_one(backend, activation):
+    # At (0, 0) and with biases of 0 every unit of XOR's first layer stands at z = 0; hard_tanh has its kinks at 1.
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), [0, 1, 1, 0]
+    net = fastmlp.Network((2, 4, 1), activation=activation, loss="binary_cross_entropy", seed=0, backend=backend)
+    for biases in net.biases:
+        biases[:] = float(activation == "hard_tanh")
+    check = diagnostics.check_gradient(net, X, y)
+    assert check.ok, check
+    assert {(kink.layer, kink.name) for kink in check.kinks} == {(1, "biases")}
+    assert len(check.kinks) == 4
+    for kink in check.kinks:
+        assert min(kink.left, kink.right) - 1e-9 <= kink.gradient <= max(kink.left, kink.right) + 1e-9
+        assert abs(kink.left - kink.right) > 1e-3
+    text = str(check)
+    assert text.startswith("the gradient is that of the loss")
+    assert "; 4 are at a kink of the loss, which has no derivative there, such as layer 1 biases[0]: " in text
+    assert not diagnostics.check_gradient(net, X + 0.1, y).kinks
+
+
+def test_a_wrong_gradient_at_a_kink_is_wrong(backend, monkeypatch):
+    X, y = np.array([[0.0, 0.0], [0.0, 1.0]]), [0, 1]
+    net = fastmlp.Network((2, 4, 1), loss="binary_cross_entropy", seed=0, backend=backend)
+    net.biases[0][:] = 0
+    given = places.given("differentiate")
+
+    def wrong(model, *arguments, **options):
+        objective, gradient = given(model, *arguments, **options)
+        gradient[8] += 5  # the first bias
+        return objective, gradient
+
+    places.switch(monkeypatch, differentiate=wrong)
+    check = diagnostics.check_gradient(net, X, y)
+    assert not check.ok
+    assert (check.layer, check.name, check.index) == (1, "biases", (0,))
+    assert "is NOT that of the loss" in str(check)

@@ -33,8 +33,8 @@ def test_mapped_rows_are_not_copied(memory, tmp_path):
     assert row["kept"] == "yes", row
     # Room to spare would prove nothing: rows of another dtype, which have to be copied, don't fit in.
     (path,) = tmp_path.iterdir()
-    with memory.process(threads=1) as ask, pytest.raises(MemoryError):
-        ask(memory.train_on_file, path, 128 * MIB // (8 * 64), 64, "float64")
+    with pytest.raises(MemoryError):
+        memory.alone(memory.train_on_file, path, 128 * MIB // (8 * 64), 64, "float64")
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -574,3 +574,92 @@ def test_spare_lanes_do_not_overflow_where_no_sample_does(backend):
     net.params = [-1e20, 1e20, 1e20, 0.5, 1.0, 0.0]
     gradient = net.gradient(np.ones((3, 1)), np.zeros(3))
     np.testing.assert_array_equal(gradient, np.float32([0, 0, 0, 0.5, 0.25, 0.5]))
+
+
+# ---- values that would fail later, or not at all ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        (
+            {"bias_init": 1e300, "dtype": "float32"},
+            ValueError,
+            "^bias_init: got 1e\\+300; float32 holds numbers up to 3.4",
+        ),
+        ({"bias_init": -1e39, "dtype": "float32"}, ValueError, "^bias_init: got -1e\\+39"),
+        ({"hidden": 10**30}, ValueError, "^hidden: got .* parameters of float64; at most 2199023255552 are accepted"),
+        ({"hidden": (10**9, 10**9)}, ValueError, "^hidden: got "),
+        ({"epochs": 10**30}, ValueError, "^epochs: got 10*, expected .* at most 2147483647"),
+        ({"loss": np.array([2, 2])}, TypeError, "^loss: got array"),
+        ({"optimizer": np.array([2, 2])}, TypeError, "^optimizer: got array"),
+        ({"batch_size": np.array([2, 2])}, TypeError, "^batch_size: got array"),
+        ({"seed": 10**30}, ValueError, "^seed: got "),
+        ({"n_threads": 10**30}, ValueError, "^n_threads: got "),
+    ],
+    ids=str,
+)
+def test_options_beyond_what_can_be_held(options, kind, words, normal):
+    with pytest.raises(kind, match=words):
+        fastmlp.train(normal(10, 3), np.arange(10) % 2, **{"epochs": 1} | options)
+
+
+def test_as_many_rows_to_a_batch_as_one_likes(normal):
+    X, y = normal(10, 3), np.arange(10) % 2
+    one, other = (fastmlp.train(X, y, epochs=2, seed=0, batch_size=size) for size in ("full", 10**30))
+    np.testing.assert_array_equal(one.params, other.params)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "words"),
+    [
+        (lambda params: params + 1j, TypeError, "^params: got dtype complex128; finite numbers of shape"),
+        (lambda params: ["1"] * len(params), TypeError, "^params: got dtype <U1"),
+        (lambda params: [None] * len(params), TypeError, "^params: got dtype object"),
+        (lambda params: params[:-1], ValueError, "^params: got shape"),
+        (lambda params: params[:, None], ValueError, "^params: got shape"),
+        (
+            lambda params: np.where(np.arange(len(params)) == 3, np.nan, params),
+            ValueError,
+            "^params: got nan at place 3",
+        ),
+        (
+            lambda params: np.where(np.arange(len(params)) == 2, 1e300, params),
+            ValueError,
+            r"^params: got 1e\+300 at place 2",
+        ),
+    ],
+)
+def test_parameters_are_finite_numbers(values, kind, words):
+    net = fastmlp.Network((2, 3, 1), seed=0, dtype=np.float32)
+    before = net.params.copy()
+    with pytest.raises(kind, match=words):
+        net.params = values(before.astype(np.float64))
+    np.testing.assert_array_equal(net.params, before)
+    net.params = [True] * len(before)
+    assert (net.params == 1).all()
+
+
+@pytest.mark.parametrize("path", [b"net.safetensors", 3, None], ids=repr)
+def test_paths_are_text(path):
+    calls = (
+        fastmlp.Network((2, 1)).save,
+        fastmlp.load,
+        fastmlp.callbacks.CSVLog,
+        fastmlp.callbacks.Checkpoint,
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match=r"^path: got .*; a str or path-like is accepted"):
+            call(path)
+
+
+@pytest.mark.parametrize("path", ["{x}.st", "{}.st", "{epoch:zz}.st", "{.st", "{epoch.name}.st", "{epoch[0]}"])
+def test_the_epoch_is_the_only_field_of_a_path(path):
+    with pytest.raises(ValueError, match=r"^path: got .*; \{epoch\} is the only field"):
+        fastmlp.callbacks.Checkpoint(path)
+
+
+def test_braces_of_a_path_may_be_doubled(tmp_path, normal):
+    kept = fastmlp.callbacks.Checkpoint(tmp_path / "{{a}}-{epoch:03}.st")
+    fastmlp.train(normal(10, 3), np.arange(10) % 2, epochs=2, hidden=3, callbacks=[kept])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["{a}-001.st", "{a}-002.st"]

@@ -83,6 +83,13 @@ def test_pytorch(backend, dtype, case, tolerance):
     assert near(net.params, np.array(case["params"]), tolerance("steps", dtype))
 
 
+def test_every_setting_of_a_step_is_there_and_checked():
+    for optimizer in OPTIMIZERS_BY_NAME.values():
+        assert len(optimizer.starts(0.1)) == optimizer.slots
+        settings = optimizer.settings().keys() - {"optimizer", "slots"}
+        assert settings <= optimizers._CHECKS.keys(), optimizer.name
+
+
 def test_what_is_written_down_covers_every_optimizer_and_option():
     given = {}
     for case in TORCH["cases"]:

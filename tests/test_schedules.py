@@ -174,3 +174,52 @@ def test_a_class_must_be_called_first(normal):
         fastmlp.train(normal(5, 2), normal(5), learning_rate=Cosine)
     with pytest.raises(TypeError, match="^learning_rate: got 'cosine'"):
         fastmlp.train(normal(5, 2), normal(5), learning_rate="cosine")
+
+
+class Own(schedules.RateSchedule):
+    """A schedule of a user's own, whose rates are what they are."""
+
+    def rates(self, begun, epochs, batches):
+        return OWN_RATES
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        (
+            [0.1] * 3,
+            r"^learning_rate: got rates of shape \(3,\) from .*; \(4,\), one per epoch, or \(8,\), one per step",
+        ),
+        ([], r"^learning_rate: got rates of shape \(0,\)"),
+        ([[0.1] * 4], r"^learning_rate: got rates of shape \(1, 4\)"),
+        (0.1, r"^learning_rate: got rates of shape \(\)"),
+        ([0.1, np.nan, 0.1, 0.1], "^learning_rate: got nan to nan .*; finite rates from 0 on"),
+        ([0.1, -0.1, 0.1, 0.1], "^learning_rate: got -0.1 to 0.1"),
+        ([0.1, np.inf, 0.1, 0.1], "^learning_rate: got 0.1 to inf"),
+    ],
+)
+def test_rates_of_a_users_own_are_checked(backend, normal, monkeypatch, rates, words):
+    monkeypatch.setitem(globals(), "OWN_RATES", rates)
+    X, y = normal(20, 3), normal(20, 2, seed=1)
+    net, twin = (fastmlp.Network((3, 4, 2), seed=0, backend=backend) for _ in range(2))
+    for each in (net, twin):
+        each.train(X, y, epochs=2, batch_size=10)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=words):
+        net.train(X, y, optimizer="sgd", learning_rate=Own(0.1), epochs=4, batch_size=10)
+    np.testing.assert_array_equal(net.params, before)
+    for each in (net, twin):  # the refused call has not touched what Adam remembers
+        each.train(X, y, epochs=2, batch_size=10)
+    np.testing.assert_array_equal(net.params, twin.params)
+
+
+def test_rates_of_a_users_own_may_be_integers(backend, normal, monkeypatch):
+    monkeypatch.setitem(globals(), "OWN_RATES", [0, 0, 0, 0])
+    X, y = normal(20, 3), normal(20, 2, seed=1)
+    net = fastmlp.Network((3, 4, 2), seed=0, backend=backend)
+    before = net.params.copy()
+    net.train(X, y, learning_rate=Own(0.1), epochs=4)
+    np.testing.assert_array_equal(net.params, before)
+
+
+OWN_RATES: list = []

@@ -3,6 +3,7 @@
 import _thread
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -146,8 +147,57 @@ def test_anything_is_better_than_nan():
     rule = EarlyStopping(lambda state: values[state.epoch - 1], patience=2)
     net = fit(None, epochs=7, early_stopping=rule)
     assert (len(net.history), net.history.best_epoch) == (7, 5)
-    never = fit(None, epochs=7, early_stopping=EarlyStopping(lambda state: float("nan"), patience=3))
-    assert (len(never.history), never.history.best_epoch) == (4, 1)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_what_is_never_a_number_has_no_best_epoch(number, optimizer):
+    rule = EarlyStopping(lambda state: number, patience=3)
+    with pytest.warns(
+        UserWarning, match=r"^early_stopping: .* not a finite number in any of 4 epochs.*last weights stay"
+    ):
+        never = fit(None, epochs=7, early_stopping=rule, optimizer=optimizer, batch_size="full", learning_rate=None)
+    plain = fit(None, epochs=4, optimizer=optimizer, batch_size="full", learning_rate=None)
+    assert (len(never.history), never.history.best_epoch) == (4, None)
+    np.testing.assert_array_equal(never.params, plain.params)
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_loss", lambda state: state.val_loss], ids=str)
+@pytest.mark.parametrize("restore", [True, False])
+def test_what_comes_back_after_a_divergence_is_finite(backend, normal, monitor, restore):
+    # Steps far too long: a loss may be finite, and the weights after it are not any more.
+    returned = set()
+    for seed in range(12):
+        X = 10 * normal(60, 4, seed=seed)
+        y = X.sum(axis=1)
+        rule = EarlyStopping(monitor, patience=50, restore_best=restore)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            net = fastmlp.train(
+                X,
+                y,
+                hidden=(8, 8, 8),
+                optimizer="sgd",
+                activation="identity",
+                learning_rate=(1.0, 0.1, 0.01, 0.003)[seed % 4],
+                batch_size=20,
+                epochs=30,
+                seed=seed,
+                validation=0.25,
+                early_stopping=rule,
+                backend=backend,
+            )
+        assert np.isfinite(net.params).all()
+        texts = [str(each.message) for each in seen if each.category is fastmlp.DivergenceWarning]
+        best = net.history.best_epoch
+        if texts and restore and best is not None:
+            assert f"the best weights so far came back, those of epoch {best};" in texts[0]
+            if monitor == "val_loss":
+                assert np.isfinite(net.history.val_loss[best - 1])
+        elif texts:
+            assert "best weights" not in texts[0]
+        returned.add((bool(texts), best is None))
+    assert (True, False) in returned, "some diverge after an epoch that was the best"
 
 
 def test_time_runs_out():

@@ -4,8 +4,6 @@ Every access to private parts of fastmlp stands here, inside a function. The res
 interface alone and runs on any version.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

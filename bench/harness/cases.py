@@ -3,8 +3,6 @@
 Data is made here from fixed seeds, so nothing is downloaded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -54,6 +52,11 @@ class Case:
         return self.loss in ("cross_entropy", "binary_cross_entropy")
 
     @property
+    def own_sigmoid(self) -> bool:
+        """Whether a sigmoid follows the last layer; the cross-entropies take their output activation in themselves."""
+        return self.output == "sigmoid" and self.loss == "squared_error"
+
+    @property
     def shape(self) -> str:
         """Rows × columns → layers, equal neighbours drawn together: "100000×28→300×5→1"."""
         runs = [(size, len(list(equal))) for size, equal in groupby(self.sizes[1:])]
@@ -61,38 +64,23 @@ class Case:
         return "→".join([f"{self.rows}×{self.sizes[0]}", *layers])
 
 
-_XOR = {
-    "activation": "sigmoid",
-    "output": "sigmoid",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "bias": False,
-    "dtype": "float64",
-    "learning_rate": 0.15,
-}
+_SIGMOIDS = {"activation": "sigmoid", "output": "sigmoid", "loss": "squared_error"}
+_XOR = _SIGMOIDS | {"optimizer": "sgd", "learning_rate": 0.15, "bias": False, "dtype": "float64"}
 _FIT = {"activation": "tanh", "output": "identity", "loss": "squared_error"}
 _TABLE = {"activation": "tanh", "output": "sigmoid", "loss": "binary_cross_entropy"}
 _SGD = {"optimizer": "sgd", "learning_rate": 0.01}
 _DIGITS = (1797, (64, 100, 10), 200, 90)
-CASES: dict[str, Case] = {
-    case.name: case
-    for case in (
-        Case(
-            "xor", "What does a step cost when there is next to nothing to compute?", 50, (2, 10, 2), None, 2000, **_XOR
-        ),
-        Case(
-            "chains", "A small regression that fits in L1: how much is arithmetic?", 200, (24, 8, 2), None, 1000, **_FIT
-        ),
-        Case(
-            "expm", "Narrow layers under many rows: do rows fill the lanes?", 10_000, (4, 32, 16, 4), None, 20, **_FIT
-        ),
-        Case("digits-float32", "The everyday classifier: one hidden layer, minibatches, single precision.", *_DIGITS),
-        Case("digits-float64", "The everyday classifier: what does double precision cost?", *_DIGITS, dtype="float64"),
-        Case("mnist", "Data larger than the caches: what does gathering cost?", 60_000, (784, 128, 10), 128, 469),
-        Case("higgs", "A deep net: products of middling size.", 100_000, (28, *[300] * 5, 1), 100, 1000, **_TABLE),
-        Case("wide", "Is the core's arithmetic limit reached?", 4096, (1024, 4096, 4096, 1000), 512, 8, **_SGD),
-    )
-}
+_CASES = (
+    Case("xor", "What does a step cost when there is next to nothing to compute?", 50, (2, 10, 2), None, 2000, **_XOR),
+    Case("chains", "A small regression that fits in L1: how much is arithmetic?", 200, (24, 8, 2), None, 1000, **_FIT),
+    Case("expm", "Narrow layers under many rows: do rows fill the lanes?", 10_000, (4, 32, 16, 4), None, 20, **_FIT),
+    Case("digits-float32", "The everyday classifier: one hidden layer, minibatches, single precision.", *_DIGITS),
+    Case("digits-float64", "The everyday classifier: what does double precision cost?", *_DIGITS, dtype="float64"),
+    Case("mnist", "Data larger than the caches: what does gathering cost?", 60_000, (784, 128, 10), 128, 469),
+    Case("higgs", "A deep net: products of middling size.", 100_000, (28, *[300] * 5, 1), 100, 1000, **_TABLE),
+    Case("wide", "Is the core's arithmetic limit reached?", 4096, (1024, 4096, 4096, 1000), 512, 8, **_SGD),
+)
+CASES = {case.name: case for case in _CASES}
 
 
 def regression(sizes: tuple[int, ...], batch: int, rows: int, **how: str) -> Case:
@@ -105,17 +93,12 @@ def regression(sizes: tuple[int, ...], batch: int, rows: int, **how: str) -> Cas
 
 
 def data(case: Case, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a case's training data from a fixed seed.
+    """Draw a case's training data from a fixed seed: X in its dtype and y, labels or (rows, outputs) in its dtype.
 
     Features are standard normal. A random network of one hidden layer of 16 tanh neurons teaches: its outputs,
     standardised, are the targets of a regression, the largest of them is a row's class. `xor` is taught by the signs of
     its two columns.
 
-    X has the case's dtype; y is int64 labels, of which every class occurs if there are rows enough, or targets of shape
-    (rows, outputs) in the case's dtype. `rows` takes the place of the case's own.
-
-    Examples
-    --------
     >>> X, y = data(CASES["chains"])
     >>> X.shape, y.shape, str(X.dtype)
     ((200, 24), (200, 2), 'float32')

@@ -1,11 +1,9 @@
 """Data sets that an estimator is fitted to: scikit-learn's own, or drawn here from fixed seeds."""
 
-from __future__ import annotations
-
 import importlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,30 +64,24 @@ def dense() -> Rows:
     return random.normal(0, 0.1, (10, 784))[y] + random.standard_normal((len(y), 784)), y
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """What draws or loads features and targets, and the estimator that is fitted to them."""
-
-    make: Callable[[], Rows]
-    estimator: str = "MLPClassifier"
-
-
-DATASETS: dict[str, Dataset] = {
-    "iris": Dataset(lambda: of_scikit_learn("iris")),
-    "wine": Dataset(lambda: of_scikit_learn("wine")),
-    "diabetes": Dataset(diabetes, "MLPRegressor"),
-    "breast cancer": Dataset(lambda: of_scikit_learn("breast_cancer")),
-    "digits": Dataset(lambda: of_scikit_learn("digits", 16)),
-    "letters": Dataset(letters),
-    "regression": Dataset(regression, "MLPRegressor"),
-    "images": Dataset(images),
-    "dense": Dataset(dense),
+# What draws or loads features and targets.
+DATASETS: dict[str, Callable[[], Rows]] = {
+    "iris": partial(of_scikit_learn, "iris"),
+    "wine": partial(of_scikit_learn, "wine"),
+    "diabetes": diabetes,
+    "breast cancer": partial(of_scikit_learn, "breast_cancer"),
+    "digits": partial(of_scikit_learn, "digits", 16),
+    "letters": letters,
+    "regression": regression,
+    "images": images,
+    "dense": dense,
 }
+REGRESSIONS = ("diabetes", "regression")  # the others' targets are classes
 
 
 def parts(name: str) -> tuple[Rows, Rows]:
     """Return a data set's rows to fit and rows to score, always the same."""
-    X, y = DATASETS[name].make()
+    X, y = DATASETS[name]()
     order = np.random.default_rng(1).permutation(len(X))
     cut = round(TESTED * len(X))
     return (X[order[cut:]], y[order[cut:]]), (X[order[:cut]], y[order[:cut]])
@@ -98,7 +90,8 @@ def parts(name: str) -> tuple[Rows, Rows]:
 def fit(rival: str, name: str, seed: int) -> dict[str, Any]:
     """Fit one estimator of `MODULES` with default parameters; return seconds, epochs and the score on unseen rows."""
     (X, y), tested = parts(name)
-    model = getattr(importlib.import_module(MODULES[rival]), DATASETS[name].estimator)(random_state=seed)
+    estimator = "MLPRegressor" if name in REGRESSIONS else "MLPClassifier"
+    model = getattr(importlib.import_module(MODULES[rival]), estimator)(random_state=seed)
     with stopped_on_purpose():
         begun = time.perf_counter()
         model.fit(X, y)

@@ -1,7 +1,5 @@
 """The one `main` of all scripts, the options that they have in common, and the parsers of lists and numbers."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys
@@ -17,25 +15,21 @@ from harness import builds, records
 class Script:
     """A script: its command line, what it does, and the record that it writes."""
 
-    description: str  # in one line
-    run: Callable[
-        [argparse.Namespace, records.Record], int | None
-    ]  # fills the record; returns the exit code, None is 0
+    text: str  # whose first line describes the script
+    run: Callable[[argparse.Namespace, records.Record], int | None]  # fills the record; returns the exit code or None
     kind: str = ""  # of the record, which adds `--out`; "" if the script writes none
     repeats: int = 0  # the default number of timings, which adds `--repeats`
     seconds: float = 0.0  # about how long a timing takes by default, which adds `--seconds`
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None  # adds the script's own options
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        parser = argparse.ArgumentParser(description=self.description)
+        parser = argparse.ArgumentParser(description=self.text.partition("\n")[0])
         if self.kind:
             parser.add_argument("--out", type=Path, help="the record's file (default bench/record/KIND-DATE-….csv)")
-        for name, kind, default, text in (
-            ("--repeats", int, self.repeats, "timings of each"),
-            ("--seconds", float, self.seconds, "about how long a timing takes"),
-        ):
-            if default:
-                parser.add_argument(name, type=positive(kind), default=default, help=f"{text} (default {default})")
+        if self.repeats:
+            add_number(parser, "--repeats", self.repeats, "timings of each")
+        if self.seconds:
+            add_number(parser, "--seconds", self.seconds, "about how long a timing takes")
         self.options(parser)
         return parser.parse_args(arguments)
 
@@ -43,9 +37,7 @@ class Script:
         """Run the script, write its record if there are rows, and return the exit code."""
         arguments = sys.argv[1:] if arguments is None else arguments
         options = self.parse(arguments)
-        record = records.Record({})
-        if self.kind:
-            record = records.begun(command(records.script_of(self.kind), arguments))
+        record = records.begun(command(records.script_of(self.kind), arguments))
         code = self.run(options, record) or 0
         if record.rows:
             record.write(self.kind, options.out)
@@ -54,24 +46,20 @@ class Script:
 
 def command(script: str, arguments: Sequence[str]) -> str:
     """Return a command line as it is recorded, without the place of its record."""
-    kept = [
-        argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-        if before != "--out" and not argument.startswith("--out")
-    ]
+    pairs = zip(["", *arguments], arguments, strict=False)
+    kept = [word for before, word in pairs if before != "--out" and not word.startswith("--out")]
     return " ".join([f"python bench/{script}", *kept])
+
+
+def add_number(parser: argparse.ArgumentParser, option: str, default: float, text: str) -> None:
+    """Add an option that takes a positive number of the default's kind."""
+    parser.add_argument(option, type=positive(type(default)), default=default, help=f"{text} (default {default:g})")
 
 
 def add_list(
     parser: argparse.ArgumentParser, option: str, known: Sequence[str], default: Sequence[str], text: str = ""
 ) -> None:
-    """Add an option that takes names, separated by commas, or "all"."""
-    text = f"{text or 'default all'}; known are {', '.join(known)}"
-    parser.add_argument(option, type=names(known), default=list(default), metavar="A,B", help=text)
-
-
-def names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return the parser of comma-separated names, which come out in the order of `known`; "all" is every one."""
+    """Add an option that takes names, separated by commas, or "all"; they come out in the order of `known`."""
 
     def parse(text: str) -> list[str]:
         given = list(known) if text == "all" else text.split(",")
@@ -79,7 +67,8 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
             raise argparse.ArgumentTypeError(f"got {', '.join(unknown)}; known are {', '.join(known)}")
         return [name for name in known if name in given]
 
-    return parse
+    text = f"{text or 'default all'}; known are {', '.join(known)}"
+    parser.add_argument(option, type=parse, default=list(default), metavar="A,B", help=text)
 
 
 def thread_counts(text: str) -> list[int]:

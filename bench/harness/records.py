@@ -3,8 +3,6 @@
 The file of a record is called KIND-DATE-BUILD-CORES-cores.csv.
 """
 
-from __future__ import annotations
-
 import csv
 import datetime
 import math
@@ -93,8 +91,6 @@ def cpu_name() -> str:
 def written(value: float, digits: int = 5) -> str:
     """Return a measurement with that many digits, or "" if it is infinite or NaN, since nothing was measured.
 
-    Examples
-    --------
     >>> written(123.456789), written(math.inf)
     ('123.46', '')
     """
@@ -134,22 +130,16 @@ def distinct(record: Record, name: str) -> list[str]:
     return list(dict.fromkeys(row[name] for row in record.rows))
 
 
-def builds_of(record: Record) -> list[str]:
-    """Return the builds of fastmlp in a record of the cases, in their order."""
-    return list(dict.fromkeys(row["build"] for row in record.rows if row["rival"] == "fastmlp"))
-
-
 def best(record: Record, case: str, rival: str, build: str | None = None) -> Row | None:
     """Return a rival's row with the smallest median on a case; an untimed row if no other is there, or None."""
-    found = [
-        row for row in record.rows if row["case"] == case and row["rival"] == rival and build in (None, row["build"])
-    ]
+    found = [row for row in record.rows if (row["case"], row["rival"]) == (case, rival)]
+    found = [row for row in found if build in (None, row["build"])]
     return min(found, key=lambda row: float(row["median_us"] or "inf"), default=None)
 
 
 def own_best(record: Record, case: str) -> Row | None:
     """Return fastmlp's best row on a case, in the build that it chose by itself."""
-    return best(record, case, "fastmlp", record.about.get("build", next(iter(builds_of(record)), "")))
+    return best(record, case, "fastmlp", record.about["build"])
 
 
 def column(rows: Sequence[Row], dataset: str, rival: str, name: str) -> list[float]:

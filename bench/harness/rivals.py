@@ -31,14 +31,10 @@ Begin = Callable[[int], Run]
 
 
 class Rival:
-    """A library that can train the cases.
+    """A library that can train the cases."""
 
-    `package` is the distribution whose version is recorded; a library that cannot choose its number of threads
-    (`sets_threads`) is timed once, with all.
-    """
-
-    package: str
-    sets_threads: bool
+    packages: tuple[str, ...] = ()  # the distributions that it needs, whose versions are recorded
+    sets_threads = True  # a library that cannot choose its number of threads is timed once, with all
 
     def note(self, case: Case) -> str:
         """Return in what its training differs from the case's; "" if in nothing."""
@@ -46,14 +42,12 @@ class Rival:
 
     def build(self) -> str:
         """Return the version, or the build of the kernels, that is timed."""
-        return version(self.package)
+        return ", ".join(map(version, self.packages))
 
+    # Libraries that multiply through BLAS or OpenMP take the number of threads from the environment, which is set
+    # before their process is started. None leaves the choice to fastmlp.
     def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
-        """Do once what a user does once: convert the data of `cases.data`, make the network of `cases.start`.
-
-        None for the threads leaves the choice to fastmlp. Libraries that multiply through BLAS or OpenMP take the
-        number from the environment, which is set before their process is started.
-        """
+        """Do once what a user does once: convert the data of `cases.data`, make the network of `cases.start`."""
         raise NotImplementedError
 
 
@@ -127,19 +121,13 @@ def train(net: fastmlp.Network, case: Case, X: np.ndarray, y: np.ndarray, epochs
 class FastMLP(Rival):
     """fastmlp, in the build that it chooses, or in one that is forced."""
 
-    package = "fastmlp"
-    sets_threads = True
-
     def __init__(self, backend: str | None = None) -> None:
         self.backend = backend
 
     def build(self) -> str:
-        """Return the build of the kernels."""
-        return self.backend or builds.in_use()
+        return version("numpy") if self.backend == builds.REFERENCE else self.backend or builds.in_use()
 
     def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
-        """Keep the data as it is; every Begin makes a network."""
-
         def begin(epochs: int) -> Run:
             net = network(case, start, self.backend)
 
@@ -152,38 +140,19 @@ class FastMLP(Rival):
         return begin
 
 
-class NumPy(FastMLP):
-    """fastmlp's own reference, written in NumPy."""
-
-    package = "numpy"
-
-    def __init__(self) -> None:
-        super().__init__(builds.REFERENCE)
-
-    def build(self) -> str:
-        """Return NumPy's version."""
-        return version(self.package)
-
-
 class ScikitLearn(Rival):
     """scikit-learn's MLPClassifier and MLPRegressor, whose loop is in Python over NumPy."""
 
-    package = "scikit-learn"
-    sets_threads = True
+    packages = ("scikit-learn",)
 
     def note(self, case: Case) -> str:
-        """Return what scikit-learn cannot leave out or put in."""
-        differences = []
-        if not case.labelled and case.output != "identity":
-            differences.append("identity output")
-        if not case.bias:
-            differences.append("with biases")
-        return ", ".join(differences)
+        forced_output = not case.labelled and case.output != "identity"
+        differences = {"identity output": forced_output, "with biases": not case.bias}
+        return ", ".join(text for text, holds in differences.items() if holds)
 
     def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
-        """Make the estimator; with a warm start it begins with the given parameters."""
-        neural_network = scikit_learn("neural_network")
-        estimator: Any = (neural_network.MLPClassifier if case.labelled else neural_network.MLPRegressor)(
+        name = "MLPClassifier" if case.labelled else "MLPRegressor"
+        estimator: Any = getattr(scikit_learn("neural_network"), name)(
             hidden_layer_sizes=case.sizes[1:-1],
             activation={"sigmoid": "logistic"}.get(case.activation, case.activation),
             solver=case.optimizer,
@@ -196,7 +165,7 @@ class ScikitLearn(Rival):
             random_state=0,
             tol=0.0,
             n_iter_no_change=10**9,
-            warm_start=True,
+            warm_start=True,  # from the given parameters
         )
 
         def fit(epochs: int, rows: int) -> None:
@@ -209,9 +178,10 @@ class ScikitLearn(Rival):
 
         def begin(epochs: int) -> Run:
             estimator.coefs_ = [weights.copy() for weights, _ in start]
-            estimator.intercepts_ = [np.zeros(weights.shape[1], weights.dtype) for weights, _ in start]
-            for mine, (_, biases) in zip(estimator.intercepts_, start, strict=True):
-                mine[...] = 0 if biases is None else biases
+            estimator.intercepts_ = [
+                np.zeros(weights.shape[1], weights.dtype) if biases is None else biases.copy()
+                for weights, biases in start
+            ]
 
             def run() -> Layers:
                 fit(epochs, len(X))
@@ -225,11 +195,9 @@ class ScikitLearn(Rival):
 class PyTorch(Rival):
     """PyTorch's usual eager loop, with the optimizer's fused implementation."""
 
-    package = "torch"
-    sets_threads = True
+    packages = ("torch",)
 
     def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
-        """Make the module and its loss; data is shared with NumPy."""
         import torch
 
         torch.set_num_threads(threads)
@@ -274,8 +242,8 @@ class PyTorch(Rival):
             linear = nn.Linear(*weights.shape, bias=biases is not None)
             modules += [linear.to(getattr(torch, case.dtype)), activation()]
         modules.pop()
-        if case.output == "sigmoid" and case.loss == "squared_error":
-            modules.append(nn.Sigmoid())  # The cross-entropies take their output activation in themselves.
+        if case.own_sigmoid:
+            modules.append(nn.Sigmoid())
         return nn.Sequential(*modules)
 
     @staticmethod
@@ -312,26 +280,22 @@ class PyTorch(Rival):
 class JAX(Rival):
     """JAX with the whole training in one compiled scan over epochs, each a scan over batches; optax steps."""
 
-    package = "jax"
+    packages = ("jax", "optax")
     sets_threads = False
 
-    def build(self) -> str:
-        """Return JAX's and optax's versions."""
-        return f"{version(self.package)}, {version('optax')}"
-
     def prepare(self, case: Case, X: np.ndarray, y: np.ndarray, start: Layers, threads: int | None) -> Begin:
-        """Move the data; every Begin compiles for its number of epochs, once."""
         import jax
 
         jax.config.update("jax_enable_x64", case.dtype == "float64")
         if case.loss == "binary_cross_entropy":
             y = y.astype(X.dtype)[:, np.newaxis]
         X, y = jax.device_put(X), jax.device_put(y)
-        initial, training = self.training(case)
+        initial_memory, training = self.training(case)
         compiled: dict[int, Any] = {}
 
         def begin(epochs: int) -> Run:
-            state = initial(jax.tree.map(jax.numpy.array, start))  # copied, since the run overwrites it
+            layers = jax.tree.map(jax.numpy.array, start)  # copied, since the run overwrites it
+            state = layers, initial_memory(layers)
             keys = jax.random.split(jax.random.key(0), epochs)
             if epochs not in compiled:
                 compiled[epochs] = jax.jit(training, donate_argnums=0).lower(state, keys, X, y).compile()
@@ -347,16 +311,13 @@ class JAX(Rival):
 
     @classmethod
     def training(cls, case: Case) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Return the functions that make the first state and that train from it."""
+        """Return the functions that make the optimizer's first state and that train from layers and state."""
         import jax
         import optax
         from jax import lax
 
         optimizer = {"sgd": optax.sgd, "adam": optax.adam}[case.optimizer](case.learning_rate)
         loss_and_gradient = jax.value_and_grad(cls.objective(case))
-
-        def initial(layers: Any) -> Any:
-            return layers, optimizer.init(layers)
 
         def step(state: Any, X: jax.Array, y: jax.Array) -> Any:
             layers, memory = state
@@ -379,7 +340,7 @@ class JAX(Rival):
 
             return lax.scan(epoch, state, keys)
 
-        return initial, training
+        return optimizer.init, training
 
     @staticmethod
     def objective(case: Case) -> Callable[..., Any]:
@@ -398,16 +359,14 @@ class JAX(Rival):
             for layer, (weights, biases) in enumerate(layers):
                 X = (activation(X) if layer else X) @ weights
                 X = X if biases is None else X + biases
-            if case.output == "sigmoid" and case.loss == "squared_error":
-                X = jax.nn.sigmoid(X)  # The cross-entropies take their output activation in themselves.
-            return losses(X, y).mean()
+            return losses(jax.nn.sigmoid(X) if case.own_sigmoid else X, y).mean()
 
         return objective
 
 
 RIVALS: dict[str, Rival] = {
     "fastmlp": FastMLP(),
-    "numpy": NumPy(),
+    "numpy": FastMLP(builds.REFERENCE),
     "scikit-learn": ScikitLearn(),
     "pytorch": PyTorch(),
     "jax": JAX(),
@@ -422,8 +381,6 @@ def forced(build: str) -> str:
 def find(name: str) -> Rival:
     """Return a rival by its name, a key of `RIVALS` or what `forced` returns.
 
-    Examples
-    --------
     >>> find(forced("baseline")).build()
     'baseline'
     """
@@ -433,8 +390,4 @@ def find(name: str) -> Rival:
 
 def installed(rival: Rival) -> bool:
     """Return whether a rival can be timed here."""
-    try:
-        rival.build()
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    return all(map(present, rival.packages))

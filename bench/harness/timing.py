@@ -4,8 +4,6 @@ Functions take turns within one process (`take_turns`). Libraries fix their numb
 each has a process of its own (`process`), and only one of these works at any time (`Entry`, `time_entries`).
 """
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import os
@@ -16,11 +14,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 from harness.cases import Case, data, start
+from harness.records import written
 from harness.rivals import Begin, find
 
 Ask = Callable[..., Any]
@@ -42,27 +42,25 @@ class RivalError(Exception):
 
 
 @contextmanager
-def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes that are started within."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
 def process(threads: int) -> Iterator[Ask]:
     """Start a process whose BLAS and OpenMP use that many threads; yields what has functions called there."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        with environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
+        with mock.patch.dict(os.environ, dict.fromkeys(THREAD_VARIABLES, str(threads))):
             pool.submit(os.getpid).result()  # The process starts with the first call.
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
+
+
+@contextmanager
+def processes(threads: Mapping[Any, int]) -> Iterator[dict[Any, Ask]]:
+    """Start a process per contender, with its number of threads; yields what has functions called in each."""
+    with ExitStack() as stack:
+        yield {contender: stack.enter_context(process(count)) for contender, count in threads.items()}
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a new process of one thread."""
+    with process(threads=1) as ask:
+        return ask(function, *arguments)
 
 
 # ------------------------------------------------------------------------------------------ functions in turns
@@ -126,15 +124,12 @@ def _with_text(action: Callable[[], Any]) -> Any:
 
 @dataclass
 class Entry:
-    """One rival at one number of threads (None: as fastmlp chooses) on one case, and its timings so far.
-
-    `ask` has functions called in the rival's process; it is None if the rival is not timed.
-    """
+    """One rival on one case, and its timings so far."""
 
     case: Case
     rival_name: str
-    threads: int | None = None
-    ask: Ask | None = None
+    threads: int | None = None  # None is as fastmlp chooses
+    ask: Ask | None = None  # has functions called in the rival's process; None if it is not timed
     epochs: int = 0
     seconds: list[float] = field(default_factory=list)
     problem: str = ""
@@ -154,6 +149,14 @@ class Entry:
         """Microseconds per step of the shortest timing; infinite if it was not timed."""
         return min(self.seconds) / self.steps * 1e6 if self.seconds else math.inf
 
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the record that hold the timings, empty if there are none."""
+        return {
+            "steps": self.steps if self.seconds else "",
+            "median_us": written(self.median_us),
+            "minimum_us": written(self.minimum_us),
+        }
+
     def attempt(self, action: Callable[[], None]) -> None:
         """Call a function unless the entry has failed before; keep and print what goes wrong."""
         if self.problem:
@@ -171,10 +174,6 @@ class Entry:
         first = -(-self.case.steps // self.case.steps_per_epoch)
         self.epochs = enough(lambda epochs: self.ask(run, epochs), first, seconds)
 
-    def time(self) -> None:
-        """Take one timing."""
-        self.seconds.append(self.ask(run, self.epochs))
-
 
 def time_entries(entries: Sequence[Entry], repeats: int, seconds: float) -> None:
     """Time rivals in turns, `repeats` times each; an entry that has a problem is passed over."""
@@ -185,4 +184,4 @@ def time_entries(entries: Sequence[Entry], repeats: int, seconds: float) -> None
             # A library's idle threads may spin for a tenth of a second before they sleep, on a core that the next
             # in turn wants.
             time.sleep(REST_SECONDS)
-            entry.attempt(entry.time)
+            entry.attempt(lambda entry=entry: entry.seconds.append(entry.ask(run, entry.epochs)))

@@ -145,8 +145,9 @@ def train(
     dtype : float32, float64 or None, default None
         None keeps float32 features and takes float64 for all others.
     n_threads : int or None, default None
-        None uses the CPUs that this process may use, as far as the work is worth it, and at most FASTMLP_NUM_THREADS
-        and OMP_NUM_THREADS; a number is taken as it is. The result does not depend on it, bit for bit.
+        The largest number of threads. None takes the CPUs that this process may use (its container's quota included),
+        and at most FASTMLP_NUM_THREADS and OMP_NUM_THREADS. Fewer run if the work is not worth more, or if there are
+        fewer CPUs: ``net.history.n_threads`` tells how many. The result does not depend on it, bit for bit.
     backend : str or None, default None
         ``"reference"`` (NumPy), an instruction set (see `show_config`), or None for the build in use.
 

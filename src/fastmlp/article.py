@@ -12,19 +12,15 @@ are mapped here, so that the same kernels run the article:
   keeps learning.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
-from fastmlp._checks.options import TrainingOptions
-from fastmlp._checks.options import learning_rate as checked_rate
+from fastmlp._checks import options
 from fastmlp._checks.samples import Samples
 from fastmlp._spec.values import choice, number, whole
 from fastmlp.callbacks import Progress
-from fastmlp.history import History
 from fastmlp.network import Network
 from fastmlp.optimizers import SGD
 from fastmlp.schedules import Constant
@@ -76,8 +72,7 @@ def initial_weights(hidden: int = 3, seed: int = 2017) -> tuple[np.ndarray, np.n
     [-0.67746455, 0.37769425, -0.07365253]
     """
     hidden = whole(hidden, "hidden")
-    seed = whole(seed, "seed", minimum=0, maximum=2**32 - 1)
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(whole(seed, "seed", minimum=0, maximum=2**32 - 1))
     W1 = 2 * generator.random_sample((2, hidden)) - 1
     W2 = 2 * generator.random_sample((hidden, 2)) - 1
     return W1 / np.sqrt(2), W2 / np.sqrt(hidden)
@@ -129,8 +124,7 @@ def worked_example() -> dict[str, np.ndarray]:
         "dL/dW1": X.T @ (dh1 * slope1),
         "W1 after": network.weights[0].copy(),
     }
-    single = {"X", "Y", "z1", "h1", "z2", "h2", "-(y - h2)", "h2(1 - h2)", "dL/dh1", "h1(1 - h1)"}
-    return {name: value[0] if name in single else value for name, value in values.items()}
+    return {name: value[0] if len(value) == 1 else value for name, value in values.items()}
 
 
 def _network(W1: np.ndarray, W2: np.ndarray, reg: float, backend: str | None = None) -> Network:
@@ -223,10 +217,10 @@ def train(
     frames = whole(frames, "frames", minimum=0)
     samples, points = Samples(X[:rows], y[:rows]), Samples(X, y)
     network = _network(*initial_weights(hidden, seed), reg=reg, backend=backend)
-    options = TrainingOptions(
+    checked = options.TrainingOptions(
         network._summary(samples, points),
         optimizer="sgd",
-        learning_rate=Constant(checked_rate(learning_rate, SGD()).rate * rows),
+        learning_rate=Constant(options.learning_rate(learning_rate, SGD()).rate * rows),
         batch_size="full",
         epochs=epochs,
         shuffle=False,
@@ -236,11 +230,7 @@ def train(
         frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
         published_ridge=ridge == "published",
     )
-    network._fit(samples, points, options)
-    network.history = _over_all_points(network.history)
+    network._fit(samples, points, checked)
+    accuracy = network.history.val_accuracy  # over all points, as in the article
+    network.history = dataclasses.replace(network.history, accuracy=accuracy, val_loss=None, val_accuracy=None)
     return network
-
-
-def _over_all_points(history: History) -> History:
-    """Return a history whose accuracy is that over all points, as in the article."""
-    return dataclasses.replace(history, accuracy=history.val_accuracy, val_loss=None, val_accuracy=None)

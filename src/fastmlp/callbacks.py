@@ -4,17 +4,14 @@ A callback is any callable that takes an `EpochState`; one that returns True sto
 attributes and methods of `Callback`, and need not be one.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
-from fastmlp._spec.values import choice, number, whole_or_epochs
+from fastmlp._spec.values import checked_path, choice, number, whole_or_epochs
 
 
 @dataclass(frozen=True)
@@ -39,29 +36,27 @@ class Progress:
     accuracy: float | None
 
 
-class _Course(NamedTuple):
-    """What an `EpochState` knows of its training run besides the epoch's own numbers."""
-
-    network: Any
-    epochs: int
-    seconds: float
-    set_rate: Callable[[int, float], None]
-    rises: Callable[[str], bool]
-
-
 class EpochState:
     """Where a training run stands at the end of an epoch: what callbacks are given.
 
+    States are made by fastmlp alone.
+
     Parameters
     ----------
-    epoch : int
-        The epoch, counted from 1.
+    epoch, epochs : int
+        The epoch, counted from 1, and the number of all.
     numbers : mapping of str to float
         The epoch's numbers, as far as there are any.
     metrics : dict of str to float
         The epoch's metrics.
-    course : _Course
-        What is the same at all epochs of the training run. States are made by fastmlp alone.
+    network : Network
+        The network that is trained.
+    seconds : float
+        Since the training run began.
+    set_rate : callable
+        Takes an epoch and a rate, which it makes that of all later epochs.
+    rises : callable
+        Takes the name of a number, and returns whether more of it is better.
 
     Attributes
     ----------
@@ -83,13 +78,23 @@ class EpochState:
         run. `params`, `dropout`, `l1` and `l2` may be assigned, and count from the next step on (not with L-BFGS).
     """
 
-    def __init__(self, epoch: int, numbers: Mapping[str, float], metrics: dict[str, float], course: _Course) -> None:
-        self.epoch, self.epochs, self.metrics = epoch, course.epochs, metrics
-        self.seconds, self.network, self.params = course.seconds, course.network, course.network.params
+    def __init__(
+        self,
+        epoch: int,
+        epochs: int,
+        numbers: Mapping[str, float],
+        metrics: dict[str, float],
+        network: Any,
+        seconds: float,
+        set_rate: Callable[[int, float], None],
+        rises: Callable[[str], bool],
+    ) -> None:
+        self.epoch, self.epochs, self.metrics = epoch, epochs, metrics
+        self.seconds, self.network, self.params = seconds, network, network.params
         self.loss, self.accuracy, self.val_loss, self.val_accuracy, self.gradient_norm = (
             numbers.get(name, math.nan) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
         )
-        self._numbers, self._course = dict(numbers), course
+        self._numbers, self._set_rate, self._rises = dict(numbers), set_rate, rises
 
     @property
     def learning_rate(self) -> float:
@@ -99,7 +104,7 @@ class EpochState:
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         self._numbers["learning_rate"] = number(rate, "learning_rate")
-        self._course.set_rate(self.epoch, self._numbers["learning_rate"])
+        self._set_rate(self.epoch, self._numbers["learning_rate"])
 
     def numbers(self) -> dict[str, float]:
         """Return the epoch's numbers by their names: rate, losses, accuracies, norm, metrics; only those that exist.
@@ -109,8 +114,11 @@ class EpochState:
         dict of str to float
             In the same order at every epoch of a training run.
         """
-        order = ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
-        return {name: self._numbers[name] for name in order if name in self._numbers} | self.metrics
+        return {
+            name: self._numbers[name]
+            for name in ("learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
+            if name in self._numbers
+        } | self.metrics
 
     def falling(self, name: str) -> float:
         """Return a number by its name, with its sign turned if it is to rise, so that less is better.
@@ -132,7 +140,7 @@ class EpochState:
         """
         numbers = self.numbers()
         value = numbers[choice(name, numbers, "best")]
-        return -value if self._course.rises(name) else value
+        return -value if self._rises(name) else value
 
 
 class Callback:
@@ -210,12 +218,22 @@ class Every(Callback):
 
     def close(self) -> None:
         """Close the callback, if it can be closed."""
-        close = getattr(self.callback, "close", None)
-        if close is not None:
-            close()
+        if getattr(self.callback, "close", None) is not None:
+            self.callback.close()
 
 
-class ProgressBar(Callback):
+class _Holder(Callback):
+    """A callback that opens something at its first call in a training run, and closes it at the end of the run."""
+
+    _held: Any = None
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+class ProgressBar(_Holder):
     """Show a tqdm bar with the last loss and accuracy.
 
     ``progress=True`` shows the same and costs nothing per epoch; in ``callbacks`` the kernels stop at the end of every
@@ -251,26 +269,19 @@ class ProgressBar(Callback):
         self.every = whole_or_epochs(every, "every")
         self._make = tqdm
         self._options = {"unit": " epochs", "unit_scale": True, "dynamic_ncols": True} | options
-        self._bar: Any = None
 
     def __call__(self, state: Any) -> None:
         """Move the bar to the state's epoch; a `Progress` is accepted too."""
-        if self._bar is None:
-            self._bar = self._make(total=state.epochs, **self._options)
+        if self._held is None:
+            self._held = self._make(total=state.epochs, **self._options)
         shown = {"loss": f"{state.loss:.4g}"}
         if state.accuracy is not None and not math.isnan(state.accuracy):
             shown["accuracy"] = f"{state.accuracy:.4f}"
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(state.epoch - self._bar.n)
-
-    def close(self) -> None:
-        """Leave the bar as it is; the next training run gets a new one."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._held.set_postfix(shown, refresh=False)
+        self._held.update(state.epoch - self._held.n)
 
 
-class CSVLog(Callback):
+class CSVLog(_Holder):
     """Write one line per epoch into a CSV file: epoch, seconds, learning rate, losses, accuracies, metrics.
 
     Parameters
@@ -297,26 +308,18 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1) -> None:
-        self.path = Path(path)
+        self.path = checked_path(path)
         self.every = whole_or_epochs(every, "every")
-        self._file: TextIO | None = None
-        self._writer: Any = None
 
     def __call__(self, state: EpochState) -> None:
         """Write the state's line; the first one stands below the columns' names."""
         numbers = {"epoch": state.epoch, "seconds": state.seconds, **state.numbers()}
-        if self._file is None:
-            self._file = self.path.open("w", newline="", encoding="utf-8")
-            self._writer = csv.DictWriter(self._file, list(numbers))
+        if self._held is None:
+            self._held = self.path.open("w", newline="", encoding="utf-8")
+            self._writer = csv.DictWriter(self._held, list(numbers))
             self._writer.writeheader()
         self._writer.writerow(numbers)
-        self._file.flush()  # so that a training run that is monitored, or that dies, has left its lines
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._held.flush()  # so that a training run that is monitored, or that dies, has left its lines
 
 
 class Checkpoint(Callback):
@@ -348,7 +351,13 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1, best: str | None = None) -> None:
-        self.path = os.fspath(path)
+        self.path = str(checked_path(path))
+        try:
+            self.path.format(epoch=1)
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"path: got {self.path!r}; {{epoch}} is the only field that is accepted; double other braces"
+            ) from error
         self.every = whole_or_epochs(every, "every")
         if best is not None and not isinstance(best, str):
             raise TypeError(f"best: got {best!r}; the name of a number is accepted, such as 'val_loss'")

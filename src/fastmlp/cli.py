@@ -3,8 +3,6 @@
 matplotlib, pandas and tqdm are imported by the commands that need them.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -17,12 +15,9 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import article
 from fastmlp._spec.values import choice, whole
-from fastmlp.callbacks import Every, ProgressBar
+from fastmlp.callbacks import Every
 from fastmlp.tables import TASKS, Table, choose_task, read_table, split_table
-
-__all__ = ["main"]
 
 # Settings of `fastmlp xor`: those of the article's first experiment, and today's.
 ARTICLE = {
@@ -143,7 +138,7 @@ def _xor(options: argparse.Namespace) -> None:
         networks = (
             _train_modern(settings, options.frames)
             if options.modern
-            else [article.train(**settings, frames=options.frames, progress=True)]
+            else [fastmlp.article.train(**settings, frames=options.frames, progress=True)]
         )
     seconds = time.perf_counter() - started
     network = max(networks, key=_accuracy)
@@ -163,7 +158,7 @@ def _train_modern(settings: dict[str, Any], frames: int) -> list[fastmlp.Network
 
 def _train_start(settings: dict[str, Any], frames: int) -> fastmlp.Network:
     """Train one network, and keep frames of it."""
-    X, y = article.data()
+    X, y = fastmlp.article.data()
     network = fastmlp.Network(
         (2, settings["hidden"], 1), loss="binary_cross_entropy", classes=[0, 1], seed=settings["seed"]
     )
@@ -180,7 +175,8 @@ def _train_start(settings: dict[str, Any], frames: int) -> fastmlp.Network:
         learning_rate=settings["learning_rate"],
         batch_size=30,
         epochs=epochs,
-        callbacks=[Every(ends, keep), ProgressBar(ends)],
+        callbacks=[Every(ends, keep)],
+        progress=True,
     )
     network.history.frames = kept
     return network
@@ -188,7 +184,7 @@ def _train_start(settings: dict[str, Any], frames: int) -> fastmlp.Network:
 
 def _accuracy(network: fastmlp.Network) -> float:
     """Return the accuracy on all of the article's points."""
-    X, y = article.data()
+    X, y = fastmlp.article.data()
     return float(np.mean(network.predict(X) == y.argmax(axis=1)))
 
 
@@ -215,7 +211,7 @@ def _summarise_xor(network: fastmlp.Network, settings: dict[str, Any], starts: i
 
 def _draw_xor(plotting: Any, out: Path, network: fastmlp.Network, settings: dict[str, Any]) -> None:
     """Draw a trained network, and print the files that are written."""
-    X, y = article.data()
+    X, y = fastmlp.article.data()
     rows = settings.get("rows", len(X))
     trained = np.arange(len(X)) < rows
     drawn = {
@@ -229,18 +225,23 @@ def _draw_xor(plotting: Any, out: Path, network: fastmlp.Network, settings: dict
     if frames[-1][0] < len(network.history):  # stopped early: the last finite weights end the animation
         frames = [*frames, (len(network.history), network.params)]
     points = f"{rows} of {len(X)}" if rows < len(X) else f"all {len(X)}"
-    title = f"XOR with {settings['hidden']} hidden neurons, trained on {points} points"
-    plotting.save_animation(out / "all.gif", network, X, y, frames=frames, trained=trained, title=title)
+    plotting.save_animation(
+        out / "all.gif",
+        network,
+        X,
+        y,
+        frames=frames,
+        trained=trained,
+        title=f"XOR with {settings['hidden']} hidden neurons, trained on {points} points",
+    )
     print(f"{'written':<10}{', '.join(str(out / name) for name in (*drawn, 'all.gif'))}")
 
 
 def _refuse_unwritable(path: Path | None, option: str) -> None:
     """Raise, before any work is done, if no file can be written at a path."""
-    if path is None:
-        return
-    if path.is_dir():
+    if path is not None and path.is_dir():
         raise ValueError(f"{option}: got {str(path)!r}, which is a folder; the name of a file is accepted")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+    if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         raise ValueError(
             f"{option}: got {str(path)!r}, whose folder does not exist or can't be written to; make it first"
         )
@@ -366,11 +367,6 @@ TRAIN_OPTIONS = {
     "--dtype": {"choices": ["float32", "float64"], "default": "float32", "help": "default: float32"},
     "--save": {"type": Path, "metavar": "FILE", "help": "write the model, such as model.safetensors"},
 }
-PREDICT_OPTIONS = {
-    "model": {"type": Path, "metavar": "MODEL", "help": "a file that fastmlp train --save wrote"},
-    "data": DATA,
-    "--out": {"type": Path, "metavar": "FILE", "help": "a CSV file (default: standard output)"},
-}
 # Command -> its function, its texts, its options.
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], dict[str, str], dict[str, dict[str, Any]]]] = {
     "xor": (
@@ -383,6 +379,14 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], dict[str, 
         XOR_OPTIONS,
     ),
     "train": (_train, {"help": "train on a CSV or Parquet file and test on held-out rows"}, TRAIN_OPTIONS),
-    "predict": (_predict, {"help": "predict the rows of a CSV or Parquet file"}, PREDICT_OPTIONS),
+    "predict": (
+        _predict,
+        {"help": "predict the rows of a CSV or Parquet file"},
+        {
+            "model": {"type": Path, "metavar": "MODEL", "help": "a file that fastmlp train --save wrote"},
+            "data": DATA,
+            "--out": {"type": Path, "metavar": "FILE", "help": "a CSV file (default: standard output)"},
+        },
+    ),
     "config": (_config, {"help": "show the version, the builds and the threads in use"}, {}),
 }

@@ -4,8 +4,6 @@ Every function returns ``(X, y)``: ``X`` of shape (rows, 2), float64, and ``y`` 
 The same arguments give the same numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +51,7 @@ def xor(rows: int = 300, noise: float = 0.0, seed: int | None = 0) -> LabelledPo
     """
     rng = _generator(rows, noise, seed)
     X = rng.standard_normal((rows, 2))
-    y = np.logical_xor(X[:, 0] > 0, X[:, 1] > 0)
-    return _noisy(X, y, noise, rng)
+    return _noisy(X, np.logical_xor(X[:, 0] > 0, X[:, 1] > 0), noise, rng)
 
 
 def moons(rows: int = 300, noise: float = 0.1, seed: int | None = 0) -> LabelledPoints:

@@ -1,12 +1,10 @@
 """Inspects a network: whether its gradient is that of its loss, and the condition of its layers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +22,27 @@ _FLAT = 0.01  # the fraction of an activation's steepest slope below which a uni
 _MOSTLY = 0.5  # the fraction of saturated outputs from which on a layer counts as saturated
 _VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
 _EXPLODED = 100.0  # how many times larger than at the beginning
+
+
+class Kink(NamedTuple):
+    """An entry by which the loss has no derivative: the slopes on its two sides differ.
+
+    Parameters
+    ----------
+    layer, name, index
+        The entry, as in `GradientCheck`.
+    gradient : float
+        The entry as computed: a number between the two slopes.
+    left, right : float
+        The slopes below and above the parameter, by one-sided differences.
+    """
+
+    layer: int
+    name: str
+    index: tuple[int, ...]
+    gradient: float
+    left: float
+    right: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,9 @@ class GradientCheck:
         The entry as computed, and by finite differences.
     entries : int
         How many entries were compared.
+    kinks : tuple of Kink, default ()
+        The entries at a kink of the loss, such as the bias 0 of a relu unit that a row of zeros reaches. They are
+        right between the slopes on both sides, and count as an error elsewhere.
     """
 
     error: float
@@ -53,6 +75,7 @@ class GradientCheck:
     gradient: float
     difference: float
     entries: int
+    kinks: tuple[Kink, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,12 +85,18 @@ class GradientCheck:
     def __str__(self) -> str:
         """Return the result in one line."""
         verdict = "is" if self.ok else "is NOT"
-        place = ", ".join(map(str, self.index))
-        return (
-            f"the gradient {verdict} that of the loss: of {self.entries:,} entries the worst is layer {self.layer} "
-            f"{self.name}[{place}], {self.gradient:.9g} against {self.difference:.9g} by differences, "
-            f"off by {self.error:.2g} of the largest"
+        text = (
+            f"the gradient {verdict} that of the loss: of {self.entries:,} entries the worst is {_entry(self)}, "
+            f"{self.gradient:.9g} against {self.difference:.9g} by differences, off by {self.error:.2g} of the largest"
         )
+        if self.kinks:
+            first = self.kinks[0]
+            text += (
+                f"; {len(self.kinks):,} are at a kink of the loss, which has no derivative there, such as "
+                f"{_entry(first)}: {first.gradient:.9g} lies between the slopes on its two sides, {first.left:.9g} and "
+                f"{first.right:.9g}"
+            )
+        return text
 
 
 def check_gradient(
@@ -106,7 +135,9 @@ def check_gradient(
     Notes
     -----
     Differences are of fourth order: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h with h = 2e-4, and with a tenth and a
-    hundredth of it if they differ, since a step over a kink of the objective shows nothing of its slope.
+    hundredth of it if they differ, since a step over a kink of the objective shows nothing of its slope. At a kink
+    itself (a relu unit with bias 0 and a row of zeros, a weight of 0 with l1) there is no slope: what is computed has
+    to lie between the one-sided ones, and `kinks` names such entries.
 
     Examples
     --------
@@ -128,13 +159,26 @@ def check_gradient(
     if len(places) > entries:
         places = np.sort(np.random.Generator(np.random.PCG64(seed)).choice(places, entries, replace=False))
     largest = float(np.abs(gradient).max()) or 1.0
-    found = (_difference(twin.params, place, gradient[place], largest, objective) for place in places.tolist())
-    errors, slopes = zip(*found, strict=True)
-    worst = int(np.argmax(errors))
+    found = [_difference(twin.params, place, gradient[place], largest, objective) for place in places.tolist()]
+    worst = max(range(len(found)), key=lambda number: found[number][0])
+    error, slope, _ = found[worst]
     place = int(places[worst])
     return GradientCheck(
-        errors[worst], *_named(twin, place), float(gradient[place]), slopes[worst], entries=len(places)
+        error,
+        *_named(twin, place),
+        float(gradient[place]),
+        slope,
+        entries=len(places),
+        kinks=tuple(
+            Kink(*_named(twin, place), float(gradient[place]), *sides)
+            for place, (_, _, sides) in zip(places.tolist(), found, strict=True)
+            if sides
+        ),
     )
+
+
+def _entry(found: GradientCheck | Kink) -> str:
+    return f"layer {found.layer} {found.name}[{', '.join(map(str, found.index))}]"
 
 
 def _in_double(network: Network) -> Network:
@@ -162,8 +206,11 @@ def _difference(
     expected: float,
     largest: float,
     objective: Callable[[], tuple[float, np.ndarray]],
-) -> tuple[float, float]:
-    """Differentiate by one parameter; return the error, relative to the gradient's largest entry, and the slope."""
+) -> tuple[float, float, tuple[float, float] | None]:
+    """Differentiate by one parameter.
+
+    Returns the error, relative to the gradient's largest entry, the slope, and at a kink those on its two sides.
+    """
     best = (math.inf, math.nan)
     value = params[place]
     for step in _STEPS:
@@ -177,7 +224,16 @@ def _difference(
         if error <= _GOOD / 1000:
             break
     params[place] = value
-    return best
+    if best[0] <= _GOOD:
+        return *best, None
+    here = objective()[0]
+    left = (3 * here - 4 * seen[1] + seen[0]) / (2 * step)
+    right = (4 * seen[2] - seen[3] - 3 * here) / (2 * step)
+    # Sides that differ by rounding alone are no kink.
+    near = max(_GOOD * largest, 1e-9 * abs(here))
+    if abs(right - left) > near and min(left, right) - near <= expected <= max(left, right) + near:
+        return 0.0, (left + right) / 2, (left, right)
+    return *best, None
 
 
 def _named(network: Network, place: int) -> tuple[int, str, tuple[int, ...]]:

@@ -141,11 +141,9 @@ def accuracy(y: Any, predicted: Any, sample_weight: Any = None) -> float:
     0.5
     """
     y, predicted, weights = _paired(_classes, y, predicted, sample_weight)
-    if not len(y):
-        return float("nan")
     correct = (y == predicted).all(axis=1) if y.ndim == 2 else y == predicted
     # Zeros in place of the other rows: both sums add in the same order, so that no fraction is above 1.
-    return float(np.where(correct, weights, 0).sum() / weights.sum())
+    return float(np.where(correct, weights, 0).sum() / (weights.sum() or np.nan))
 
 
 def balanced_accuracy(y: Any, predicted: Any, sample_weight: Any = None) -> float:

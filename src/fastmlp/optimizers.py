@@ -21,8 +21,6 @@ lbfgs, `LBFGS`          SciPy           L-BFGS-B with its line search; torch.opt
 ======================= =============== ===========================================================
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,10 +30,9 @@ from typing import Any, ClassVar
 from fastmlp._spec import optimizers as rows
 from fastmlp._spec.values import check_fields, flag, number, whole
 
-_FRACTION = partial(number, below=1.0)
 _CHECKS: Mapping[str, Callable[..., Any]] = {
     "momentum": partial(number, maximum=1.0),
-    **dict.fromkeys(("beta1", "beta2"), _FRACTION),
+    **dict.fromkeys(("beta1", "beta2"), partial(number, below=1.0)),
     **dict.fromkeys(("epsilon", "least_step", "most_step"), partial(number, above=0.0)),
     "eta_minus": partial(number, above=0.0, below=1.0),
     "eta_plus": partial(number, above=1.0),
@@ -68,26 +65,25 @@ class Optimizer:
         Whether it finds the length of each step itself, and has no learning rate.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     default_learning_rate: ClassVar[float] = 0.01
     full_batch: ClassVar[bool] = False
     searches_step: ClassVar[bool] = False
-    step: ClassVar[str | None] = None  # the row of `_spec.optimizers`; None if the kernels take no step
-    code: ClassVar[int] = rows.FROZEN
+    slots: ClassVar[int] = 0
+    _row: ClassVar[rows.OptimizerRow] = rows.OptimizerRow("frozen", (), 0, code=rows.FROZEN)  # the kernels take no step
+    code: ClassVar[int] = _row.code
 
-    def __init_subclass__(cls) -> None:
-        """Find the row of the step."""
-        if cls.step is not None:
-            cls.code = rows.OPTIMIZERS[cls.step].code
+    def __init_subclass__(cls, **facts: Any) -> None:
+        """Set what a class says in its head, and find the row of its step: that of its name, else its base class's."""
+        for attribute, value in facts.items():
+            setattr(cls, attribute, value)
+        cls._row = rows.OPTIMIZERS.get(cls.name, cls._row)
+        cls.code = cls._row.code
+        if cls.code == rows.FROZEN and not cls.searches_step:
+            raise TypeError(f"{cls.__name__}: got the name {cls.name!r}, of which _spec.optimizers has no row")
 
     def __post_init__(self) -> None:
-        """Check the settings, and keep them as Python's own floats and bools: equal ones then print alike."""
-        check_fields(self, _CHECKS)
-
-    @property
-    def slots(self) -> int:
-        """How many state vectors it keeps."""
-        return len(self.starts(0.0))
+        check_fields(self, _CHECKS)  # which also keeps them as Python's own floats and bools: equal ones print alike
 
     def starts(self, learning_rate: float) -> tuple[float, ...]:
         """Return what each state vector is filled with at the beginning.
@@ -102,7 +98,7 @@ class Optimizer:
         tuple of float
             One number per state vector.
         """
-        return self._starts(learning_rate)
+        return (0.0,) * self.slots
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of the kernels' settings that follow from it.
@@ -112,12 +108,12 @@ class Optimizer:
         dict
             The code, the number of state vectors, and the settings that its step reads by their names.
         """
-        own = () if self.step is None else rows.OPTIMIZERS[self.step].settings
-        return {name: getattr(self, name) for name in own} | {"optimizer": self.code, "slots": self.slots}
+        own = {name: getattr(self, name) for name in self._row.settings}
+        return own | {"optimizer": self.code, "slots": self.slots}
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer):
+class SGD(Optimizer, name="sgd"):
     """Stochastic gradient descent, plain or with momentum.
 
     Without momentum ``p -= lr * g``. With momentum, as in PyTorch, a buffer that starts at zero::
@@ -158,22 +154,19 @@ class SGD(Optimizer):
     nesterov: bool = False
     rate_in_velocity: bool = False
 
-    name: ClassVar[str] = "sgd"
-    step: ClassVar[str] = "sgd"
-
     def __post_init__(self) -> None:
-        """Check the settings."""
         super().__post_init__()
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov: got True with momentum 0; it needs a momentum above 0, such as 0.9")
 
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start the buffer, if there is one, at zero."""
-        return (0.0,) if self.momentum > 0.0 else ()
+    @property
+    def slots(self) -> int:
+        """One, the buffer, with momentum."""
+        return int(self.momentum > 0.0)
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adam(Optimizer, name="adam", default_learning_rate=0.001):
     """Adam (Kingma & Ba, 2015): steps scaled by running means of the gradient and of its square.
 
     The two means start at zero and are corrected for it, with epsilon at PyTorch's place::
@@ -217,17 +210,15 @@ class Adam(Optimizer):
     epsilon_hat: bool = field(default=False, kw_only=True)
 
     weight_decay: ClassVar[float] = 0.0  # AdamW's, which takes the same step
-    name: ClassVar[str] = "adam"
-    step: ClassVar[str] = "adam"
-    default_learning_rate: ClassVar[float] = 0.001
 
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start m, v and, for AMSGrad, the largest v at zero."""
-        return (0.0, 0.0, 0.0) if self.amsgrad else (0.0, 0.0)
+    @property
+    def slots(self) -> int:
+        """Two, m and v, and the largest v for AMSGrad."""
+        return 2 + self.amsgrad
 
 
 @dataclass(frozen=True)
-class AdamW(Adam):
+class AdamW(Adam, name="adamw"):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019).
 
     Every step first shrinks the parameters, biases included, as PyTorch's does: ``p *= 1 - lr * weight_decay``; then
@@ -253,11 +244,9 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
 
-    name: ClassVar[str] = "adamw"
-
 
 @dataclass(frozen=True)
-class NAdam(Optimizer):
+class NAdam(Optimizer, name="nadam", default_learning_rate=0.002, slots=2):
     """Adam with Nesterov's look ahead (Dozat, 2016).
 
     m and v are Adam's. With mu_t = beta1 (1 - 0.5 * 0.96^(t momentum_decay)) and P_t the product of mu_1 ... mu_t::
@@ -288,17 +277,9 @@ class NAdam(Optimizer):
     epsilon: float = 1e-8
     momentum_decay: float = 0.004
 
-    name: ClassVar[str] = "nadam"
-    step: ClassVar[str] = "nadam"
-    default_learning_rate: ClassVar[float] = 0.002
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start m and v at zero."""
-        return (0.0, 0.0)
-
 
 @dataclass(frozen=True)
-class RMSprop(Optimizer):
+class RMSprop(Optimizer, name="rmsprop"):
     """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012).
 
     Steps divided by the root of a running mean of the squared gradient::
@@ -334,16 +315,14 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     centered: bool = False
 
-    name: ClassVar[str] = "rmsprop"
-    step: ClassVar[str] = "rmsprop"
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start v, the buffer and the mean gradient, as far as they are needed, at zero."""
-        return (0.0,) * (3 if self.centered else 2 if self.momentum > 0.0 else 1)
+    @property
+    def slots(self) -> int:
+        """One, v; two with the buffer of a momentum; three with the mean gradient too."""
+        return 3 if self.centered else 1 + (self.momentum > 0.0)
 
 
 @dataclass(frozen=True)
-class Adagrad(Optimizer):
+class Adagrad(Optimizer, name="adagrad", slots=1):
     """Adagrad (Duchi, Hazan & Singer, 2011): steps divided by the root of all squared gradients so far.
 
     ::
@@ -375,16 +354,12 @@ class Adagrad(Optimizer):
     initial_accumulator: float = 0.0
     epsilon: float = 1e-10
 
-    name: ClassVar[str] = "adagrad"
-    step: ClassVar[str] = "adagrad"
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start s at `initial_accumulator`."""
+    def starts(self, learning_rate: float) -> tuple[float, ...]:  # noqa: D102  documented in the base class
         return (self.initial_accumulator,)
 
 
 @dataclass(frozen=True)
-class Adadelta(Optimizer):
+class Adadelta(Optimizer, name="adadelta", default_learning_rate=1.0, slots=2):
     """Adadelta (Zeiler, 2012): steps in proportion to the root of past steps over that of past gradients.
 
     ::
@@ -415,17 +390,9 @@ class Adadelta(Optimizer):
     beta2: float = 0.9
     epsilon: float = 1e-6
 
-    name: ClassVar[str] = "adadelta"
-    step: ClassVar[str] = "adadelta"
-    default_learning_rate: ClassVar[float] = 1.0
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start v and u at zero."""
-        return (0.0, 0.0)
-
 
 @dataclass(frozen=True)
-class Lion(Optimizer):
+class Lion(Optimizer, name="lion", default_learning_rate=0.0001, slots=1):
     """Lion (Chen et al., Symbolic discovery of optimization algorithms, 2023): the sign of a mean gradient.
 
     ::
@@ -457,17 +424,9 @@ class Lion(Optimizer):
     beta2: float = 0.99
     weight_decay: float = 0.0
 
-    name: ClassVar[str] = "lion"
-    step: ClassVar[str] = "lion"
-    default_learning_rate: ClassVar[float] = 0.0001
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start m at zero."""
-        return (0.0,)
-
 
 @dataclass(frozen=True)
-class Rprop(Optimizer):
+class Rprop(Optimizer, name="rprop", slots=2, full_batch=True):
     """Resilient backpropagation (Riedmiller & Braun, 1993), as iRPROP- (Igel & Hüsken, 2000).
 
     Every parameter has a step of its own, which starts at the learning rate, grows by `eta_plus` while the gradient
@@ -499,23 +458,17 @@ class Rprop(Optimizer):
     least_step: float = 1e-6
     most_step: float = 50.0
 
-    name: ClassVar[str] = "rprop"
-    step: ClassVar[str] = "rprop"
-    full_batch: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
-        """Check the settings."""
         super().__post_init__()
         if self.least_step > self.most_step:
             raise ValueError(f"least_step: got {self.least_step}, above most_step {self.most_step}; at most that goes")
 
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Start the last gradient at zero and the steps at the learning rate."""
+    def starts(self, learning_rate: float) -> tuple[float, ...]:  # noqa: D102  documented in the base class
         return (0.0, learning_rate)
 
 
 @dataclass(frozen=True)
-class LBFGS(Optimizer):
+class LBFGS(Optimizer, name="lbfgs", default_learning_rate=1.0, full_batch=True, searches_step=True):
     """L-BFGS (Liu & Nocedal, 1989), SciPy's L-BFGS-B: steps by an estimate of the curvature, as long as a search finds.
 
     It needs the gradient over all rows, ``batch_size="full"``, which "auto" is with it, and an objective that stays the
@@ -553,24 +506,9 @@ class LBFGS(Optimizer):
     trials: int = 20
     most_looks: int = 10**9
 
-    name: ClassVar[str] = "lbfgs"
-    default_learning_rate: ClassVar[float] = 1.0
-    full_batch: ClassVar[bool] = True
-    searches_step: ClassVar[bool] = True
-
-    def _starts(self, learning_rate: float) -> tuple[float, ...]:
-        """Keep nothing from step to step; SciPy does."""
-        return ()
-
 
 # Name -> what it stands for.
 OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
     {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop, LBFGS)}
     | {"amsgrad": Adam(amsgrad=True)}
 )
-for _optimizer in OPTIMIZERS.values():
-    for _name in () if _optimizer.step is None else rows.OPTIMIZERS[_optimizer.step].settings:
-        if _name not in _CHECKS or not hasattr(_optimizer, _name):
-            raise ImportError(
-                f"fastmlp: the step {_optimizer.step!r} reads {_name!r}, which {type(_optimizer).__name__} does not set"
-            )

@@ -4,8 +4,6 @@ The functions draw into matplotlib axes (new ones by default) and never use pypl
 change no global setting. No other module imports matplotlib.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike

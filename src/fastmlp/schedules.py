@@ -7,8 +7,6 @@ after each one.
 Notation: t counts epochs, or steps with ``unit="step"``, from 0; T is the length of the training run in the same unit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -460,9 +458,6 @@ class FeedbackSchedule(RateSchedule):
         value : float
             The epoch's value of the number that `monitor` names, smaller being better. NaN is not an improvement.
         """
-        self._follow(memory, value)
-
-    def _follow(self, memory: Memory, value: float) -> None:
         raise NotImplementedError
 
     def ending(self, memory: Memory) -> str:
@@ -478,9 +473,6 @@ class FeedbackSchedule(RateSchedule):
         str
             A short text for `History.stopped`.
         """
-        return self._ending(memory)
-
-    def _ending(self, memory: Memory) -> str:
         return f"the learning rate has fallen to {memory.rate:g}"
 
 
@@ -533,7 +525,7 @@ class OnPlateau(FeedbackSchedule):
 
     _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "factor": partial(number, above=0.0, below=1.0)}
 
-    def _follow(self, memory: Memory, value: float) -> None:
+    def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
         bound = memory.best * (1 - self.threshold) if self.relative else memory.best - self.threshold
         if value < bound:
             memory.best, memory.waited = value, 0
@@ -596,7 +588,7 @@ class Adaptive(FeedbackSchedule):
 
     _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "monitor": named}
 
-    def _follow(self, memory: Memory, value: float) -> None:
+    def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
         memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1
         memory.best = min(memory.best, value)  # in this order, which keeps the best loss when the value is NaN
         if memory.waited > self.patience:
@@ -605,7 +597,7 @@ class Adaptive(FeedbackSchedule):
             else:
                 memory.rate, memory.waited = memory.rate / self.divisor, 0
 
-    def _ending(self, memory: Memory) -> str:
+    def ending(self, memory: Memory) -> str:  # noqa: D102  documented in the base class
         if self.divisor is None:
             return f"{self.monitor} has not improved for {self.patience} epochs"
-        return super()._ending(memory)
+        return super().ending(memory)

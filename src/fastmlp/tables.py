@@ -405,8 +405,8 @@ class Table:
         features = self.features(frame)
         columns = {"prediction": network.predict(features)}
         if labelled:
-            probabilities = zip(network.classes_, network.predict_proba(features).T, strict=True)
-            columns |= {f"probability_{label}": column for label, column in probabilities}
+            for label, column in zip(network.classes_, network.predict_proba(features).T, strict=True):
+                columns[f"probability_{label}"] = column
         else:
             columns["prediction"] = self.target.mean + self.target.scale * columns["prediction"].astype(float).ravel()
         return _pandas().DataFrame(columns, index=frame.index)

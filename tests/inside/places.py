@@ -15,7 +15,7 @@ from fastmlp._checks.samples import Samples
 from fastmlp._engine import backend, layout, prediction, reference, threads
 from fastmlp._files import model_file
 from fastmlp._spec import values
-from fastmlp._spec.names import names as spec_names
+from fastmlp._spec.records import names as spec_names
 from fastmlp._training import divergence, fit, model, orders, run, snapshots, sparse, steps
 
 # What a test may set for itself: a name of its own -> the module and the name there.
@@ -43,6 +43,7 @@ SWITCHES = {
     "window_fill": (sparse.Window, "fill"),
     "outputs": (prediction.Predictor, "outputs"),
     "aligned": (layout, "aligned"),
+    "differentiate": (model.Model, "differentiate"),
     "cost_model": (threads, "COST_MODEL"),
 }
 

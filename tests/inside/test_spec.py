@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+import fastmlp
 from fastmlp._engine import backend, layout
 from fastmlp._spec import generate
 from fastmlp._spec.activations import ACTIVATIONS, STORED
 from fastmlp._spec.losses import LOSSES
-from fastmlp._spec.names import names
 from fastmlp._spec.optimizers import FROZEN, OPTIMIZERS
-from fastmlp._spec.records import EPOCH, LAYER, METRICS, SETTINGS, STRUCTS, Record
+from fastmlp._spec.records import EPOCH, LAYER, METRICS, SETTINGS, STRUCTS, Record, names
 
 KERNELS = Path(__file__).parents[2] / "src/fastmlp/kernels"
 with_sources = pytest.mark.skipif(not KERNELS.is_dir(), reason="reads the sources, which are in a checkout only")
@@ -104,6 +104,11 @@ def test_a_new_activation_is_asked_for_by_its_name():
     )
 
 
+def test_every_step_has_its_optimizer():
+    codes = {optimizer.code for optimizer in fastmlp.optimizers.OPTIMIZERS.values() if not optimizer.searches_step}
+    assert codes == {row.code for row in OPTIMIZERS.values()}
+
+
 def test_a_new_optimizer_is_asked_for_by_its_name():
     rows = OPTIMIZERS | {"follow": replace(OPTIMIZERS["sgd"], name="follow")}
     text = "".join(generate.of_optimizers(rows))
@@ -129,7 +134,7 @@ def test_a_misspelt_setting_is_named():
     with pytest.raises(
         ValueError, match=r"^_spec: optimizer 'sgd' reads 'nestorov', which is not a field of Settings$"
     ):
-        generate.own_struct(rows, SETTINGS)
+        generate.own_fields(rows)
 
 
 @with_sources

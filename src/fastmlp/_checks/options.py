@@ -24,6 +24,7 @@ from fastmlp.stopping import EarlyStopping
 _AUTO_BATCH = 200
 _MAX_ROWS = 2**31  # orders are 32-bit numbers
 _MAX_THREADS = 1024
+_MAX_EPOCHS = 2**31 - 1  # of one training run: each has a record of some hundred bytes
 _OWN_NUMBERS = ("epoch", "seconds", "loss", "learning_rate", "gradient_norm")  # that every epoch has
 
 
@@ -197,7 +198,7 @@ class TrainingOptions(CheckedRecord):
     data: TrainingData
     optimizer: Optimizer = checked(lambda value, _: optimizer(value), "adam")
     shuffle: bool | Callable[[int], Any] = checked(lambda value, _: shuffle(value), True)
-    epochs: int = checked(lambda value, _: whole(value, "epochs"), 200)
+    epochs: int = checked(lambda value, _: whole(value, "epochs", maximum=_MAX_EPOCHS), 200)
     batch_size: int = checked(lambda value, self: batch_size(value, len(self.data.samples), self.optimizer), "auto")
     seed: int = checked(lambda value, _: checked_seed(value), None)
     learning_rate: RateSchedule = checked(

@@ -131,7 +131,7 @@ def task(
 def checked_loss(value: Any) -> Loss:
     if isinstance(value, Loss):
         return value
-    if value in (huber, quantile):  # functions, which a user may forget to call
+    if value is huber or value is quantile:  # functions, which a user may forget to call
         raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
     return LOSSES[choice(value, LOSSES, "loss")]
 

@@ -14,6 +14,8 @@ from fastmlp._engine import backend
 from fastmlp._spec.values import choice, flag, number, whole
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 
+_MAX_BYTES = 2**44  # of the parameters: more than any machine has
+
 
 def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
     """Check the sizes of the hidden layers; an int is one layer, an empty sequence a linear model."""
@@ -83,7 +85,20 @@ def _bias_init(value: Any, topology: "Topology") -> float | None:
     start = None if value is None else number(value, "bias_init", minimum=-np.inf)
     if start is not None and not topology.bias:
         raise ValueError(f"bias_init: got {start} with bias=False; leave it out, or take biases")
+    largest = float(np.finfo(topology.dtype).max)
+    if start is not None and abs(start) > largest:
+        raise ValueError(f"bias_init: got {start}; {topology.dtype} holds numbers up to {largest:.4g}")
     return start
+
+
+def _init(value: Any, topology: "Topology") -> Any:
+    count = topology.parameters
+    if count * topology.dtype.itemsize > _MAX_BYTES:
+        raise ValueError(
+            f"hidden: got {topology.hidden}, which make {count} parameters of {topology.dtype}; at most "
+            f"{_MAX_BYTES // topology.dtype.itemsize} are accepted"
+        )
+    return initialization.checked(value, count, topology.dtype)
 
 
 def checked(check: Callable[[Any, Any], Any], default: Any = MISSING) -> Any:
@@ -117,9 +132,7 @@ class Topology(CheckedRecord):
     dropout: Sequence[float] = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
     seed: int = checked(lambda value, _: checked_seed(value), None)
     dtype: np.dtype = checked(lambda value, _: floating(value) or np.dtype(np.float64), None)
-    init: Any = checked(
-        lambda value, self: initialization.checked(value, self.parameters, self.dtype), "glorot_uniform"
-    )
+    init: Any = checked(_init, "glorot_uniform")
     bias_init: float | None = checked(_bias_init, None)
 
     @property

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmlp._engine import reference, threads
-from fastmlp._spec.names import names
+from fastmlp._spec.records import names
 from fastmlp._spec.values import choice
 from fastmlp._version import __version__
 

@@ -4,25 +4,63 @@ A helper is sent into the kernels for a call, and waits there for those that fol
 follows soon, the helper leaves, and is sent again for the next one. No helper outlives its training run.
 """
 
+import functools
+import math
 import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastmlp._engine import layout
 
-COST_MODEL = True  # for tests: if False, a training run takes exactly as many threads as it was asked for
+COST_MODEL = True  # for tests: if False, a training run that is asked for a number of threads takes exactly that many
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
 # core makes some 20 to 50 of these per nanosecond.
 _WORK_PER_THREAD = 500_000
 _MIN_WORK = 50_000_000  # multiply-adds of a whole training run that are worth starting threads for
 
 
+class ThreadStartError(Exception):
+    """A helper's thread cannot take part in calls; `number` is that of the helper, `reason` says why."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, reason)
+        self.number, self.reason = number, reason
+
+
 def usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many CPUs this process may use: those it is bound to, and not more than its container's quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(bound, quota())
+
+
+@functools.cache  # the files are read once, since a small training run takes no longer than reading them
+def quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
+    """Return the CPUs that the control groups of this process leave it, rounded up; infinity without a limit.
+
+    Version 2 has one file with quota and period per group, version 1 two files; a group has the limits of all above it.
+    """
+    try:
+        entries = [line.split(":", 2) for line in groups.read_text().splitlines()]
+    except OSError:  # not Linux
+        return math.inf
+    found = [math.inf]
+    for _, controllers, path in entries:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = root / "cpu" if controllers else root
+        parts = Path(path.lstrip("/"))
+        for group in (parts, *parts.parents):
+            with suppress(OSError, ValueError):  # no such file within a container, or "max"
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+                limit, period = " ".join((folder / group / name).read_text() for name in names).split()
+                if int(limit) > 0:
+                    found.append(math.ceil(int(limit) / int(period)))
+    return min(found)
 
 
 def default_threads() -> int:
@@ -42,23 +80,25 @@ def default_threads() -> int:
 
 
 def threads_for(layers: np.ndarray, build: Mapping[str, Any], rows: int, options: Any) -> int:
-    """Decide how many threads a training run takes: those asked for, or as many as have work enough."""
-    if options.n_threads is not None or not COST_MODEL:
-        return options.n_threads or options.default_threads
+    """Decide how many threads a training run takes: as many as have work enough, and at most those asked for."""
+    if options.n_threads is not None and not COST_MODEL:
+        return options.n_threads
     batch = options.batch_size
     step = 3 * batch * int(layers["inputs"] @ layers["outputs"])
     if step * -(-rows // batch) * options.epochs < _MIN_WORK:
         return 1
-    threads = min(options.default_threads, step // _WORK_PER_THREAD)
+    ceiling = options.default_threads if options.n_threads is None else min(options.n_threads, usable_cpus())
+    threads = min(ceiling, step // _WORK_PER_THREAD)
     return min(threads, layout.max_threads(layers, build, batch=batch)) if threads > 1 else 1
 
 
 class Helpers:
-    """Makes kernel calls on several threads: the caller's and `count` helpers."""
+    """Makes kernel calls on several threads: the caller's and `count` helpers; `process` is the one they belong to."""
 
     def __init__(self, run: Any, kernels: Any, count: int) -> None:
-        self._run, self._kernels, self._count = run, kernels, count
+        self._run, self._kernels, self._count, self.process = run, kernels, count, os.getpid()
         self._threads: dict[int, threading.Thread] = {}
+        self._caller = -1
         self._errors: list[BaseException] = []
 
     def end(self) -> None:
@@ -68,7 +108,10 @@ class Helpers:
             thread.join()
 
     def call(self, steps: int) -> None:
-        """Make one kernel call of at most so many steps, on all threads; raise what was raised in any of them."""
+        """Make one kernel call of at most so many steps, on all threads; raise what was raised in any of them.
+
+        ThreadStartError is raised before the call has changed anything; the helpers cannot be called any more after it.
+        """
         try:
             if self._count:
                 self._send(steps)
@@ -84,14 +127,19 @@ class Helpers:
 
     def _send(self, steps: int) -> None:
         """Call the helpers that wait in the kernels, and send those that do not."""
-        taken = {self._kernels.current_cpu()}
+        taken, self._caller = {self._kernels.current_cpu()}, threading.get_native_id()
         for number in self._run.call_helpers(steps, self._count):
             if number in self._threads:
                 self._threads[number].join()  # it is out of the kernels, and all but over
             # A daemon, since an interpreter that ends would wait for it, and it for a training run that has no end.
             thread = threading.Thread(target=self._help, args=(number, taken), name=f"fastmlp-{number}", daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # a limit of the system
+                raise ThreadStartError(number, str(error)) from error
             self._threads[number] = thread
+            if self._errors and isinstance(self._errors[-1], ThreadStartError):
+                raise self._errors[-1]
 
     def _help(self, number: int, taken: set[int]) -> None:
         """Take one thread's part in a call and in those that soon follow, on a CPU that is not among those `taken`.
@@ -107,6 +155,10 @@ class Helpers:
                     os.sched_setaffinity(0, allowed - taken or allowed)
                     taken.add(self._kernels.current_cpu())
                     os.sched_setaffinity(0, allowed)
+            if threading.get_native_id() == self._caller:
+                raise ThreadStartError(
+                    number, "threads are replaced by something that runs in the thread that starts them"
+                )
             self._run.help(number)
         except BaseException as error:
             # The others wait for this thread at a barrier that it will not reach; `call` raises it there.

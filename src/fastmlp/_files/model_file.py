@@ -5,7 +5,6 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from safetensors.numpy import save as to_bytes
 
 from fastmlp._checks.task import Task, task
 from fastmlp._checks.topology import Topology
-from fastmlp._spec.values import choice
+from fastmlp._spec.values import checked_path, choice
 from fastmlp.losses import LOSSES, Loss, huber, quantile
 
 _FORMAT = "fastmlp 1"
@@ -35,7 +34,7 @@ _JSON_TYPES = {
 
 def write(path: Any, parameters: np.ndarray, description: "Description") -> None:
     """Write a model file; an existing one is replaced once the new one is whole."""
-    path = Path(path)
+    path = checked_path(path)
     content = to_bytes({"parameters": parameters}, {"format": _FORMAT, "network": description.to_json()})
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
@@ -55,7 +54,7 @@ def read(path: Any) -> tuple[np.ndarray, "Description"]:
 
     A file that is not such a file is a ValueError that says what is wrong with it.
     """
-    if Path(path).is_dir():
+    if checked_path(path).is_dir():
         raise IsADirectoryError(f"path: {os.fspath(path)} is a folder; a model file is accepted")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from .activations import ACTIVATIONS, Activation
 from .losses import LOSSES, LossRow
-from .names import names
 from .optimizers import OPTIMIZERS, OptimizerRow
-from .records import EPOCH, METRICS, SETTINGS, STRUCTS, Record
+from .records import EPOCH, METRICS, SETTINGS, STRUCTS, Record, names
 
 _HEAD = "# Made by _spec/generate.py of the rows in _spec: change those instead.\n"
 MAX_SLOTS = 3  # the pointers of the kernels' Slots
@@ -33,12 +32,21 @@ def write(folder: Path) -> None:
 
 def types() -> str:
     """Return the text of spec.pxi: what the rows declare."""
-    own = own_struct(OPTIMIZERS, SETTINGS)
-    return "\n".join((_HEAD, enums(ACTIVATIONS, LOSSES, OPTIMIZERS), *map(struct, STRUCTS), own))
+    own = "".join(f"    {kind} {name}\n" for name, kind in own_fields(OPTIMIZERS).items())
+    return "\n".join(
+        (
+            _HEAD,
+            enums(ACTIVATIONS, LOSSES, OPTIMIZERS),
+            *map(struct, STRUCTS),
+            f"ctypedef struct OwnSettings:  # what optimizers read\n{own}",
+        )
+    )
 
 
 def dispatch() -> str:
     """Return the text of dispatch.pxi: what chooses among the rows' functions."""
+    copied = "".join(f"    own.{name} = <{kind}> settings.{name}\n" for name, kind in own_fields(OPTIMIZERS).items())
+    made_of = "".join(f"        {kind!r}: {found!r},\n" for kind, found in names().items())
     return "\n\n".join(
         (
             _HEAD,
@@ -46,8 +54,12 @@ def dispatch() -> str:
             *of_one_loss(LOSSES),
             of_losses(LOSSES, ACTIVATIONS),
             *of_optimizers(OPTIMIZERS),
-            own_settings(OPTIMIZERS, SETTINGS),
-            spec_function(),
+            _function(
+                "OwnSettings own_settings(const Settings* settings)",
+                "The settings that optimizers read; those of another optimizer are 0.",
+                f"    cdef OwnSettings own\n{copied}    return own",
+            ),
+            f"cdef dict names_of_rows():\n    return {{\n{made_of}    }}\n",
         )
     )
 
@@ -63,8 +75,8 @@ def enums(
         "what counts as a hit": METRICS,
         "the rows of job.record, one number per epoch": [f"epoch_{name}" for name in (*EPOCH.names, "rows")],
     }
-    names = ["unknown", *(name for group in groups.values() for name in group)]
-    if wrong := [name for name in names if names.count(name) > 1 or not name.isidentifier()]:
+    codes = ["unknown", *(name for group in groups.values() for name in group)]
+    if wrong := [name for name in codes if codes.count(name) > 1 or not name.isidentifier()]:
         raise ValueError(f"_spec: {wrong[0]!r} names two codes, or is not a name")
     lines = ["cdef enum:", "    UNKNOWN = -1  # no row's code"]
     for comment, group in groups.items():
@@ -74,34 +86,22 @@ def enums(
 
 def struct(record: Record) -> str:
     """Return a record's C struct, one field per line, each with its comment."""
-    integers = (f"    int64_t {name}  # {comment}\n" for name, comment in record.integers.items())
-    floats = (f"    double {name}  # {comment}\n" for name, comment in record.floats.items())
-    return "".join((f"ctypedef struct {record.name}:\n", *integers, *floats))
-
-
-def own_fields(optimizers: Mapping[str, OptimizerRow], settings: Record) -> dict[str, str]:
-    """Return the type of every setting that an optimizer reads; raise ValueError if the settings lack it."""
-    readers = {name: row.name for row in optimizers.values() for name in row.settings}
-    if unknown := [name for name in readers if name not in settings.names]:
-        name = unknown[0]
-        raise ValueError(f"_spec: optimizer {readers[name]!r} reads {name!r}, which is not a field of {settings.name}")
-    return {name: "bint" if name in settings.integers else "real" for name in readers}
-
-
-def own_struct(optimizers: Mapping[str, OptimizerRow], settings: Record) -> str:
-    """Return the struct of the optimizers' own settings, in the kernels' own types."""
-    lines = (f"    {kind} {name}" for name, kind in own_fields(optimizers, settings).items())
-    return "\n".join(("ctypedef struct OwnSettings:  # what optimizers read", *lines)) + "\n"
-
-
-def own_settings(optimizers: Mapping[str, OptimizerRow], settings: Record) -> str:
-    """Return the function that copies the optimizers' own settings."""
-    copied = (f"    own.{name} = <{kind}> settings.{name}" for name, kind in own_fields(optimizers, settings).items())
-    return _function(
-        "OwnSettings own_settings(const Settings* settings)",
-        "The settings that optimizers read; those of another optimizer are 0.",
-        "\n".join(("    cdef OwnSettings own", *copied, "    return own")),
+    return "".join(
+        (
+            f"ctypedef struct {record.name}:\n",
+            *(f"    int64_t {name}  # {comment}\n" for name, comment in record.integers.items()),
+            *(f"    double {name}  # {comment}\n" for name, comment in record.floats.items()),
+        )
     )
+
+
+def own_fields(optimizers: Mapping[str, OptimizerRow]) -> dict[str, str]:
+    """Return the kernels' own type of every setting that an optimizer reads; raise ValueError if SETTINGS lacks it."""
+    readers = {name: row.name for row in optimizers.values() for name in row.settings}
+    for name, reader in readers.items():
+        if name not in SETTINGS.names:
+            raise ValueError(f"_spec: optimizer {reader!r} reads {name!r}, which is not a field of {SETTINGS.name}")
+    return {name: "bint" if name in SETTINGS.integers else "real" for name in readers}
 
 
 def of_activations(activations: Mapping[str, Activation]) -> Iterable[str]:
@@ -147,18 +147,19 @@ def of_activations(activations: Mapping[str, Activation]) -> Iterable[str]:
 
 def of_one_loss(losses: Mapping[str, LossRow]) -> Iterable[str]:
     """Return the functions of one vector of outputs: of the losses that take h, and of those that take z."""
-    rows = losses.values()
-    calls = {row.name: f"return {row.name}_loss(h, y, parameter, slope)" for row in rows if row.takes == "h"}
+    calls = {
+        takes: {row.name: f"return {row.name}_loss({arguments})" for row in losses.values() if row.takes == takes}
+        for takes, arguments in (("h", "h, y, parameter, slope"), ("z", "z, y, parameter, h, dz"))
+    }
     yield _function(
         "vec loss_of_h(vec h, vec y, real parameter, vec* slope, const int loss)",
         "The loss of one output h, and slope = dL/dh.",
-        _switch("loss", calls, f"slope[0] = {_NAN}\n        return {_NAN}"),
+        _switch("loss", calls["h"], f"slope[0] = {_NAN}\n        return {_NAN}"),
     )
-    calls = {row.name: f"return {row.name}_loss(z, y, parameter, h, dz)" for row in rows if row.takes == "z"}
     yield _function(
         "vec loss_of_z(vec z, vec y, real parameter, vec* h, vec* dz, const int loss)",
         "The loss of one output h = f(z), and dz = dL/dz.",
-        _switch("loss", calls, f"h[0] = dz[0] = {_NAN}\n        return {_NAN}"),
+        _switch("loss", calls["z"], f"h[0] = dz[0] = {_NAN}\n        return {_NAN}"),
     )
 
 
@@ -204,8 +205,8 @@ def of_optimizers(optimizers: Mapping[str, OptimizerRow]) -> Iterable[str]:
     )
     call = "update_as(w, g, s, size, step, penalty, {}, {})".format
     cases = {
-        f"optimizer == {row.name.upper()} and step.own.momentum > 0": call(row.name.upper(), True)
-        for row in optimizers.values()
+        f"optimizer == {name.upper()} and step.own.momentum > 0": call(name.upper(), True)
+        for name, row in optimizers.items()
         if row.momentum
     }
     cases |= {f"optimizer == {name.upper()}": call(name.upper(), False) for name in ("frozen", *optimizers)}
@@ -215,12 +216,6 @@ def of_optimizers(optimizers: Mapping[str, OptimizerRow]) -> Iterable[str]:
         "update_as with the optimizer, and whether it has momentum, made constants.",
         _chain(cases, call("UNKNOWN", False)),
     )
-
-
-def spec_function() -> str:
-    """Return the function by which a build names what it was made of."""
-    lines = "".join(f"        {kind!r}: {found!r},\n" for kind, found in names().items())
-    return f"cdef dict names_of_rows():\n    return {{\n{lines}    }}\n"
 
 
 def _switch(variable: str, actions: Mapping[str, str], otherwise: str) -> str:

@@ -8,6 +8,10 @@ Standard library only: setup.py reads the records before anything is built.
 
 from dataclasses import dataclass, field
 
+from .activations import ACTIVATIONS
+from .losses import LOSSES
+from .optimizers import OPTIMIZERS
+
 
 @dataclass(frozen=True)
 class Record:
@@ -171,3 +175,10 @@ EPOCH = Record(
 STRUCTS = (LAYER, SLAB, SETTINGS, POSITION)
 # What counts as a hit: nothing (regression), the largest output, every output on its target's side of the threshold.
 METRICS = ("no_metric", "largest", "threshold")
+
+
+def names() -> dict[str, tuple[str, ...]]:
+    """Return the fields of each record and the names of the choices: what a build of the kernels has to agree with."""
+    fields = {record.name: record.names for record in (*STRUCTS, EPOCH)}
+    choices = {"activations": ACTIVATIONS, "losses": LOSSES, "optimizers": OPTIMIZERS, "metrics": METRICS}
+    return fields | {kind: tuple(rows) for kind, rows in choices.items()}

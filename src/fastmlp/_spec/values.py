@@ -6,7 +6,9 @@ line: "argument: what came; what is accepted; what to do".
 
 import math
 import numbers
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,12 +116,10 @@ def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = 
     >>> whole(np.int64(3), "epochs")
     3
     """
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        error, got = TypeError, f"{value!r} ({type(value).__name__})"
-    elif value >= minimum and (maximum is None or value <= maximum):
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_whole and value >= minimum and (maximum is None or value <= maximum):
         return int(value)
-    else:
-        error, got = ValueError, f"{int(value)}"
+    error, got = (ValueError, int(value)) if is_whole else (TypeError, f"{value!r} ({type(value).__name__})")
     limit = "" if maximum is None else f" and at most {maximum}"
     raise error(f"{argument}: got {got}, expected a whole number of at least {minimum}{limit}")
 
@@ -244,3 +244,10 @@ def whole_or_epochs(every: Any, argument: str) -> int | frozenset[int]:
     if isinstance(every, Collection) and not isinstance(every, (str, bytes)):
         return frozenset(whole(epoch, argument) for epoch in every)
     return whole(every, argument)
+
+
+def checked_path(value: Any) -> Path:
+    """Check where a file is or is to be: text, not bytes."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"path: got {value!r} ({type(value).__name__}); a str or path-like is accepted")
+    return Path(value)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._engine.reference import activations, training, views
+from fastmlp._engine.reference import activations, training
 from fastmlp._training.model import Model
 
-BEST = -1  # in the place of a number of steps: the best weights came back
 _BLOCK = 4096  # rows that are inspected together
 _LARGE = 1e4  # of features and targets: such units have not been chosen on purpose
 
@@ -20,8 +19,9 @@ class Divergence:
 
     `epoch` and `batch` count from 1, the epoch over all training runs of the network. `parameters` are the weights that
     the loss was not finite with, `rows` the rows of that batch, `rate` the learning rate of the last update.
-    `steps_back` counts the updates from the weights that came back to these; BEST if the best weights came back.
-    `state_lost`: the optimizer's state did not come back with the weights, and has to begin anew.
+    `steps_back` counts the updates from the weights that came back to these; if those of the best epoch came back,
+    `best_epoch` is that epoch. `state_lost`: the optimizer's state did not come back with the weights, and has to begin
+    anew.
     """
 
     epoch: int
@@ -31,18 +31,20 @@ class Divergence:
     rows: Any
     rate: float
     state_lost: bool = False
+    best_epoch: int | None = None
 
 
 def report(divergence: Divergence, model: Model, run: Any) -> str:
     """Write one line: what happened, where it began, and the likeliest cause."""
-    back = {
-        BEST: "training was stopped there, and the best weights so far came back",
-        0: "no step was taken, and the weights are those it began with",
-        1: "training was stopped there, and the weights before the last step came back",
-    }.get(
-        divergence.steps_back,
-        f"training was stopped there, and the weights of {divergence.steps_back} steps before came back",
-    )
+    back = "training was stopped there, and "
+    if divergence.best_epoch is not None:
+        back += f"the best weights so far came back, those of epoch {divergence.best_epoch}"
+    elif divergence.steps_back == 0:
+        back = "no step was taken, and the weights are those it began with"
+    elif divergence.steps_back == 1:
+        back += "the weights before the last step came back"
+    else:
+        back += f"the weights of {divergence.steps_back} steps before came back"
     rows, targets = run.samples.x[divergence.rows], run.samples.y[divergence.rows]
     return (
         f"the loss stopped being finite in epoch {divergence.epoch}, batch {divergence.batch}; {back}; "
@@ -57,7 +59,7 @@ def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _where(divergence: Divergence, model: Model, rows: np.ndarray) -> str:
     """Name the layer in which a number stopped being finite first."""
-    network = views.layers_of(divergence.parameters, model.layers)
+    network = training.layers_of(divergence.parameters, model.layers)
     for number, layer in enumerate(network, 1):
         broken = sum(int(np.sum(~np.isfinite(part))) for part in (layer.w, layer.b) if part is not None)
         if broken:
@@ -90,6 +92,9 @@ def _cause(divergence: Divergence, model: Model, run: Any, rows: np.ndarray, y: 
     exponential = "outputs grow as exp(z); " if model.task.output == "exponential" else ""
     if optimizer.searches_step:
         return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
-    clipped = options.clip_norm or options.clip_value
-    other = "" if clipped or rate > 10 * optimizer.default_learning_rate else ", or clip_norm=1.0"
-    return f"{exponential}a learning_rate of {rate:.3g}; try {rate / 10:.3g}{other}"
+    usual = optimizer.default_learning_rate
+    # A tenth of a rate above 10 would not be one that works either.
+    remedy = f"try {rate / 10 if rate <= 10 else usual:.3g}"
+    if rate <= 10 * usual and not (options.clip_norm or options.clip_value):
+        remedy += ", or clip_norm=1.0"
+    return f"{exponential}a learning_rate of {rate:.3g}; {remedy}"

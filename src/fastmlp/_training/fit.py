@@ -11,7 +11,7 @@ from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.warn import warn_caller
 from fastmlp._training import lbfgs, state
-from fastmlp._training.divergence import BEST, Divergence, report
+from fastmlp._training.divergence import Divergence, report
 from fastmlp._training.run import TrainingRun
 from fastmlp._training.steps import KernelSteps
 from fastmlp._training.watch import Watch
@@ -100,11 +100,14 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
 
 def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
     model, record = network._model, network._record
-    record.state = state.state_for(record.state, options.optimizer == record.optimizer, options, model)
-    record.optimizer = options.optimizer
-    run = TrainingRun(model, record.state, samples, validation, options)
-    divergence = _train(run, Watch(run, network), record)
+    goes_on = state.state_for(record.state, options.optimizer == record.optimizer, options, model)
+    run = TrainingRun(model, goes_on, samples, validation, options)
+    record.state, record.optimizer = goes_on, options.optimizer
+    watch = Watch(run, network)
+    divergence = _train(run, watch, record)
     if divergence is None:
+        if options.early_stopping is not None and watch.decided and watch.best_epoch is None:
+            warn_caller(watch.nothing_best(), UserWarning)
         return
     record.state.lost = divergence.state_lost
     message = report(divergence, model, run)
@@ -127,19 +130,21 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
             try:
                 steps.advance(watch.inspect)
                 divergence = steps.rollback()
+                steps.find_best()
             except BaseException:
                 steps.catch_up()
                 raise
-            steps.find_best()
     finally:
         steps.end()
         if watch.restore_best() and divergence is not None:
-            divergence.steps_back = BEST
+            divergence.best_epoch = run.first_epoch + watch.best_epoch
         if divergence is not None:
             watch.stopped = "the loss stopped being finite"
         elif steps.epoch >= run.options.epochs:
             watch.stopped = ""  # it came to its last epoch
-        record.keep(_history(run, watch, steps), run.samples)
+        history = _history(run, watch, steps)
+        del steps  # with the moments that it could go back to, before more is kept
+        record.keep(history, run.samples)
     return divergence
 
 

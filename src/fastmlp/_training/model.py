@@ -82,10 +82,7 @@ class Model:
         """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
         self.access.check_assignment(name)
         if name == "params":
-            values = np.asarray(value)
-            if values.shape != self.params.shape:
-                raise ValueError(f"params: got shape {values.shape}; {self.params.shape} is accepted")
-            self.params[:] = values
+            self.params[:] = self._checked_params(np.asarray(value))
             return
         if name == "dropout":
             self.dropout = checked_dropout(value, len(self.sizes) - 2)
@@ -94,6 +91,19 @@ class Model:
         else:
             setattr(self, name, number(value, name))
         self.changes += 1
+
+    def _checked_params(self, values: np.ndarray) -> np.ndarray:
+        accepted = f"finite numbers of shape {self.params.shape} are accepted"
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"params: got dtype {values.dtype}; {accepted}")
+        if values.shape != self.params.shape:
+            raise ValueError(f"params: got shape {values.shape}; {accepted}")
+        with np.errstate(over="ignore"):  # what overflows is found below
+            converted = values.astype(self.dtype)
+        if not np.isfinite(converted).all():
+            at = int(np.isfinite(converted).argmin())
+            raise ValueError(f"params: got {values[at]!s} at place {at}, for {self.dtype}; {accepted}")
+        return converted
 
     def outputs(self, X: np.ndarray | SparseRows) -> np.ndarray | None:
         """Compute the output layer's activations for checked rows; None if the rows are not finite."""

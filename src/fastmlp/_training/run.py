@@ -1,12 +1,14 @@
 """A training run laid out for the kernels: its arrays, its plan, and the threads that make the calls."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 
 from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.samples import Samples
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
 from fastmlp._training import orders, sparse
@@ -149,7 +151,8 @@ class TrainingRun:
         That is one kernel call, except if orders are given or rows are read through a window: then a call ends where
         these do.
         """
-        if self._changes != self.model.changes:  # a callback has assigned
+        # A callback has assigned, or has forked: the threads of the parent process do not exist in its child.
+        if self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
             self._lay_out()
         now, end = self.position, self.first_epoch + self.options.epochs
@@ -161,8 +164,23 @@ class TrainingRun:
             if self._window is not None:
                 part = min(part, self._window.fill(epoch, batch, self._order_of))
             with self.model.access.calling:
-                self._helpers.call(part)
+                self._call(part)
             steps -= part
+
+    def _call(self, steps: int) -> None:
+        """Make one kernel call, on fewer threads if some cannot be started: the numbers come out the same."""
+        try:
+            self._helpers.call(steps)
+        except threads.ThreadStartError as error:
+            warn_caller(
+                f"n_threads: thread {error.number + 1} of {self.n_threads} could not be started ({error.reason}); the "
+                f"training run goes on with {error.number}; a smaller n_threads leaves out this warning",
+                RuntimeWarning,
+            )
+            self._helpers.end()
+            self.n_threads = error.number
+            self._lay_out()
+            self._call(steps)
 
     def run_again(self, steps: int) -> None:
         """Train on from a position that was gone back to: within an epoch its order has to be there again."""

@@ -11,6 +11,7 @@ from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 # The position of a network that has not been trained.
 _START = np.zeros(1, layout.POSITION)
 _START["beta1_power"] = _START["beta2_power"] = 1.0
+_OF_EPOCH = ("diverged", "batch", "loss_sum", "loss_rows", "hits")  # begin anew after an epoch that was not finite
 
 
 @dataclass
@@ -39,6 +40,8 @@ class OptimizerState:
     def rates(self, options: TrainingOptions, batches: int) -> np.ndarray:
         """Return the learning rates, one per epoch or one per step; an equal schedule goes on from where it stood."""
         chosen = options.learning_rate
+        begun = self.schedule_begun if chosen == self.schedule else self.epoch
+        rates = _checked_rates(chosen, self.epoch - begun, options.epochs, batches)
         if chosen != self.schedule:
             before, memory = self.remembered
             self.schedule, self.schedule_begun, self.memory = chosen, self.epoch, None
@@ -46,23 +49,31 @@ class OptimizerState:
                 goes_on = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
                 self.memory = replace(memory, rate=chosen.rate) if goes_on else Memory(chosen.rate)
         self.remembered = (None, None)
-        rates = chosen.rates(self.epoch - self.schedule_begun, options.epochs, batches)
         if self.memory is not None:
             self.memory.ended = False
             rates[:] = self.memory.rate
         return rates
 
 
+def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int) -> np.ndarray:
+    """Return a schedule's rates, which may be one of the user's own."""
+    rates = np.array(schedule.rates(begun, epochs, batches), np.float64, order="C")
+    if rates.shape not in ((epochs,), (epochs * batches,)):
+        raise ValueError(
+            f"learning_rate: got rates of shape {rates.shape} from {schedule!r}; ({epochs},), one per epoch, or "
+            f"({epochs * batches},), one per step, are accepted"
+        )
+    if not np.all((rates >= 0) & (rates < np.inf)):
+        raise ValueError(
+            f"learning_rate: got {rates.min()} to {rates.max()} from {schedule!r}; finite rates from 0 on are accepted"
+        )
+    return rates
+
+
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
     """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
     if before is not None and same_optimizer and not before.lost and not before.reset:
-        for name in (
-            "diverged",
-            "batch",
-            "loss_sum",
-            "loss_rows",
-            "hits",
-        ):  # of the epoch in which a loss was not finite
+        for name in _OF_EPOCH:
             before.position[name] = 0
         return before
     starts = np.array(options.optimizer.starts(options.learning_rate.rate), model.dtype)

@@ -10,8 +10,8 @@ from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import Keeper, Moment, all_finite
 from fastmlp._training.watch import Watch
 
-_FIRST_STEPS = 16  # of the first call, before it is known how long a step takes
-_MAX_GROWTH = 8  # from one call to the next: a short first call may have been the luck of a warm cache
+_FIRST_STEPS = 1  # of the first call: a step may take a second, and Ctrl-C waits for the end of the call
+_MAX_GROWTH = 16  # from one call to the next: a short first call may have been the luck of a warm cache
 # Of a call whose epochs are inspected after it, at least; an inspection takes some 15 microseconds.
 _PAST_SECONDS = 0.0005
 _PAST_FRACTION = 0.04  # of the time so far, that may have to be run again because a call went too far
@@ -88,6 +88,7 @@ class KernelSteps(Clock):
         self._past = watch.inspects_past and self._keeper.replays and (given is None or given.ahead)
         self._changeable = self._past or bool(run.options.callbacks) or given is not None
         self._before_best: Moment | None = None  # not long before the best epoch, whose weights are not kept yet
+        self._last: Moment | None = None  # the end of the training run, while the best epoch is gone back to
 
     def advance(self, inspect: Callable[[int], None]) -> None:
         """Call the kernels until the end; `inspect` is called at the end of every epoch that has to be inspected."""
@@ -148,9 +149,9 @@ class KernelSteps(Clock):
         self.read()
         if self._run.kernel.abandoned:  # a call has ended on some of its threads only: no call can follow
             return
-        if self._past:
+        if self._past and self._last is None:
             self._inspect_call(self._watch.decided)
-        elif self.batch == 0:
+        elif not self._past and self.batch == 0:
             self._watch.catch_up(self.epoch)
         self.find_best()
 
@@ -158,11 +159,12 @@ class KernelSteps(Clock):
         """Run again from before the best epoch to its end, keep its weights, and come back, if they are not kept."""
         if self._before_best is None:
             return
-        last = self._keeper.now()
+        if self._last is None:  # else an exception came while the best weights were looked for, and this begins again
+            self._last = self._keeper.now()
         self._go_to(self._before_best, self._watch.best_epoch)
         self._watch.keep_best()
-        self._before_best = None
-        self._keeper.go_to(last)
+        self._keeper.go_to(self._last)
+        self._before_best = self._last = None
         self.read()
 
     def rollback(self) -> Divergence | None:

@@ -9,7 +9,8 @@ import numpy as np
 from fastmlp import metrics
 from fastmlp._checks.task import Task
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
-from fastmlp.callbacks import EpochState, Progress, _Course
+from fastmlp._training.snapshots import all_finite
+from fastmlp.callbacks import EpochState, Progress
 from fastmlp.stopping import EarlyStopping
 
 
@@ -39,8 +40,8 @@ def next_call(callback: object, epoch: int, epochs: int) -> int:
 class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
-    `best_epoch` is the epoch of the best number so far, counted from 1, or None; `stopped` says why the training run is
-    to stop, and is empty if it is not.
+    `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
+    the best. `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
     def __init__(self, rule: EarlyStopping, rises: bool) -> None:
@@ -54,13 +55,12 @@ class Patience:
     def inspect(self, epoch: int, given: float) -> bool:
         """Inspect the number of the next epoch; return whether it is the best so far."""
         value, rule = self._sign * given, self.rule
-        # The first number is the best one so far, and any is better than NaN.
-        better = value < self._best - rule.min_delta
-        if better or self.best_epoch is None or (math.isnan(self._best) and not math.isnan(value)):
-            self._best, self.best_epoch, better = value, epoch, True
+        better = math.isfinite(value) and value < self._best - rule.min_delta  # of infinity, the first one is
+        if better:
+            self._best, self.best_epoch = value, epoch
         if value <= self._goal:
             self.stopped = f"{rule.title} reached {given:.6g}"
-        elif epoch - self.best_epoch >= rule.patience:
+        elif epoch - (self.best_epoch or 0) >= rule.patience + (self.best_epoch is None):
             self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
         return better
 
@@ -85,6 +85,7 @@ class Watch:
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
         self.wants_best = rule is not None and rule.restore_best
         self._best_parameters: np.ndarray | None = None
+        self._kept_epoch: int | None = None
         self._always = rule is not None or self._memory is not None or bool(options.metrics)
         self.inspects_past = self._always and not (
             options.callbacks or options.metrics or options.frames or (rule is not None and callable(rule.monitor))
@@ -162,9 +163,13 @@ class Watch:
     def _state(self, epoch: int, measures: dict[str, float]) -> EpochState:
         return EpochState(
             epoch,
+            self._options.epochs,
             self._numbers(epoch),
             measures,
-            _Course(self._network, self._options.epochs, self.seconds, self.set_rate, self.rises),
+            network=self._network,
+            seconds=self.seconds,
+            set_rate=self.set_rate,
+            rises=self.rises,
         )
 
     def _follow(self, epoch: int, value: float) -> bool:
@@ -219,12 +224,25 @@ class Watch:
         return None
 
     def keep_best(self) -> None:
-        if self._best_parameters is None:
-            self._best_parameters = np.empty_like(self._run.model.params)
-        np.copyto(self._best_parameters, self._run.model.params)
+        """Keep the weights of the best epoch, unless the last of its steps has left some that are not finite."""
+        params = self._run.model.params
+        if all_finite(params):
+            if self._best_parameters is None:
+                self._best_parameters = np.empty_like(params)
+            np.copyto(self._best_parameters, params)
+            self._kept_epoch = self.best_epoch
+
+    def nothing_best(self) -> str:
+        """Write one line on a training run none of whose epochs has a number that could be the best."""
+        return (
+            f"early_stopping: {self._patience.rule.title} was not a finite number in any of {self.decided} epochs, so "
+            "that none is the best; the last weights stay; monitor another number, or see that this one can be computed"
+        )
 
     def restore_best(self) -> bool:
         """Go back to the best weights, if that was asked for; return whether there were any."""
+        if self.wants_best:
+            self._patience.best_epoch = self._kept_epoch
         if self._best_parameters is not None:
             self._run.model.params[:] = self._best_parameters
         return self._best_parameters is not None

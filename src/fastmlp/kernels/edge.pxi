@@ -1,8 +1,8 @@
 # ---- the edge -------------------------------------------------------------------------------------------------
 # What Python calls, and `_engine/reference` repeats: outputs first, sizes from the arrays. `_checks` guarantees
 # C-contiguous arrays of this build's dtype; lengths are checked here. Nothing above depends on Python.
-# Passes and training runs take denormal numbers for zero, on each thread while it is in the kernels; functions of single
-# numbers leave the caller's mode as it is, and keep what they promise of denormal numbers.
+# Passes and training runs take denormal numbers for zero, on each thread while it is in the kernels; functions of
+# single numbers leave the caller's mode as it is, and keep what they promise of denormal numbers.
 
 cdef extern from *:
     const char* COMPILER "__VERSION__"

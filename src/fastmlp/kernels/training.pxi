@@ -324,7 +324,8 @@ cdef void scale_gradient(const Job* job, real factor) noexcept nogil:
 
 cdef void clipped_update(Job* job, const Position* now, Step* step) noexcept nogil:
     """This thread's slabs, once the gradient is finished: the step along the gradient, its norm clipped."""
-    cdef double norm = norm_of_gradient(job, ALL_LAYERS) + 1e-6, fraction = job.settings.clip_norm / norm  # as PyTorch's
+    cdef double norm = norm_of_gradient(job, ALL_LAYERS) + 1e-6     # as PyTorch's clip_grad_norm_
+    cdef double fraction = job.settings.clip_norm / norm
     cdef bint vanishes = fraction < SMALLEST_NORMAL and job.first_slab < job.end_slab
     cdef Index s
     if vanishes:        # as a real it would be zero, and with it the step
@@ -508,7 +509,8 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     if job.thread == 0:
         epoch_number(job, EPOCH_LOSS, now.epoch)[0] = now.loss_sum / now.loss_rows if now.loss_rows > 0 else 0.0
         epoch_number(job, EPOCH_ACCURACY, now.epoch)[0] = now.hits / settings.rows
-        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = NAN if now.diverged else norm_of_gradient(job, ALL_LAYERS)
+        epoch_number(job, EPOCH_GRADIENT_NORM, now.epoch)[0] = (
+            NAN if now.diverged else norm_of_gradient(job, ALL_LAYERS))
         if job.noting and not now.diverged:
             note_gradients(job, now)
     if validation.rows > 0:

@@ -18,7 +18,7 @@ from fastmlp._engine.reference.training import (
     forward,
     quietly,
 )
-from fastmlp._spec import names
+from fastmlp._spec import records
 
 __all__ = [
     "Run",
@@ -46,7 +46,7 @@ def sizes() -> dict:
 
 def spec() -> dict:
     """The names of the fields of all records and of all choices, in their order, that this build was made of."""
-    return names.names()
+    return records.names()
 
 
 def current_cpu() -> int:

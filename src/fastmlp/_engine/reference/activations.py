@@ -132,10 +132,9 @@ def bounded(z):
     return below, np.minimum(below, largest)
 
 
-_ROWS = tuple(ACTIVATIONS.values())
-_VALUES = {row.code: globals()[row.name] for row in _ROWS if not row.kept}
-_SLOPES = {row.code: globals()[f"{row.name}_slope"] for row in _ROWS if not (row.kept or row.couples)}
-_BOTH = {row.code: globals()[f"{row.name}_both"] for row in _ROWS if row.kept}
+_VALUES = {row.code: globals()[row.name] for row in ACTIVATIONS.values() if not row.kept}
+_SLOPES = {row.code: globals()[f"{row.name}_slope"] for row in ACTIVATIONS.values() if not (row.kept or row.couples)}
+_BOTH = {row.code: globals()[f"{row.name}_both"] for row in ACTIVATIONS.values() if row.kept}
 
 
 def activate(z: np.ndarray, activation: int) -> np.ndarray:

@@ -119,15 +119,11 @@ def output_forward_backward(losses, dz, h, z, samples, output) -> float:
     if weights is not None:
         losses[:] = np.where(weights == 0, 0, losses * weights)
         dz[:] = np.where(weights[:, None] == 0, 0, dz * weights[:, None])
-    return _hits(h, y, weights, output)
-
-
-def _hits(h, y, weights, output) -> float:
-    """The weight of the rows that are classified as their targets say."""
-    if METRICS[output.metric] == "no_metric":
-        return 0.0
-    if METRICS[output.metric] == "largest":
-        correct = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
-    else:
-        correct = (((h > output.threshold) == (y > output.threshold)) | np.isnan(y)).all(axis=1)
+    match METRICS[output.metric]:
+        case "no_metric":
+            return 0.0
+        case "largest":
+            correct = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
+        case "threshold":
+            correct = (((h > output.threshold) == (y > output.threshold)) | np.isnan(y)).all(axis=1)
     return float(np.count_nonzero(correct) if weights is None else weights[correct].sum(dtype=np.float64))

@@ -110,8 +110,7 @@ def clipped(gradient: np.ndarray, settings: SimpleNamespace) -> np.ndarray:
 
 def norm(vector: np.ndarray) -> float:
     """The Euclidean norm, summed in double; scaled if squares overflow."""
-    with np.errstate(over="ignore"):
-        total = np.square(vector, dtype=np.float64).sum()
+    total = np.square(vector, dtype=np.float64).sum()
     if total < math.inf:
         return math.sqrt(total)
     largest = float(np.abs(vector).max())
@@ -132,5 +131,6 @@ _STEPS = {row.code: globals()[f"{row.name}_step"] for row in OPTIMIZERS.values()
 def update(parameters, state, gradient, settings: SimpleNamespace, now: SimpleNamespace, rate: float) -> None:
     """One step of the optimizer along the gradient; none if the gradient alone is wanted."""
     if settings.optimizer != FROZEN:
-        slots = state.reshape(settings.slots, len(parameters))
-        _STEPS[settings.optimizer](parameters, gradient, settings, now, rate, *slots)
+        _STEPS[settings.optimizer](
+            parameters, gradient, settings, now, rate, *state.reshape(settings.slots, len(parameters))
+        )

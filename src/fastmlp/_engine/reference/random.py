@@ -4,7 +4,6 @@ import numpy as np
 
 DROPOUT_STREAM = 0xD1B54A32D192ED03
 GOLDEN = 0x9E3779B97F4A7C15
-MASK = 2**64 - 1
 
 
 def mix(z: np.ndarray) -> np.ndarray:
@@ -16,7 +15,7 @@ def mix(z: np.ndarray) -> np.ndarray:
 
 def mix_once(z: int) -> int:
     """The same of one number."""
-    return int(mix(np.array([z & MASK], np.uint64))[0])
+    return int(mix(np.array([z & (2**64 - 1)], np.uint64))[0])
 
 
 def mix_words(x: np.ndarray) -> np.ndarray:
@@ -29,9 +28,8 @@ def mix_words(x: np.ndarray) -> np.ndarray:
 def shuffle(order, seed, epoch):
     """order = the permutation of 0 ... size - 1 that seed and epoch name."""
     size = len(order)
-    key = np.array([mix_once(seed + GOLDEN * (epoch + 1))], np.uint64)
     places = np.arange(size - 1, 0, -1, dtype=np.uint64)
-    draws = mix(key + np.uint64(GOLDEN) * places) >> np.uint64(32)
+    draws = mix(np.uint64(mix_once(seed + GOLDEN * (epoch + 1))) + np.uint64(GOLDEN) * places) >> np.uint64(32)
     partners = (draws * (places + np.uint64(1))) >> np.uint64(32)
     mixed = list(range(size))
     for i, j in zip(range(size - 1, 0, -1), partners.tolist(), strict=True):

@@ -10,7 +10,6 @@ from fastmlp._engine.reference.activations import activate, activate_both, slope
 from fastmlp._engine.reference.losses import output_forward_backward
 from fastmlp._engine.reference.optimizers import beta1, clipped, limit_weights, norm, update
 from fastmlp._engine.reference.random import dropout, shuffle
-from fastmlp._engine.reference.views import fields, layers_of
 from fastmlp._spec.activations import STORED
 from fastmlp._spec.records import EPOCH
 
@@ -20,10 +19,24 @@ _PIECE = 4096  # rows that go through the layers together, so that many rows tak
 quietly = np.errstate(all="ignore")
 
 
+def fields(record: np.void) -> SimpleNamespace:
+    """A record's fields as plain numbers: NumPy takes longer to read a field than to multiply small matrices."""
+    return SimpleNamespace(**dict(zip(record.dtype.names, record.item(), strict=True)))
+
+
+def layers_of(vector: np.ndarray, layers: np.ndarray) -> list[SimpleNamespace]:
+    """View a parameter or gradient vector layer by layer: each layer's fields, and its w and b as views."""
+    views = [fields(row) for row in layers]
+    for layer in views:
+        layer.w = vector[layer.weights :][: layer.inputs * layer.outputs].reshape(layer.inputs, layer.outputs)
+        layer.b = None if layer.bias < 0 else vector[layer.bias : layer.bias + layer.outputs]
+    return views
+
+
 @quietly
 def dense_forward(y, x, w, b, activation, skips=True):
     """y = f(x w + b)."""
-    y[:] = activate(_weighted(x, w, b), activation)
+    y[:] = activate(_affine(x, w, b), activation)
 
 
 @quietly
@@ -51,8 +64,7 @@ def forward(outputs, parameters, plan, workspace, x) -> bool:
     return True
 
 
-def _weighted(x, w, b) -> np.ndarray:
-    """x w + b."""
+def _affine(x, w, b) -> np.ndarray:
     z = x @ w
     return z if b is None else np.add(z, b, out=z)
 
@@ -61,13 +73,8 @@ def outputs_of_layers(network: list[SimpleNamespace], x: np.ndarray) -> list[np.
     """The inputs, then every layer's h; z of the last."""
     activations = [x]
     for layer in network[:-1]:
-        activations.append(activate(_weighted(activations[-1], layer.w, layer.b), layer.activation))
-    return [*activations, _weighted(activations[-1], network[-1].w, network[-1].b)]
-
-
-def _inverse(weight: float) -> float:
-    """1 / weight; of no weight 0, so that a batch without any leaves no gradient."""
-    return 1 / weight if weight > 0 else 0.0
+        activations.append(activate(_affine(activations[-1], layer.w, layer.b), layer.activation))
+    return [*activations, _affine(activations[-1], network[-1].w, network[-1].b)]
 
 
 class Run:
@@ -128,7 +135,7 @@ class Run:
         """gradient = that of the objective over the samples, penalty included; returns the objective."""
         settings, rows = self._settings, len(self._samples.x)
         loss, *_ = self._batch_gradient(slice(None), settings.first_epoch, 0)
-        self._finish_gradient(rows, 1.0)
+        self._finish_gradient(1 / rows, 1.0)
         return loss * settings.loss_share / rows + self._penalty()
 
     @quietly
@@ -154,10 +161,10 @@ class Run:
         if arrays.order is not None:
             chosen = arrays.order.reshape(-1, settings.rows)[epoch % max(1, settings.given_orders), chosen]
         loss, hits, sizes = self._batch_gradient(chosen, now.epoch, first)
-        weight = rows
-        if weights is not None and settings.own_average:
-            weight = float(weights[chosen].sum(dtype=np.float64))
-        fraction = self._penalty_fraction(weight)
+        summed = settings.own_average and weights is not None
+        weight = float(weights[chosen].sum(dtype=np.float64)) if summed else rows
+        inverse = 1 / weight if weight > 0 else 0.0  # so that a batch without weight leaves no gradient
+        fraction = inverse if settings.own_average else 1.0  # without own_average, penalties are over N already
         penalty = self._penalty() * fraction
         if weight > 0:  # a batch without weight has no mean loss
             now.loss_sum += loss * settings.loss_share * rows / weight + penalty * rows
@@ -166,7 +173,7 @@ class Run:
         if not math.isfinite(loss + penalty):
             now.diverged = 1
             return sizes
-        self._finish_gradient(weight, fraction)
+        self._finish_gradient(inverse, fraction)
         rate = float(arrays.rates[epoch * settings.rates_per_epoch + now.batch % settings.rates_per_epoch])
         update(arrays.parameters, arrays.state, clipped(arrays.gradient, settings), settings, now, rate)
         if settings.max_norm > 0:
@@ -198,13 +205,13 @@ class Run:
         settings, network = self._settings, self._network
         inputs, slopes = [self._samples.x[rows]], []
         for number, layer in enumerate(network[:-1]):
-            h, derivative = activate_both(_weighted(inputs[-1], layer.w, layer.b), layer.activation)
+            h, derivative = activate_both(_affine(inputs[-1], layer.w, layer.b), layer.activation)
             if settings.dropping and layer.dropout:
                 derivative = np.broadcast_to(derivative, h.shape).copy()  # identity's is one number
                 dropout(h, derivative, DroppedUnits(layer.dropout, settings.seed, epoch, number), first)
             inputs.append(h)
             slopes.append(derivative)
-        z = _weighted(inputs[-1], network[-1].w, network[-1].b)
+        z = _affine(inputs[-1], network[-1].w, network[-1].b)
         h, dz, loss, hits = self._output_layer(z, rows, self._samples)
         for number in reversed(range(len(network))):
             dense_backward_weights(self._gradients[number].w, self._gradients[number].b, inputs[number], dz)
@@ -224,14 +231,10 @@ class Run:
                 penalty += settings.l1 * float(np.abs(layer.w).sum(dtype=np.float64))
         return penalty
 
-    def _penalty_fraction(self, weight: float) -> float:
-        """What penalties are multiplied with: 1, or 1 / weight if they are over that and not over N yet."""
-        return _inverse(weight) if self._settings.own_average else 1.0
-
-    def _finish_gradient(self, weight: float, fraction: float) -> None:
+    def _finish_gradient(self, inverse: float, fraction: float) -> None:
         """Make the sum over rows a mean, and add a fraction of the penalty's gradient."""
         settings = self._settings
-        self._arrays.gradient[:] *= _inverse(weight)
+        self._arrays.gradient[:] *= inverse
         if settings.l1 > 0 or settings.l2 > 0:
             for layer, part in zip(self._network, self._gradients, strict=True):
                 if settings.published_ridge:
@@ -253,10 +256,9 @@ class Run:
             "gradient_norm": math.nan if now.diverged else norm(arrays.gradient),
         }
         if settings.validation_rows:
-            fraction = self._penalty_fraction(settings.rows)
+            fraction = 1 / settings.rows if settings.own_average else 1.0
             numbers["val_loss"], numbers["val_accuracy"] = self._evaluate(self._validation, fraction)
         for name, value in numbers.items():
             arrays.record[EPOCH.names.index(name), now.epoch - settings.first_epoch] = value
         now.epoch += 1
-        now.batch = 0
-        now.loss_sum = now.hits = now.loss_rows = 0
+        now.batch = now.loss_sum = now.hits = now.loss_rows = 0
