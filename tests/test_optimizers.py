@@ -357,3 +357,17 @@ def test_a_chunk_behind_a_reset_has_the_rate_of_the_last(normal):
     net.reset_optimizer()
     net.partial_train(X, y)
     np.testing.assert_array_equal(net.history.learning_rate, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"name": "adaam"}, "^Own: got the name 'adaam', of which _spec.optimizers has no row"),
+        ({}, "^Own: got the name '', of which"),
+        ({"name": "adam", "defalt_learning_rate": 0.1}, "^Own: got 'defalt_learning_rate', which no optimizer has"),
+    ],
+    ids=str,
+)
+def test_what_a_class_says_in_its_head_is_checked(facts, words):
+    with pytest.raises(TypeError, match=words):
+        type("Own", (fastmlp.optimizers.Optimizer,), {}, **facts)

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._checks.topology import Topology
 from fastmlp._engine.reference.activations import slope
 from fastmlp._spec.values import whole
 from fastmlp.activations import ACTIVATIONS
@@ -184,19 +183,8 @@ def _entry(found: GradientCheck | Kink) -> str:
 def _in_double(network: Network) -> Network:
     """Make a copy that computes in float64, on the same backend."""
     model = network._model
-    topology = Topology(
-        model.sizes[0],
-        model.task,
-        model.sizes[1:-1],
-        activation=model.activations[:-1],
-        bias=bool(model.biases),
-        l1=model.l1,
-        l2=model.l2,
-        dropout=model.dropout,
-        seed=network.seed,
-        dtype=np.float64,
-        backend=model.asked_backend,
-    )
+    own = {"l1": model.l1, "l2": model.l2, "dropout": model.dropout, "backend": model.asked_backend}
+    topology = replace(model.topology, dtype=np.float64, **own)
     return Network._of(topology, network.params)
 
 

@@ -76,6 +76,8 @@ class Optimizer:
     def __init_subclass__(cls, **facts: Any) -> None:
         """Set what a class says in its head, and find the row of its step: that of its name, else its base class's."""
         for attribute, value in facts.items():
+            if not hasattr(cls, attribute):
+                raise TypeError(f"{cls.__name__}: got {attribute!r}, which no optimizer has")
             setattr(cls, attribute, value)
         cls._row = rows.OPTIMIZERS.get(cls.name, cls._row)
         cls.code = cls._row.code

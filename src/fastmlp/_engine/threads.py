@@ -149,16 +149,16 @@ class Helpers:
         leaves by itself; where it then stays is the system's choice again.
         """
         try:
+            if threading.get_native_id() == self._caller:
+                raise ThreadStartError(
+                    number, "threads are replaced by something that runs in the thread that starts them"
+                )
             if -1 not in taken:
                 with suppress(OSError):  # a sandbox may forbid it; what is lost is time
                     allowed = os.sched_getaffinity(0)
                     os.sched_setaffinity(0, allowed - taken or allowed)
                     taken.add(self._kernels.current_cpu())
                     os.sched_setaffinity(0, allowed)
-            if threading.get_native_id() == self._caller:
-                raise ThreadStartError(
-                    number, "threads are replaced by something that runs in the thread that starts them"
-                )
             self._run.help(number)
         except BaseException as error:
             # The others wait for this thread at a barrier that it will not reach; `call` raises it there.

@@ -159,6 +159,8 @@ POSITION = Record(
     },
 )
 
+OF_EPOCH = ("batch", "diverged", "loss_sum", "loss_rows", "hits")  # fields of POSITION that are 0 when an epoch begins
+
 EPOCH = Record(
     "Epoch",
     {},

@@ -10,6 +10,8 @@ from time import perf_counter
 
 import numpy as np
 
+from fastmlp._spec.records import OF_EPOCH
+
 _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
 _COPY_BYTES_PER_SECOND = 2e9  # slower than memory is: copies of a large network are to cost a hundredth of the time
 _KEPT_SECONDS = 0.04  # a little less than the time between two kernel calls
@@ -99,7 +101,7 @@ class Keeper:
             steps -= self._run_to_finite(kept, steps - 1, run)
         else:
             self.go_to(kept)
-        for name in ("epoch", "batch", "diverged", "noted", "loss_sum", "loss_rows", "hits"):
+        for name in ("epoch", "noted", *OF_EPOCH):
             position[name] = last[name]
         return steps
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from fastmlp._checks.options import TrainingOptions
 from fastmlp._engine import layout
+from fastmlp._spec.records import OF_EPOCH
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
 # The position of a network that has not been trained.
 _START = np.zeros(1, layout.POSITION)
 _START["beta1_power"] = _START["beta2_power"] = 1.0
-_OF_EPOCH = ("diverged", "batch", "loss_sum", "loss_rows", "hits")  # begin anew after an epoch that was not finite
 
 
 @dataclass
@@ -63,7 +63,7 @@ def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int
             f"learning_rate: got rates of shape {rates.shape} from {schedule!r}; ({epochs},), one per epoch, or "
             f"({epochs * batches},), one per step, are accepted"
         )
-    if not np.all((rates >= 0) & (rates < np.inf)):
+    if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
         raise ValueError(
             f"learning_rate: got {rates.min()} to {rates.max()} from {schedule!r}; finite rates from 0 on are accepted"
         )
@@ -73,7 +73,7 @@ def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
     """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
     if before is not None and same_optimizer and not before.lost and not before.reset:
-        for name in _OF_EPOCH:
+        for name in OF_EPOCH:  # which begins anew if it was not finite
             before.position[name] = 0
         return before
     starts = np.array(options.optimizer.starts(options.learning_rate.rate), model.dtype)

@@ -60,7 +60,7 @@ class Patience:
             self._best, self.best_epoch = value, epoch
         if value <= self._goal:
             self.stopped = f"{rule.title} reached {given:.6g}"
-        elif epoch - (self.best_epoch or 0) >= rule.patience + (self.best_epoch is None):
+        elif epoch - (self.best_epoch or 1) >= rule.patience:
             self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
         return better
 

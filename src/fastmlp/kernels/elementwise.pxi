@@ -47,26 +47,25 @@ cdef inline vec exp_vector(vec x) noexcept nogil:
 
 cdef inline vec exp_below_vector(vec x) noexcept nogil:
     """exp(x) for x up to EXP_CEILING, from which on it is infinite."""
+    return times_exp(larger(splat(EXP_FLOOR), x), splat(1))
+
+
+cdef inline vec times_exp(vec x, vec y) noexcept nogil:
+    """y exp(x) for x whose power of two is within twice the exponents of a number."""
     cdef ivec n, half
     cdef vec tail
-    cdef vec r = reduced_exp(larger(splat(EXP_FLOOR), x), &n, &tail)
+    cdef vec r = reduced_exp(x, &n, &tail)
     cdef vec u = r + <real> 1
     # 1 + r loses low bits of r, which come back with the tail. 2^n in two factors: n exceeds the exponents of a single
     # number, at both ends.
     u = u + (((<real> 1 - u) + r) + tail)
     half = n >> 1
-    return u * power_of_two(half) * power_of_two(n - half)
+    return u * power_of_two(half) * y * power_of_two(n - half)
 
 
 cdef inline vec scaled_exp_vector(vec x, vec y) noexcept nogil:
     """y exp(x), also if exp(x) alone is not a number; the same bits as their product if it is."""
-    cdef ivec n, half
-    cdef vec tail
-    cdef vec r = reduced_exp(larger(splat(-SCALED_EXP_END), smaller(splat(SCALED_EXP_END), x)), &n, &tail)
-    cdef vec u = r + <real> 1
-    u = u + (((<real> 1 - u) + r) + tail)
-    half = n >> 1
-    return u * power_of_two(half) * y * power_of_two(n - half)
+    return times_exp(larger(splat(-SCALED_EXP_END), smaller(splat(SCALED_EXP_END), x)), y)
 
 
 cdef inline vec log1p_tail(vec f, vec half_square) noexcept nogil:

@@ -107,9 +107,10 @@ typedef int64_t integer;
                      0.09090909043002827, 0.07692310126902081, 0.06666588474569089, 0.05883998883620518, \
                      0.05240199617182637, 0.04971012448277368, 0.03167055425885123, 0.07615631309714492}
 #define LOG_COSH_TERMS 13
-#define LOG_COSH_TABLE {0.49999999999999999892, -0.08333333333333268566, 0.022222222222157539484, -0.0067460317434871322075, \
-                        0.0021869488014526442472, -0.00073860232218389087843, 0.00025657553171000222944, -0.000090962797813048566785, \
-                        0.000032680472703225072709, -0.000011702763976921857698, 3.9532225932878469027e-6, -1.0877301036102406535e-6, \
+#define LOG_COSH_TABLE {0.49999999999999999892, -0.08333333333333268566, 0.022222222222157539484, \
+                        -0.0067460317434871322075, 0.0021869488014526442472, -0.00073860232218389087843, \
+                        0.00025657553171000222944, -0.000090962797813048566785, 0.000032680472703225072709, \
+                        -0.000011702763976921857698, 3.9532225932878469027e-6, -1.0877301036102406535e-6, \
                         1.7129809173300560927e-7}
 #define GAUSS_TERMS 24
 #define GAUSS_TABLE {0.58283096286604441, -0.67665600398047399, 0.64321624126555565, -0.46701039753003398, \
@@ -421,8 +422,8 @@ static inline void transpose_square(real *out, ptrdiff_t out_stride, const real 
 #define fetch_ahead(p) __builtin_prefetch(p)
 #define claim_ahead(p) __builtin_prefetch((p), 1)
 
-/* Denormal numbers as zero, for this thread: x86 takes up to a hundred times as long for a product of a denormal number,
- * and parameters that decay stay denormal for good. Returns the floating point mode as it was, flags included, for
+/* Denormal numbers as zero, for this thread: x86 takes up to a hundred times as long for a product of one, and
+ * parameters that decay stay denormal for good. Returns the floating point mode as it was, flags included, for
  * restore_mode. The barriers keep the compiler from moving reads and writes of memory across. */
 #if defined(__SSE2__)
 typedef unsigned int FloatMode;
