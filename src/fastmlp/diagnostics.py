@@ -63,8 +63,8 @@ class GradientCheck:
     entries : int
         How many entries were compared.
     kinks : tuple of Kink, default ()
-        The entries at a kink of the loss, such as the bias 0 of a relu unit that a row of zeros reaches. They are
-        right between the slopes on both sides, and count as an error elsewhere.
+        The entries at a kink of the loss, such as the bias of a relu unit that is 0 while a row of features is too.
+        Such an entry is correct if it lies between the slopes on both sides; otherwise it counts as an error.
     """
 
     error: float

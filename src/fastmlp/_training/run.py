@@ -174,7 +174,7 @@ class TrainingRun:
         except threads.ThreadStartError as error:
             warn_caller(
                 f"n_threads: thread {error.number + 1} of {self.n_threads} could not be started ({error.reason}); the "
-                f"training run goes on with {error.number}; a smaller n_threads leaves out this warning",
+                f"training run goes on with {error.number}; pass a smaller n_threads to avoid this warning",
                 RuntimeWarning,
             )
             self._helpers.end()

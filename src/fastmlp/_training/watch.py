@@ -236,7 +236,7 @@ class Watch:
         """Write one line on a training run none of whose epochs has a number that could be the best."""
         return (
             f"early_stopping: {self._patience.rule.title} was not a finite number in any of {self.decided} epochs, so "
-            "that none is the best; the last weights stay; monitor another number, or see that this one can be computed"
+            "that none is the best; the last weights stay; monitor another number, or make sure that it can be computed"
         )
 
     def restore_best(self) -> bool:

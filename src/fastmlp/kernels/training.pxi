@@ -289,7 +289,7 @@ cdef void update_parameters(
 
 cdef double scaled_norm(const real* x, Index size) noexcept nogil:
     # x (size,)
-    """sqrt(Σ x²) of numbers whose squares overflow; infinite or NaN only if the norm of what x holds is."""
+    """sqrt(Σ x²), also if the squares overflow."""
     cdef double total = 0, number
     cdef Index i
     for i in range(size):
@@ -299,7 +299,7 @@ cdef double scaled_norm(const real* x, Index size) noexcept nogil:
 
 
 cdef double norm_of_gradient(const Job* job, Index layer) noexcept nogil:
-    """The norm of a finished gradient, or of the part of one layer, from those of its slabs; ALL_LAYERS: of all."""
+    """The norm of a layer's part of a finished gradient, or of all of it for ALL_LAYERS, from its slabs' squares."""
     cdef double total = 0, norm = 0
     cdef Index s
     cdef const Slab* slab
@@ -308,7 +308,7 @@ cdef double norm_of_gradient(const Job* job, Index layer) noexcept nogil:
             total += job.tallies[job.settings.norms_at + s]
     if total < INFINITY:
         return sqrt(total)
-    for s in range(job.n_slabs):        # every thread by itself: next to never
+    for s in range(job.n_slabs):        # every thread by itself: almost never
         slab = &job.slabs[s]
         if layer == ALL_LAYERS or slab.layer == layer:
             norm = hypot(norm, scaled_norm(job.gradient + slab.begin, slab.end - slab.begin))
