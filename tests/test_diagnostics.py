@@ -1,6 +1,7 @@
 """Gradient checks that find what is wrong, layers' health, and the way back from a divergence."""
 
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -297,11 +298,12 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
         places.switch(monkeypatch, replayed_bytes=0, kept_seconds=1e9)
     net, X, y, given = exploding(backend, dtype, batch=batch, optimizer=optimizer)
     twin = fastmlp.Network(net.sizes, activation="identity", seed=1, dtype=dtype, backend=backend)
-    with pytest.warns(fastmlp.DivergenceWarning, match="stopped being finite in epoch") as seen:
+    first = net.loss(X, y)
+    with pytest.warns(fastmlp.DivergenceWarning, match="the loss grew beyond use, to .*, in epoch") as seen:
         net.train(X, y, **given)
     assert np.isfinite(net.params).all()
-    assert not np.isfinite(net.history.loss[-1])
-    assert np.isfinite(net.history.loss[:-1]).all()
+    assert net.history.loss[-1] > 1e5 * (first + 1), "above 1e6 times in one of at most 4 batches"
+    assert net.loss(X, y) < 100 * (first + 1), "10 times on a batch of its own"
     steps = places.position(net, "step")
     if kept == "copied":
         assert steps == 0, "the first moment is kept, and no other one"
@@ -313,7 +315,7 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
         if batch == 40:
             np.testing.assert_array_equal(net.params, twin.params)
         return
-    # Step by step, with single steps as trainings of their own: the weights before the last update, to the bit.
+    # Step by step, with single steps as trainings of their own: the weights before the explosion, to the bit.
     epochs, batches = divmod(steps, 40 // batch)
     if epochs:
         twin.train(X, y, **given | {"epochs": epochs})
@@ -321,9 +323,8 @@ def test_the_last_good_weights_come_back(monkeypatch, backend, dtype, batch, opt
         np.testing.assert_array_equal(net.params, twin.params)
     if batch == 40:
         assert np.isfinite(twin.loss(X, y)), "what comes back has a loss"
-        with pytest.warns(fastmlp.DivergenceWarning):
-            twin.train(X, y, **given | {"epochs": 2})
-    assert f"batch {(steps + 1) % (40 // batch) + 1};" in str(seen[0].message)
+    back = re.search(r"the weights (?:before the last step|of (\d+) steps before) came back", str(seen[0].message))[1]
+    assert f"batch {(steps + int(back or 1)) % (40 // batch) + 1};" in str(seen[0].message)
 
 
 @pytest.mark.parametrize("budget", [1, 3, 1000])
@@ -339,22 +340,23 @@ def test_wherever_calls_are_cut_the_same_weights_come_back(monkeypatch, budget):
     with pytest.warns(fastmlp.DivergenceWarning):
         reference.train(X, y, **given)
     assert places.position(net, "step") == places.position(reference, "step")
-    # weights have grown to 1e150, and roundings with them
+    # weights have grown, and roundings with them
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-6)
 
 
 def test_the_moment_before_the_last_step_is_not_the_only_one(monkeypatch, backend):
     # Of a large network only parameters are kept, and here at every call, the last of them just before the loss that is
-    # not finite: the moment before that one comes back.
+    # far above the first one: a moment before that one comes back.
     places.switch(monkeypatch, replayed_bytes=0)
     places.switch(monkeypatch, kept_seconds=0.0)
     places.switch(monkeypatch, copied_bytes_per_second=1e18)
     places.switch(monkeypatch, first_steps=1)
     places.switch(monkeypatch, max_growth=1)
     net, X, y, given = exploding(backend, np.dtype(np.float64), batch=40)
-    with pytest.warns(fastmlp.DivergenceWarning, match="the weights before the last step came back"):
+    first = net.loss(X, y)
+    with pytest.warns(fastmlp.DivergenceWarning, match="the weights of . steps before came back"):
         net.train(X, y, **given)
-    assert np.isfinite(net.loss(X, y))
+    assert net.loss(X, y) <= 10 * (first + 1)
 
 
 def test_weights_that_are_not_finite_stop_a_training_whose_loss_is(backend):
@@ -395,7 +397,7 @@ def test_a_divergence_is_raised_where_that_is_asked_for(backend):
     net, X, y, given = exploding(backend, np.dtype(np.float64), batch=40)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(fastmlp.DivergenceError, match="stopped being finite") as raised:
+        with pytest.raises(fastmlp.DivergenceError, match="the loss grew beyond use") as raised:
             net.train(X, y, **given, on_divergence="raise")
         assert raised.value.network is net
         with pytest.raises(fastmlp.DivergenceError) as raised:

@@ -135,6 +135,18 @@ def test_going_on_goes_on_with_the_rates(backend, normal, schedule):
     np.testing.assert_array_equal(in_parts.history.learning_rate, at_once.history.learning_rate)
 
 
+@pytest.mark.parametrize("schedule", [Exponential(0.01, 0.9, unit="step"), Cosine(0.01, unit="step", length=30)])
+def test_steps_are_counted_whatever_the_chunks(backend, normal, schedule):
+    # 3, 1 and 2 batches: t goes on by the steps that were made, and not by the present chunk's.
+    net = fastmlp.Network((3, 1), seed=0, backend=backend)
+    seen = []
+    for rows in (30, 10, 15):
+        X = normal(rows, 3)
+        net.partial_train(X, X[:, 0], learning_rate=schedule, batch_size=10)
+        seen.append(net.history.learning_rate[-1])
+    np.testing.assert_array_equal(seen, schedule.rates(0, 6, 1)[[0, 3, 4]])
+
+
 def test_a_schedule_counts_from_where_it_was_first_given(backend, normal):
     X, y = normal(20, 3), normal(20, 2, seed=1)
     net = fastmlp.Network((3, 2), seed=0, backend=backend)

@@ -139,7 +139,9 @@ def train(
     progress : bool, callable or None, default None
         True shows a bar; a callable is called about twenty times a second with a `Progress`.
     on_divergence : {"warn", "raise"}, default "warn"
-        What is done where the loss stops being finite. Either way the weights before the last step come back.
+        What is done if the training run diverges: its loss stops being finite, or a batch's loss is above 10⁶ times
+        (the run's first + 1), and not because of that batch's rows alone. Either way the weights come back of the last
+        step whose loss was at most 10 times (the first + 1); of a network of over 4 MiB, of some seconds before.
     seed : int or None, default None
         Seed of the initial weights, the order and dropout; None draws one, which ``net.seed`` tells.
     dtype : float32, float64 or None, default None
@@ -163,13 +165,13 @@ def train(
     ImportError
         If something is asked for that needs another package, such as SciPy for lbfgs.
     DivergenceError
-        If the loss stops being finite and ``on_divergence="raise"``; its ``network`` is the network.
+        If the training run diverges and ``on_divergence="raise"``; its ``network`` is the network.
 
     Warns
     -----
     DivergenceWarning
-        If the loss stops being finite: training ends there, and the weights before the last step come back. The
-        message says in which epoch, batch and layer it began, and the likeliest cause.
+        If the training run diverges: it ends there, and earlier weights come back. The message says which, in which
+        epoch, batch and layer it began, and the likeliest cause.
 
     Examples
     --------

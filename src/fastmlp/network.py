@@ -285,7 +285,7 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used; nothing has been changed then.
         DivergenceError
-            If the loss stops being finite and that is to be an error; the last good weights have come back then.
+            If the training run diverges and that is to be an error; the last good weights have come back then.
         """
         rows = self._checked(X, y, sample_weight, class_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):

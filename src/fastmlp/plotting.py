@@ -53,7 +53,7 @@ def plot_loss(history: History, ax: Axes | None = None) -> Axes:
     that no spike is lost, and 800 epochs evenly spaced on a logarithmic axis. The axis of the epochs is logarithmic if
     nine tenths of the loss's fall are within the first hundredth of the epochs. If the training run diverged, the axis
     of the loss ends at twice the first loss, because the last losses would flatten the others, and a line marks the
-    epoch at which the loss stopped being finite.
+    epoch at which the loss stopped being finite or grew beyond use.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ class RateSchedule:
         Parameters
         ----------
         begun : int
-            Epochs that earlier training runs made with this schedule.
+            Epochs that earlier training runs made with this schedule; with ``unit="step"``, steps.
         epochs : int
             Epochs of the training run.
         batches : int
@@ -105,11 +105,17 @@ class RateSchedule:
         >>> StepDecay(0.1, every=2).rates(0, 4, 10).round(4).tolist()
         [0.1, 0.1, 0.01, 0.01]
         """
+        return self._some_rates(range(epochs), begun, epochs, batches)
+
+    def _some_rates(self, chosen: range, begun: int, epochs: int, batches: int) -> np.ndarray:
+        """Return the rates of some of the epochs."""
         per_epoch = batches if self.unit == "step" else 1
-        first, count, length = begun * per_epoch, epochs * per_epoch, self.length
+        length = self.length
         if length is None and self._ends:  # the schedule spans this training run alone
-            first, length = 0, count
-        return self.rate * self._factors(np.arange(first, first + count, dtype=np.float64), length)
+            begun, length = 0, epochs * per_epoch
+        t = np.arange(begun + chosen.start * per_epoch, begun + chosen.stop * per_epoch, dtype=np.float64)
+        with np.errstate(over="ignore"):  # rates that are not finite are refused
+            return self.rate * self._factors(t, length)
 
 
 @dataclass(frozen=True)

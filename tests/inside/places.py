@@ -24,6 +24,7 @@ SWITCHES = {
     "max_growth": (steps, "_MAX_GROWTH"),
     "slice_seconds": (steps, "SLICE_SECONDS"),
     "lookback_seconds": (steps, "_PAST_SECONDS"),
+    "first_epochs": (run, "_FIRST_EPOCHS"),
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
     "block_bytes": (sparse, "_BLOCK_BYTES"),

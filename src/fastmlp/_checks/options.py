@@ -24,7 +24,7 @@ from fastmlp.stopping import EarlyStopping
 _AUTO_BATCH = 200
 _MAX_ROWS = 2**31  # orders are 32-bit numbers
 _MAX_THREADS = 1024
-_MAX_EPOCHS = 2**31 - 1  # of one training run: each has a record of some hundred bytes
+_MAX_EPOCHS = 2**31 - 1  # of one training run
 _OWN_NUMBERS = ("epoch", "seconds", "loss", "learning_rate", "gradient_norm")  # that every epoch has
 
 

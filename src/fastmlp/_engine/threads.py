@@ -1,6 +1,6 @@
 """The threads of a training run: how many there are, and the helpers that make kernel calls beside the first one.
 
-A helper is sent into the kernels for a call, and waits there for those that follow (kernels/training.pxi). If none
+A helper is sent into the kernels for a call, and waits there for those that follow (kernels/threads.pxi). If none
 follows soon, the helper leaves, and is sent again for the next one. No helper outlives its training run.
 """
 
@@ -100,6 +100,11 @@ class Helpers:
         self._threads: dict[int, threading.Thread] = {}
         self._caller = -1
         self._errors: list[BaseException] = []
+
+    @property
+    def failed(self) -> bool:
+        """Whether a helper was lost within a call."""
+        return any(not isinstance(error, ThreadStartError) for error in self._errors)
 
     def end(self) -> None:
         """Let all helpers leave the kernels, and wait for them."""

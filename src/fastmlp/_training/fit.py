@@ -1,5 +1,6 @@
 """One training run of a network, from checked rows and options to its history: the loop, and its one ending."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -117,7 +118,7 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
 
 
 def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
-    """Run the loop of every training run, and its one ending; return where it stopped being finite, if it did.
+    """Run the loop of every training run, and its one ending; return where it diverged, if it did.
 
     However the training run ends, by its last epoch, a rule, Ctrl-C, an exception of a callback or a divergence: the
     epochs that are over are inspected, the best weights come back if early stopping is to bring them, and then the
@@ -136,10 +137,10 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
                 raise
     finally:
         steps.end()
-        if watch.restore_best() and divergence is not None:
+        if watch.restore_best(math.inf if divergence is None else divergence.usable_epochs) and divergence is not None:
             divergence.best_epoch = run.first_epoch + watch.best_epoch
         if divergence is not None:
-            watch.stopped = "the loss stopped being finite"
+            watch.stopped = divergence.title
         elif steps.epoch >= run.options.epochs:
             watch.stopped = ""  # it came to its last epoch
         history = _history(run, watch, steps)
@@ -149,14 +150,18 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
 
 
 def _history(run: TrainingRun, watch: Watch, steps: KernelSteps | lbfgs.LBFGSSteps) -> History:
-    """Return what the kernels wrote down: its rows themselves, which are long if epochs are short."""
+    """Return what the kernels wrote down: its rows themselves, which are long if epochs are short, if all are full."""
+
+    def over(values: np.ndarray) -> np.ndarray:
+        return values if steps.epoch == run.room else values[: steps.epoch].copy()
+
     return History(
-        **{name: values[: steps.epoch] for name, values in run.record.items()},
-        seconds=steps.seconds[: steps.epoch],
+        **{name: over(values) for name, values in run.record.items()},
+        seconds=over(run.seconds),
         frames=list(steps.frames),
         stopped=watch.stopped,
         best_epoch=watch.best_epoch,
-        metrics={name: values[: steps.epoch] for name, values in watch.metrics.items()},
+        metrics={name: over(values) for name, values in run.metrics.items()},
         n_threads=run.n_threads,
         **run.layer_norms(),
     )

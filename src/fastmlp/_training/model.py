@@ -15,6 +15,7 @@ from fastmlp._training.access import Access
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
 
+LOSS_GROWTH = 1e6
 _FORWARD_ROWS = 256  # rows that go through the layers together if there is no batch
 
 
@@ -22,14 +23,15 @@ class Model:
     """A network's parameters, the views of them, and the kernels that compute with them.
 
     `changes` counts the assignments that a training run under way has to take over. `loss_fraction` is the fraction of
-    a loss that is written down: 1 / outputs if scikit-learn takes the mean over outputs.
+    a loss that is written down: 1 / outputs if scikit-learn takes the mean over outputs. A training run in which a
+    loss reaches `loss_growth` times the first one + 1 is over; 0: only if it is not finite, as with scikit-learn.
     """
 
     def __init__(self, topology: Topology, parameters: np.ndarray | None = None) -> None:
         self.topology, self.task = topology, topology.task
         self.sizes, self.activations, self.dtype = topology.sizes, topology.activations, topology.dtype
         self.l1, self.l2, self.dropout = topology.l1, topology.l2, topology.dropout
-        self.loss_fraction, self.changes = 1.0, 0
+        self.loss_fraction, self.loss_growth, self.changes = 1.0, LOSS_GROWTH, 0
         self._make(topology.backend)
         init = topology.init if parameters is None else parameters
         if isinstance(init, str):
@@ -126,10 +128,12 @@ class Model:
         settings = self.settings(size) | settings
         return layout.plan(self.layers, self.kernels.sizes(), batch=batch, rows=rows, settings=settings)
 
-    def evaluate(self, samples: Samples) -> tuple[float, float]:
+    def evaluate(self, samples: Samples, parameters: np.ndarray | None = None) -> tuple[float, float]:
         """Compute the objective over samples, and the fraction of them that is classified correctly."""
         plan = self.plan(len(samples), min(len(samples), _FORWARD_ROWS), samples.size)
-        arrays = layout.Arrays(self.params, loss_parameters=self.task.loss_parameters)
+        arrays = layout.Arrays(
+            self.params if parameters is None else parameters, loss_parameters=self.task.loss_parameters
+        )
         with self.access.reading:
             return self.kernels.Run(plan, arrays, samples, Samples()).evaluate()
 

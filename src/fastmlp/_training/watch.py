@@ -80,7 +80,6 @@ class Watch:
         self.stopped, self.decided = "", 0
         self._run, self._options, self._network = run, options, network
         self._memory, self._rising = run.state.memory, options.metric_names
-        self.metrics = {name: np.full(options.epochs, math.nan) for name in self._rising}
         self._begun = self._reported = perf_counter()
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
         self.wants_best = rule is not None and rule.restore_best
@@ -118,8 +117,7 @@ class Watch:
         """Make a rate that of all epochs after this one."""
         if self._options.optimizer.searches_step:
             raise ValueError("learning_rate: got one with an optimizer that searches the length of its steps itself")
-        self._run.rates[epoch * self._run.rates_per_epoch :] = rate
-        self._run.record["learning_rate"][epoch:] = rate
+        self._run.set_rate(epoch, rate)
         if self._memory is not None:
             self._memory.rate = rate
 
@@ -149,7 +147,7 @@ class Watch:
     def _measure(self, epoch: int) -> dict[str, float]:
         found, model = {}, self._run.model
         for prefix, samples in (("", self._run.samples), ("val_", self._run.validation)):
-            chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self.metrics]
+            chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self._rising]
             outputs = model.outputs(samples.x) if chosen else None
             # Of a network that diverges, outputs are of no use.
             usable = outputs is not None and bool(np.isfinite(outputs).all())
@@ -157,7 +155,7 @@ class Watch:
                 value = measured(metric, samples.y, outputs, samples.weights, model.task) if usable else math.nan
                 found[f"{prefix}{metric.name}"] = value
         for name, value in found.items():
-            self.metrics[name][epoch - 1] = value
+            self._run.metrics[name][epoch - 1] = value
         return found
 
     def _state(self, epoch: int, measures: dict[str, float]) -> EpochState:
@@ -185,7 +183,7 @@ class Watch:
     def catch_up(self, epoch: int) -> None:
         """Decide on an epoch that is over and whose inspection was interrupted, once its metrics were measured."""
         if self._patience is not None and epoch > self.decided:
-            self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self.metrics.items()}))
+            self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self._run.metrics.items()}))
 
     def _decide(self, state: EpochState) -> None:
         """Judge what is monitored, and keep the weights if it is the best."""
@@ -239,10 +237,14 @@ class Watch:
             "that none is the best; the last weights stay; monitor another number, or make sure that it can be computed"
         )
 
-    def restore_best(self) -> bool:
-        """Go back to the best weights, if that was asked for; return whether there were any."""
+    def restore_best(self, usable_epochs: float) -> bool:
+        """Go back to the best weights, if that was asked for; return whether there were any.
+
+        Weights of a later epoch than `usable_epochs` are those that an explosion began with.
+        """
+        found = self._kept_epoch is not None and self._kept_epoch <= usable_epochs
         if self.wants_best:
-            self._patience.best_epoch = self._kept_epoch
-        if self._best_parameters is not None:
+            self._patience.best_epoch = self._kept_epoch if found else None
+        if found:
             self._run.model.params[:] = self._best_parameters
-        return self._best_parameters is not None
+        return found

@@ -234,10 +234,15 @@ def forward(outputs, parameters, plan, workspace, x) -> bool:
     job.workspace = reals(workspace, plan.workspace)
     job.own = job.workspace + job.settings.private_at
     cdef FloatMode mode
-    with nogil:
-        mode = flush_denormals()
-        finite = outputs_of(&job, out, &samples)
-        restore_mode(mode)
+    cdef Index first = 0
+    finite = True
+    while finite and first < samples.rows:
+        with nogil:
+            mode = flush_denormals()
+            finite = outputs_of(&job, out, &samples, &first)
+            restore_mode(mode)
+        if first < samples.rows:
+            PyErr_CheckSignals()
     return finite
 
 
@@ -319,7 +324,7 @@ cdef class Run:
         self.check_training()
         cdef Job job = self.of_thread(0)
         if job.settings.threads == 1:
-            job.control[CALL_STEPS] = steps
+            job.control[CALL_STEPS], job.control[PAUSE_AFTER] = steps, 0
         cdef FloatMode mode
         with nogil:
             mode = flush_denormals()
@@ -333,7 +338,7 @@ cdef class Run:
         cdef Index thread
         cdef bint came
         absent = []
-        control[CALL_STEPS] = steps
+        control[CALL_STEPS], control[PAUSE_AFTER] = steps, 0
         for thread in range(1, helpers + 1):
             with nogil:
                 came = call_helper(control, thread)
@@ -372,16 +377,20 @@ cdef class Run:
         cdef Settings alone = alone_and_frozen(self.job.settings)
         cdef Job job = self.job
         cdef Tally total
+        cdef Position now
         cdef double penalty
         cdef FloatMode mode
         job.settings = &alone
         set_thread(&job, 0)
-        with nogil:
-            mode = flush_denormals()
-            find_penalties(&job, 0, 0, job.n_slabs)
-            penalty = total_penalty(&job, 0)
-            validate(&job, &self.samples, &total, False)
-            restore_mode(mode)
+        memset(&now, 0, sizeof(Position))
+        while now.validated < self.samples.rows:
+            PyErr_CheckSignals()
+            with nogil:
+                mode = flush_denormals()
+                find_penalties(&job, 0, 0, job.n_slabs)
+                penalty = total_penalty(&job, 0)
+                validate(&job, &self.samples, &now, &total, False)
+                restore_mode(mode)
         return total.loss * alone.loss_share / alone.rows + penalty, total.hits / alone.rows
 
     def differentiate(self) -> float:

@@ -217,10 +217,13 @@ cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index r
         add_groups(job, groups, 0, job.settings.parameters, True)
 
 
-cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint laid_out) noexcept nogil:
-    """Compute loss and hits of this thread's chunks of `samples`, without a backward pass."""
-    cdef Index chunks = (samples.rows + job.settings.chunk - 1) // job.settings.chunk, c
+cdef void narrow_tallies(
+    Job* job, const Samples* samples, Index first, Index end, Tally* tallies, bint laid_out,
+) noexcept nogil:
+    """Compute loss and hits of this thread's part of chunks first ... end of `samples`, without a backward pass."""
+    cdef Index c
     cdef Chunk chunk
-    for c in range(first_part(job, job.thread, chunks), first_part(job, job.thread + 1, chunks)):
+    for c in range(first + first_part(job, job.thread, end - first),
+                   first + first_part(job, job.thread + 1, end - first)):
         set_chunk(&chunk, job, c, 0, samples.rows, job.settings.validation_resident_at, laid_out)
         tallies[c] = narrow_chunk(job, samples, &chunk, NULL, False, NULL)

@@ -12,7 +12,7 @@ ctypedef struct Job:
     double* layer_record        # (2 layers, notes): gradients' norms, then root mean squares of activations
     const double* rates
     Position* position
-    int64_t* control            # what threads meet by: training.pxi
+    int64_t* control            # what threads meet by: threads.pxi
     int32_t* order              # NULL: the rows as they come
     const Layer* layers
     const Slab* slabs

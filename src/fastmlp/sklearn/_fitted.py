@@ -43,6 +43,7 @@ class FittedState:
         )
         if network.loss_name == "squared_error":  # which scikit-learn averages over the outputs; it sums all others
             network._model.loss_fraction = 1 / sizes[-1]
+        network._model.loss_growth = 0  # scikit-learn goes on as long as the loss is finite
         self._made_with = self._made_of()
         self.out_activation_ = _translation.OUTPUT_NAMES.get(network.activations[-1], network.activations[-1])
         return network

@@ -146,6 +146,8 @@ class Run:
             if now.batch == 0 and settings.shuffle and not settings.given_orders:
                 shuffle(arrays.order, settings.seed, now.epoch)
             sizes = self._step(now)
+            if now.questioned > 0:
+                break
             steps -= 1
             now.batch += 1
             if now.diverged or now.batch * settings.batch >= settings.rows:
@@ -153,7 +155,7 @@ class Run:
         arrays.position[0] = tuple(vars(now).values())
 
     def _step(self, now: SimpleNamespace) -> list[float]:
-        """One batch: gradient and update, or no update if the loss is not finite; returns the sizes of h."""
+        """One batch: gradient and update, or neither if the loss is no use; returns the sizes of h."""
         settings, arrays, weights = self._settings, self._arrays, self._samples.weights
         epoch, first = now.epoch - settings.first_epoch, now.batch * settings.batch
         rows = min(settings.batch, settings.rows - first)
@@ -166,11 +168,19 @@ class Run:
         inverse = 1 / weight if weight > 0 else 0.0  # so that a batch without weight leaves no gradient
         fraction = inverse if settings.own_average else 1.0  # without own_average, penalties are over N already
         penalty = self._penalty() * fraction
+        mean = loss * settings.loss_share * inverse + penalty
+        if now.loss_limit == 0:
+            now.loss_limit = settings.loss_growth * (mean + 1)
+        if mean * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+            now.usable = now.step
+        if now.questioned == 0 and 0 < now.loss_limit < mean < math.inf:
+            now.questioned = mean
+            return sizes
         if weight > 0:  # a batch without weight has no mean loss
             now.loss_sum += loss * settings.loss_share * rows / weight + penalty * rows
             now.loss_rows += rows
         now.hits += hits
-        if not math.isfinite(loss + penalty):
+        if not math.isfinite(loss + penalty) or now.questioned < 0:
             now.diverged = 1
             return sizes
         self._finish_gradient(inverse, fraction)
