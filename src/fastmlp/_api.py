@@ -117,9 +117,12 @@ def train(
         penalties. With all rows in one batch both are the same.
     sample_weight : array-like, shape (rows,), or None, default None
         A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
-        for N.
+        for N. Rows of their own in `validation` have weights of their own.
     class_weight : "balanced", mapping of label to weight, or None, default None
-        A weight a class, 1 for those that are not named; "balanced" weighs all classes alike.
+        A weight a class, 1 for those that are not named. It multiplies `sample_weight` in losses, of the training rows
+        and of the validation rows, and so in N; accuracy and `metrics` are not weighed by class. "balanced" weighs all
+        classes of the training rows alike: a class weighs Σ w / (classes × Σ_class w), w the rows' weights or 1, and 1
+        if none of its rows is trained on.
     missing_targets : {"error", "mask"}, default "error"
         What NaN in float targets means: an error, or "not observed". Then it has neither loss nor gradient; N does not
         count rows without any observed target.
@@ -184,8 +187,8 @@ def train(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
     seed = topology.checked_seed(seed)
-    weights = samples.weights(sample_weight, class_weight, values, task)
-    rows, held_out = samples.split(validation, (X, values, weights), task, seed)
+    weights = samples.checked_weights(sample_weight, values, task)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed, class_weight)
     fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
     training = options.TrainingOptions(
         options.TrainingData(task, X.dtype, rows, held_out, fractions),

@@ -204,10 +204,13 @@ def train_checked(net, samples, validation=None, **given):
     return net._fit(samples, held_out, chosen)
 
 
-def output_layer(kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5):
+def output_layer(
+    kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5, metric_weights=None
+):
     """Call the kernel of the output layer; `arrays` are losses, dz, h and z."""
     given = layout.OutputLayer(loss, metric, activation, threshold, parameters)
-    return kernels.output_forward_backward(*arrays, SimpleNamespace(x=None, y=y, weights=weights), given)
+    samples = SimpleNamespace(x=None, y=y, weights=weights, metric_weights=metric_weights)
+    return kernels.output_forward_backward(*arrays, samples, given)
 
 
 def count_kernel_calls(monkeypatch, kernels):
