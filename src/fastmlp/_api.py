@@ -117,18 +117,19 @@ def train(
         penalties. With all rows in one batch both are the same.
     sample_weight : array-like, shape (rows,), or None, default None
         A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
-        for N. Rows of their own in `validation` have weights of their own.
+        for N.
     class_weight : "balanced", mapping of label to weight, or None, default None
-        A weight a class, 1 for those that are not named. It multiplies `sample_weight` in losses, of the training rows
-        and of the validation rows, and so in N; accuracy and `metrics` are not weighed by class. "balanced" weighs all
-        classes of the training rows alike: a class weighs Σ w / (classes × Σ_class w), w the rows' weights or 1, and 1
-        if none of its rows is trained on.
+        A weight a class, 1 for those that are not named. It multiplies the weights of the rows in losses, of training
+        rows and of validation rows, and in N. Accuracy and `metrics` are not weighed by class. "balanced" weighs the
+        classes alike: by Σ w / (number of classes × Σ w of the class) over the rows that are trained on, with w their
+        `sample_weight` or 1; a class without such a row weighs 1 and is not counted.
     missing_targets : {"error", "mask"}, default "error"
         What NaN in float targets means: an error, or "not observed". Then it has neither loss nor gradient; N does not
         count rows without any observed target.
     validation : float, tuple of (X, y) or of (X, y, weights), or None, default None
         Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
-        every class as many as of all. Drawn rows are not trained on; both parts are then copies.
+        every class as many as of all. Drawn rows are not trained on; both parts are then copies. The loss of validation
+        rows is over the sum of their own weights.
     early_stopping : bool, EarlyStopping or None, default None
         When to stop before the last epoch; True stops where the validation loss has not improved for 10 epochs, and
         goes back to the best weights.

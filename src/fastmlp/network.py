@@ -271,7 +271,7 @@ class Network:
         sample_weight, class_weight, early_stopping, metrics, callbacks, progress, on_divergence, n_threads
             As in `fastmlp.train`.
         validation : tuple of (X, y) or of (X, y, weights), or None, default None
-            Rows to validate on.
+            Rows to validate on; their classes weigh as those of the training rows.
         seed : int or None, default None
             Seed of shuffling and of dropout; None takes the network's.
 

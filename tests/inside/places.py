@@ -231,6 +231,14 @@ def split(fraction, X, values, weights, known, seed):
     return tuple((part.x, part.y, part.weights) for part in parts)
 
 
+def drawn_rows(fraction, y, seed, **options):
+    """Return the numbers of the rows to train on, and of those that a fraction draws to validate on."""
+    known = code_targets(y, len(y), np.float64, **options)
+    numbers = np.arange(float(len(y)))[:, None]
+    parts = split(fraction, numbers, known.values, None, known.task, seed)
+    return tuple(x[:, 0].astype(int) for x, *_ in parts)
+
+
 def divergence_report(net, X, y):
     """Return what is said of a training run that ended with these weights."""
     found = divergence.Divergence(1, 1, net.params, 0, slice(None), 0.1)

@@ -55,12 +55,7 @@ def _of_mean_one(weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return (weights * (len(weights) / float(weights.sum()))).astype(dtype)
 
 
-def checked_weights(value: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
-    """Check the weights of rows with coded targets; those of rows that were not observed are 0."""
-    return without_unobserved(None if value is None else row_weights(value, len(values)), values, task)
-
-
-def row_weights(value: Any, rows: int) -> np.ndarray:
+def _row_weights(value: Any, rows: int) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise TypeError(
@@ -79,8 +74,9 @@ def row_weights(value: Any, rows: int) -> np.ndarray:
     return array
 
 
-def without_unobserved(weights: np.ndarray | None, values: np.ndarray, task: Task) -> np.ndarray | None:
-    """Set the weight of rows without any observed target to 0; soft targets that lack a part lack all."""
+def checked_weights(value: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
+    """Check the weights of rows; those without any observed target weigh 0, soft targets that lack a part lack all."""
+    weights = None if value is None else _row_weights(value, len(values))
     if not task.missing or values.dtype.kind != "f":
         return weights
     gaps = np.isnan(values)

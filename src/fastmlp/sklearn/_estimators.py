@@ -102,10 +102,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     label_smoothing : float, default 0.0
         The fraction of each target, in [0, 1), that is distributed evenly over all classes.
     class_weight : dict, list of dict, "balanced" or None, default None
-        One weight per class, as in scikit-learn's other classifiers; for rows of several labels a list of dicts, one
+        One weight per class, as in scikit-learn's other classifiers; with several labels per row a list of dicts, one
         per label, whose weights are multiplied. It multiplies `sample_weight` in losses, of training rows and of rows
-        to validate on; scores are not weighed by class. "balanced" follows from the rows that are trained on, and their
-        `sample_weight`; a class of which none is trained on weighs 1.
+        to validate on; scores and metrics are not weighed by class. "balanced" is as in `fastmlp.train`: by the rows
+        that are trained on, without those that are held out.
     l1 : float, default 0.0
         The factor of Σ abs(W), divided by the batch's rows as `alpha` is.
     dropout, clip_norm, clip_value, max_norm, init
