@@ -23,6 +23,7 @@ def outputs(kernels, z, y, loss, metric, parameters=None, weights=None):
         y,
         weights,
         parameters,
+        metric_weights=weights,
         loss=LOSSES[loss].code,
         metric=metric,
         activation=output,
@@ -357,8 +358,11 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
 def test_balance_counts_the_rows_that_were_observed(normal):
     y = np.array([0.0, 1.0, NAN, NAN, 0.0, 1.0, 1.0])
     known = places.checks.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
-    weights = places.checked_rows.weights(None, "balanced", known.values, known.task)
-    np.testing.assert_allclose(weights, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
+    weights = places.checked_rows.checked_weights(None, known.values, known.task)
+    samples, _ = places.checked_rows.split(None, (normal(7, 2), known.values, weights), known.task, 0, "balanced")
+    np.testing.assert_allclose(samples.weights * 5 / 7, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
+    np.testing.assert_allclose(samples.metric_weights * 5 / 7, [1, 1, 0, 0, 1, 1, 1], rtol=1e-15)
+    assert samples.size == pytest.approx(5, rel=1e-15)
 
 
 def test_one_hot_rows_with_gaps_are_no_column(normal):

@@ -119,13 +119,17 @@ def train(
         A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
         for N.
     class_weight : "balanced", mapping of label to weight, or None, default None
-        A weight a class, 1 for those that are not named; "balanced" weighs all classes alike.
+        A weight a class, 1 for those that are not named. It multiplies the weights of the rows in losses, of training
+        rows and of validation rows, and in N. Accuracy and `metrics` are not weighed by class. "balanced" weighs the
+        classes alike: by Σ w / (number of classes × Σ w of the class) over the rows that are trained on, with w their
+        `sample_weight` or 1; a class without such a row weighs 1 and is not counted.
     missing_targets : {"error", "mask"}, default "error"
         What NaN in float targets means: an error, or "not observed". Then it has neither loss nor gradient; N does not
         count rows without any observed target.
     validation : float, tuple of (X, y) or of (X, y, weights), or None, default None
         Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
-        every class as many as of all. Drawn rows are not trained on; both parts are then copies.
+        every class as many as of all. Drawn rows are not trained on; both parts are then copies. The loss of validation
+        rows is over the sum of their own weights.
     early_stopping : bool, EarlyStopping or None, default None
         When to stop before the last epoch; True stops where the validation loss has not improved for 10 epochs, and
         goes back to the best weights.
@@ -186,8 +190,8 @@ def train(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
     seed = topology.checked_seed(seed)
-    weights = samples.weights(sample_weight, class_weight, values, task)
-    rows, held_out = samples.split(validation, (X, values, weights), task, seed)
+    weights = samples.checked_weights(sample_weight, values, task)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed, class_weight)
     fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
     training = options.TrainingOptions(
         options.TrainingData(task, X.dtype, rows, held_out, fractions),

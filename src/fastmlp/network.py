@@ -11,7 +11,7 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks import options as checks
-from fastmlp._checks.samples import Samples, split, weights
+from fastmlp._checks.samples import Samples, checked_weights, split
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._engine.prediction import is_as_kernels_read
@@ -219,16 +219,16 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
+    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
         known = self._model.task
         if not isinstance(X, SparseRows):  # which the estimators have checked
             X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
         values = targets.encode(y, len(X), self.dtype, known)
-        return X, values, weights(sample_weight, class_weight, values, known)
+        return X, values, checked_weights(sample_weight, values, known)
 
-    def _samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
-        return Samples.weighted(*self._checked(X, y, sample_weight))
+    def _samples(self, X: Any, y: Any, sample_weight: Any, of_classes: np.ndarray | None = None) -> Samples:
+        return Samples.weighted(*self._checked(X, y, sample_weight), of_classes)
 
     def train(
         self,
@@ -271,7 +271,7 @@ class Network:
         sample_weight, class_weight, early_stopping, metrics, callbacks, progress, on_divergence, n_threads
             As in `fastmlp.train`.
         validation : tuple of (X, y) or of (X, y, weights), or None, default None
-            Rows to validate on.
+            Rows to validate on; their classes weigh as those of the training rows.
         seed : int or None, default None
             Seed of shuffling and of dropout; None takes the network's.
 
@@ -287,11 +287,11 @@ class Network:
         DivergenceError
             If the training run diverges and that is to be an error; the last good weights have come back then.
         """
-        rows = self._checked(X, y, sample_weight, class_weight)
+        rows = self._checked(X, y, sample_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
         seed = self.seed if seed is None else checked_seed(seed)
-        samples, checked = split(validation, rows, self._model.task, seed)
+        samples, checked = split(validation, rows, self._model.task, seed, class_weight)
         options = checks.TrainingOptions(
             self._summary(samples, checked),
             optimizer=optimizer,
@@ -577,7 +577,7 @@ class Network:
         if metric is None:
             # Several quantiles of one target are each measured against it.
             return float(METRICS["r2"].function(values, self._outputs(X), row_weights))
-        data = checks.TrainingData(known, self.dtype, Samples(X, values, row_weights))
+        data = checks.TrainingData(known, self.dtype, Samples(X, values, metric_weights=row_weights))
         (chosen,) = checks.metrics([metric], data, "metric")
         return watch.measured(chosen, values, self._outputs(X), row_weights, known)
 

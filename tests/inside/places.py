@@ -205,10 +205,13 @@ def train_checked(net, samples, validation=None, **given):
     return net._fit(samples, held_out, chosen)
 
 
-def output_layer(kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5):
+def output_layer(
+    kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5, metric_weights=None
+):
     """Call the kernel of the output layer; `arrays` are losses, dz, h and z."""
     given = layout.OutputLayer(loss, metric, activation, threshold, parameters)
-    return kernels.output_forward_backward(*arrays, SimpleNamespace(x=None, y=y, weights=weights), given)
+    samples = SimpleNamespace(x=None, y=y, weights=weights, metric_weights=metric_weights)
+    return kernels.output_forward_backward(*arrays, samples, given)
 
 
 def count_kernel_calls(monkeypatch, kernels):
@@ -227,6 +230,14 @@ def split(fraction, X, values, weights, known, seed):
     """Return X, coded targets and weights of the rows to train on, and of those to validate on."""
     parts = checked_rows.split(fraction, (X, values, weights), known, seed)
     return tuple((part.x, part.y, part.weights) for part in parts)
+
+
+def drawn_rows(fraction, y, seed, **options):
+    """Return the numbers of the rows to train on, and of those that a fraction draws to validate on."""
+    known = code_targets(y, len(y), np.float64, **options)
+    numbers = np.arange(float(len(y)))[:, None]
+    parts = split(fraction, numbers, known.values, None, known.task, seed)
+    return tuple(x[:, 0].astype(int) for x, *_ in parts)
 
 
 def divergence_report(net, X, y):

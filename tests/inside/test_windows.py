@@ -203,6 +203,8 @@ WATCHED = {
     "metrics": {"metrics": ["f1", "roc_auc"], "validation": UNSEEN},
     "steps": {"learning_rate": fastmlp.schedules.Exponential(0.02, 0.95, unit="step")},
     "clipped": {"clip_norm": 0.1, "max_norm": 1.0},
+    "classes": {"class_weight": {0: 5.0, 1: 0.0}, "validation": UNSEEN},
+    "classes of weighted rows": {"class_weight": "balanced", "sample_weight": np.linspace(0, 2, ROWS)},
     "own average": {
         "average": "batch",
         "sample_weight": np.linspace(0, 2, ROWS),

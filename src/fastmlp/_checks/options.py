@@ -116,7 +116,7 @@ def _refuse_metric(metric: measures.Metric, data: TrainingData, argument: str) -
     task = data.task
     kind = "labels" if task.kind in ("one_hot", "soft") else task.kind
     quantiles = task.loss.outputs_per_target
-    weighted = data.samples.weights is not None or data.validation.weights is not None
+    weighted = data.samples.metric_weights is not None or data.validation.metric_weights is not None
     predict = "a callback that calls state.network.predict is accepted"
     reasons = (
         (kind not in metric.targets, f" with targets of kind {kind!r}; it goes with {listing(metric.targets)}"),

@@ -152,7 +152,7 @@ class Watch:
             # Of a network that diverges, outputs are of no use.
             usable = outputs is not None and bool(np.isfinite(outputs).all())
             for metric in chosen:
-                value = measured(metric, samples.y, outputs, samples.weights, model.task) if usable else math.nan
+                value = measured(metric, samples.y, outputs, samples.metric_weights, model.task) if usable else math.nan
                 found[f"{prefix}{metric.name}"] = value
         for name, value in found.items():
             self._run.metrics[name][epoch - 1] = value

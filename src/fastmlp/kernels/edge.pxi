@@ -60,6 +60,7 @@ cdef Samples samples_of(object given, object order, Index rows, const Settings* 
     else:
         samples.y = given_reals(y, count * settings.outputs)
     samples.weights = given_reals(given.weights, count)
+    samples.metric_weights = given_reals(given.metric_weights, count)
     samples.order = <const int32_t*> address(order, sizeof(int32_t), rows * max(1, settings.given_orders), True)
     return samples
 
@@ -169,7 +170,8 @@ def dropout(h, slopes, units, Py_ssize_t first):
 
 def output_forward_backward(losses, dz, h, z, samples, output) -> float:
     # losses (rows,), dz, h, z (rows, outputs); samples: y (rows, outputs), NaN if it was not observed, or int32 labels
-    # (rows,), and weights (rows,) or None; output: loss, metric, activation, threshold, parameters (outputs,) or None
+    # (rows,), and weights, metric_weights (rows,) or None; output: loss, metric, activation, threshold, parameters
+    # (outputs,) or None
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified correctly."""
     cdef Settings settings
     cdef Index rows = z.shape[0], outputs = z.shape[1], stride = rounded_up(rows, 16)
@@ -197,6 +199,7 @@ def output_forward_backward(losses, dz, h, z, samples, output) -> float:
         y = block.dz + stride * outputs
         weights = y + stride * outputs
         block.y, block.labels, block.weights = y, given.labels, weights if given.weights != NULL else NULL
+        block.source, block.first = &given, 0
         block.stride, block.samples, block.outputs, block.activation = stride, rows, outputs, activation
         transpose(block.h, stride, z_given, outputs, rows, outputs)
         if given.y != NULL:
@@ -252,7 +255,8 @@ cdef class Run:
     plan: layout.Plan. arrays: layout.Arrays, of parameters (parameters,), state (slots * parameters,), gradient
     (parameters,), record (fields of Epoch, epochs), layer_record (2 layers, notes), rates (epochs * rates_per_epoch,),
     position (1,), order (given_orders, rows) int32, loss_parameters (outputs,); None if a method does not need it.
-    samples, validation: x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights (rows,) or None.
+    samples, validation: x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights of losses and
+    metric_weights of hits (rows,) or None.
     All arrays are kept, and read and written in place.
     """
 
@@ -265,7 +269,8 @@ cdef class Run:
     def __cinit__(self, plan, arrays, samples, validation=None):
         self.job = job_of(plan)
         cdef const Settings* settings = self.job.settings
-        self.kept = plan, arrays, [(s.x, s.y, s.weights) for s in (samples, validation) if s is not None]
+        given = [each for each in (samples, validation) if each is not None]
+        self.kept = plan, arrays, [(each.x, each.y, each.weights, each.metric_weights) for each in given]
         self.point_at(arrays)
         self.samples = samples_of(samples, arrays.order, settings.rows, settings)
         self.validation = samples_of(validation, None, settings.validation_rows, settings)

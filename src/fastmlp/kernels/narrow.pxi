@@ -151,9 +151,10 @@ cdef inline void set_columns(Columns* columns, const Job* job, real* at) noexcep
 
 
 cdef inline void set_narrow_outputs(
-    OutputBlock* block, const Job* job, const Samples* samples, const Columns* columns, Index count, bint backward,
+    OutputBlock* block, const Job* job, const Samples* samples, const Columns* columns, const Chunk* chunk,
+    bint backward,
 ) noexcept nogil:
-    """Set the output layer of a chunk of `count` samples."""
+    """Set the output layer of a chunk."""
     cdef const Layer* last = &job.layers[job.n_layers - 1]
     block.losses = job.own + job.settings.losses_at
     block.dz = job.own + last.deltas if backward else NULL
@@ -161,7 +162,8 @@ cdef inline void set_narrow_outputs(
     block.y = columns.y
     block.labels = columns.labels if samples.labels != NULL else NULL
     block.weights = columns.weights if samples.weights != NULL else NULL
-    block.stride, block.samples, block.outputs = columns.stride, count, job.settings.outputs
+    block.source, block.first = samples, chunk.first
+    block.stride, block.samples, block.outputs = columns.stride, chunk.count, job.settings.outputs
     block.activation = <int> last.activation
 
 
@@ -175,7 +177,7 @@ cdef Tally narrow_chunk(
     cdef Columns columns
     cdef OutputBlock block
     set_columns(&columns, job, chunk.at)
-    set_narrow_outputs(&block, job, samples, &columns, chunk.count, gradient != NULL)
+    set_narrow_outputs(&block, job, samples, &columns, chunk, gradient != NULL)
     if not chunk.laid_out:
         gather(&columns, samples, chunk.first, chunk.count, settings.inputs, settings.outputs)
     narrow_forward(job, columns.x, lanes, chunk.first, gradient != NULL)

@@ -54,7 +54,8 @@ ctypedef struct Samples:
     const real* x               # (rows, inputs)
     const real* y               # (rows, outputs), or NULL
     const int32_t* labels       # (rows,), or NULL
-    const real* weights         # (rows,), mean 1, or NULL
+    const real* weights         # of losses (rows,), mean 1, or NULL
+    const real* metric_weights  # of hits: those of losses without the classes', mean 1, or NULL
     const int32_t* order        # row s of a batch is order[s]; NULL: s itself
     Index rows
 

@@ -23,6 +23,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.samples import Samples
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.callbacks import EpochState
@@ -114,9 +116,9 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _decode(self, y: np.ndarray) -> np.ndarray:
         return y
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
-        """Return the rows' weights times those of their classes, which `learn` takes from these rows."""
-        return sample_weight
+    def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
+        """Return a function: coded targets -> the weight of each row's class, by these rows; None if there is none."""
+        return lambda y: None
 
     # ---- fitting ---------------------------------------------------------------------------------------------------
 
@@ -172,7 +174,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, coded, outputs = self._check_rows(X, y, first, incremental)
         given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        rows = Rows(X, coded, self._weighted(coded, given, learn=True), given)
+        rows = Rows(X, coded, given)
+        self._class_weights(rows)  # refused, if they are, before anything is changed
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = outputs
         network = self._network_to_train(X, tuple(hidden.tolist()), first)
@@ -224,8 +227,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
             if weights_val is not None:
                 weights_val = _check_sample_weight(weights_val, X_val)
-            y_val = self._code(y_val, "y_val")
-            return rows, Rows(X_val, y_val, self._weighted(y_val, weights_val), weights_val)
+            return rows, Rows(X_val, self._code(y_val, "y_val"), weights_val)
         if X_val is not None or y_val is not None:
             raise ValueError(f"X_val, y_val: got {'y_val' if X_val is None else 'X_val'} alone; both are needed")
         if weights_val is not None:
@@ -255,15 +257,16 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         name, metrics, _ = self._metric()
         stops = self.early_stopping and not searches
         orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
-        options = self._options(rows, held_out, network.dtype, incremental)
+        options = self._options(network, incremental)
         if not searches:
             options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
         options["callbacks"] = self._callbacks(name if stops else None, rows)
         before, last_history = network.params.copy() if stops else None, network.last_history
-        rows = rows._replace(X=_translation.dense_or_windows(rows.X, network.dtype))
+        samples, validation = self._samples(network, rows, held_out)
+        data, metrics = network._summary(samples, validation), metrics if held_out else ()
         ended = None
         try:
-            network.train(rows.X, rows.y, shuffle=orders, metrics=metrics if held_out else (), **options)
+            network._fit(samples, validation, TrainingOptions(data, shuffle=orders, metrics=metrics, **options))
         except (KeyboardInterrupt, DivergenceError) as error:
             ended = error
         if isinstance(ended, KeyboardInterrupt):
@@ -272,21 +275,26 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             return
         if orders and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))
-        self._record(network, rows, before, incremental, ended)
+        self._record(network, samples, before, incremental, ended)
 
-    def _options(self, rows: Rows, held_out: Rows | None, dtype: np.dtype, incremental: bool) -> dict[str, Any]:
-        """Return the options of `Network.train` that follow from the parameters alone."""
-        validation = None
-        if held_out is not None:
-            weights = () if held_out.weights is None else (held_out.weights,)
-            validation = (_translation.dense(held_out.X, dtype), held_out.y, *weights)
+    def _samples(self, network: Network, rows: Rows, held_out: Rows | None) -> tuple[Samples, Samples]:
+        """Return the rows as kernels read them; classes weigh in both parts what the rows to train on say."""
+        of_classes = self._class_weights(rows)
+        X = _translation.dense_or_windows(rows.X, network.dtype)
+        samples = network._samples(X, rows.y, rows.weights, of_classes(rows.y))
+        if held_out is None:
+            return samples, Samples()
+        X_val = _translation.dense(held_out.X, network.dtype)
+        return samples, network._samples(X_val, held_out.y, held_out.weights, of_classes(held_out.y))
+
+    def _options(self, network: Network, incremental: bool) -> dict[str, Any]:
+        """Return the options of a training run that follow from the parameters alone."""
         return {
             "optimizer": self._optimizer_for(incremental),
             "batch_size": "auto" if self._searches() else self.batch_size,
             "epochs": 1 if incremental else self.max_iter,
             "average": "batch",
-            "sample_weight": rows.weights,
-            "validation": validation,
+            "seed": network.seed,
             "clip_norm": self.clip_norm,
             "clip_value": self.clip_value,
             "max_norm": self.max_norm,
@@ -320,7 +328,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         found.extend(self.callbacks or ())
         context = getattr(self, "_callback_fit_ctx", None)
         if getattr(context, "_callbacks", ()):
-            found.append(EpochTasks(context, task_data(self, rows.X, self._decode(rows.y), rows.given)))
+            found.append(EpochTasks(context, task_data(self, rows.X, self._decode(rows.y), rows.weights)))
         return found
 
     def _solver(self) -> Any:

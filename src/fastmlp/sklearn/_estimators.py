@@ -1,5 +1,6 @@
 """The two estimators: their targets, and what they predict."""
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -7,20 +8,32 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from fastmlp._checks.samples import balanced, named_weights
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.metrics import Metric
 from fastmlp.network import Network
 from fastmlp.sklearn._base import BaseMLP, one_at_a_time
-from fastmlp.sklearn._translation import ACCEPTED, target_array
+from fastmlp.sklearn._translation import ACCEPTED, Rows, target_array
 
 _OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
 _OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
 _PROBABILITIES = [name for name, loss in LOSSES.items() if loss.probabilities]
+
+
+def _of_one(value: Any, codes: np.ndarray, weights: np.ndarray | None, labels: list) -> np.ndarray:
+    """Return the weights of one label's classes; those that a dict does not name weigh 1."""
+    if value == "balanced":
+        return balanced(codes, weights, len(labels))
+    if not isinstance(value, dict):
+        raise ValueError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
+    missing = [label for label in labels if label not in value]
+    if missing and len(labels) - len(missing) != len(value):  # scikit-learn's rule: a name is misspelt
+        raise ValueError(f"The classes, {missing}, are not in class_weight.")
+    return named_weights(value, labels)
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -89,7 +102,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     label_smoothing : float, default 0.0
         The fraction of each target, in [0, 1), that is distributed evenly over all classes.
     class_weight : dict, list of dict, "balanced" or None, default None
-        One weight per class, as in scikit-learn's other classifiers; it multiplies `sample_weight`.
+        One weight per class, as in scikit-learn's other classifiers; with several labels per row a list of dicts, one
+        per label, whose weights are multiplied. It multiplies `sample_weight` in losses, of training rows and of rows
+        to validate on; scores and metrics are not weighed by class. "balanced" is as in `fastmlp.train`: by the rows
+        that are trained on, without those that are held out.
     l1 : float, default 0.0
         The factor of Σ abs(W), divided by the batch's rows as `alpha` is.
     dropout, clip_norm, clip_value, max_norm, init
@@ -256,30 +272,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         classes = None if self._multilabel else np.arange(max(2, outputs))
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
-        if self.class_weight is None:
-            return sample_weight
-        if self._multilabel:
-            weights = compute_sample_weight(self.class_weight, y)
-        else:
-            if learn:
-                self._weights_of_classes = self._class_weights(y, sample_weight)
-            weights = self._weights_of_classes[y]
-        return weights if sample_weight is None else weights * sample_weight
+    def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
+        given = self.class_weight
+        if given is None:
+            return super()._class_weights(rows)
+        columns, labels = self._columns(rows.y), [0, 1] if self._multilabel else self.classes_.tolist()
+        if isinstance(given, str) or (isinstance(given, dict) and not self._multilabel):
+            given = [given] * len(columns)
+        elif not self._multilabel or len(given) != len(columns):
+            raise ValueError(
+                f"class_weight: got {given!r} for rows of {len(columns)} labels; 'balanced' is accepted, for one label "
+                "per row a dict, for several labels a list of one dict per label"
+            )
+        each = [_of_one(*pair, rows.weights, labels) for pair in zip(given, columns, strict=True)]
+        # Of several labels the product, as in scikit-learn.
+        return lambda y: np.prod([of[codes] for of, codes in zip(each, self._columns(y), strict=True)], axis=0)
 
-    def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-        """Return the classes' weights, 1 for those that are not named."""
-        if isinstance(self.class_weight, str):
-            # The sum of the rows' weights, so that a row of weight 2 counts as two rows, and one of weight 0 as none.
-            sums = np.bincount(y, sample_weight, minlength=len(self.classes_))
-            return sums.sum() / np.count_nonzero(sums) / np.where(sums > 0, sums, np.inf)
-        if not isinstance(self.class_weight, dict):
-            raise ValueError(f"class_weight: got {self.class_weight!r} for one label per row; a dict is accepted")
-        known = self.classes_.tolist()
-        missing = [label for label in known if label not in self.class_weight]
-        if missing and len(known) - len(missing) != len(self.class_weight):  # scikit-learn's rule: a name is misspelt
-            raise ValueError(f"The classes, {missing}, are not in class_weight.")
-        return np.array([float(self.class_weight.get(label, 1.0)) for label in known])
+    def _columns(self, y: np.ndarray) -> np.ndarray:
+        """Return the codes of every label as a row: of one label per row there is one."""
+        return (y.T > 0).astype(np.int64) if self._multilabel else y[None]
 
     def _metric(self) -> tuple[str, tuple, int]:
         chosen = super()._metric()

@@ -1,6 +1,7 @@
 """What a fit leaves: a network, coefficients that are views of its parameters, and scikit-learn's attributes."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from operator import is_
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from fastmlp._checks.samples import Samples
 from fastmlp._checks.warn import warn_caller
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
@@ -119,7 +121,7 @@ class FittedState:
     def _record(
         self,
         network: Network,
-        rows: _translation.Rows,
+        samples: Samples,
         before: np.ndarray | None,
         incremental: bool,
         ended: BaseException | None,
@@ -127,9 +129,9 @@ class FittedState:
         """Set the attributes, then raise or warn of a divergence if one has `ended` the training."""
         self.n_iter_ = len(network.last_history)
         if self._searches():
-            self._record_search(network, rows, interrupted=isinstance(ended, KeyboardInterrupt))
+            self._record_search(network, samples, interrupted=isinstance(ended, KeyboardInterrupt))
         else:
-            self._record_epochs(network, rows.X.shape[0], before, incremental)
+            self._record_epochs(network, len(samples), before, incremental)
         if isinstance(ended, DivergenceError):
             if before is None or not np.isfinite(self.best_validation_score_):
                 raise ValueError(
@@ -161,9 +163,9 @@ class FittedState:
         if self.verbose and not isinstance(self.verbose, str) and history.stopped:
             print(f"{reason} Stopping.")
 
-    def _record_search(self, network: Network, rows: _translation.Rows, interrupted: bool) -> None:
+    def _record_search(self, network: Network, samples: Samples, interrupted: bool) -> None:
         history = network.last_history
-        self.loss_ = network.loss(rows.X[:], rows.y, rows.weights)
+        self.loss_ = network._model.evaluate(replace(samples, x=samples.x[:]))[0]  # of sparse rows, made dense
         self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self._record_scores(network, None)

@@ -43,12 +43,11 @@ OUTPUT_NAMES = {"sigmoid": "logistic", "exponential": "exp"}
 
 
 class Rows(NamedTuple):
-    """Checked rows: X, coded targets, weights times those of the rows' classes, and weights as they were given."""
+    """Checked rows: X, coded targets, and their weights without those of the rows' classes."""
 
     X: Any
     y: np.ndarray
     weights: np.ndarray | None
-    given: np.ndarray | None
 
 
 def dense_bytes() -> int:

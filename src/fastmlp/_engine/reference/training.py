@@ -87,7 +87,7 @@ class Run:
     arrays : Arrays
         Parameters and what changes with them.
     samples, validation : Samples
-        Rows, coded targets and weights.
+        Rows, coded targets, weights of losses, and of hits.
     """
 
     def __init__(self, plan, arrays, samples, validation=None):
@@ -196,7 +196,8 @@ class Run:
     def _output_layer(self, z, rows: slice | np.ndarray, samples) -> tuple[np.ndarray, np.ndarray, float, float]:
         """h and dL/dz of every row, Σ loss and hits."""
         losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
-        part = SimpleNamespace(y=samples.y[rows], weights=None if samples.weights is None else samples.weights[rows])
+        given = {name: getattr(samples, name) for name in ("y", "weights", "metric_weights")}
+        part = SimpleNamespace(**{name: None if values is None else values[rows] for name, values in given.items()})
         hits = output_forward_backward(losses, dz, h, z, part, self._output)
         return h, dz, float(losses.sum(dtype=np.float64)), hits
 
