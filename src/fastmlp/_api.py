@@ -179,13 +179,13 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    X = arrays.features(X, dtype=topology.floating(dtype))
+    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype))
     task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
     seed = topology.checked_seed(seed)
     weights = samples.weights(sample_weight, class_weight, values, task)
-    rows, held_out = samples.split(validation, (X, values, weights), task, seed)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed, names)
     fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
     training = options.TrainingOptions(
         options.TrainingData(task, X.dtype, rows, held_out, fractions),
@@ -221,7 +221,7 @@ def train(
         init=init,
         bias_init=bias_init,
     )
-    return Network._of(layers)._fit(rows, held_out, training)
+    return Network._of(layers)._fit(rows, held_out, training, names)
 
 
 def load(path: Any, *, backend: str | None = None) -> Network:
@@ -260,4 +260,6 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     if backend is not None:
         network._model.use(resolve(backend))
     network.metadata = description.metadata
+    if description.feature_names is not None:
+        network._record.feature_names = tuple(description.feature_names)
     return network

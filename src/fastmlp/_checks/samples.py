@@ -118,17 +118,20 @@ def _class_weights(value: Any, codes: np.ndarray, classes: np.ndarray) -> np.nda
     return found
 
 
-def split(value: Any, rows: tuple, task: Task, seed: int) -> tuple[Samples, Samples]:
+def split(
+    value: Any, rows: tuple, task: Task, seed: int, names: tuple[str, ...] | None = None
+) -> tuple[Samples, Samples]:
     """Return the samples to train on and those to validate on.
 
-    `rows` are checked features, coded targets and weights (or None). `value` is a fraction of these rows, drawn at
-    random by `seed`, of each class as many as of all; or rows of their own, (X, y) or (X, y, weights); or None.
+    `rows` are checked features, coded targets and weights (or None), `names` those of the columns. `value` is a
+    fraction of these rows, drawn at random by `seed`, of each class as many as of all; or rows of their own, (X, y) or
+    (X, y, weights); or None.
     """
     X, values, weights = rows
     if value is None:
         return Samples.weighted(*rows), Samples()
     if isinstance(value, (tuple, list)):
-        return Samples.weighted(*rows), _given(value, X, task)
+        return Samples.weighted(*rows), _given(value, X, task, names)
     if isinstance(value, (bool, str)) or not np.isscalar(value):
         raise TypeError(f"validation: got {value!r}; a fraction such as 0.2, or rows (X, y), is accepted")
     chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
@@ -146,13 +149,13 @@ def split(value: Any, rows: tuple, task: Task, seed: int) -> tuple[Samples, Samp
     return Samples.weighted(*parts[0]), Samples.weighted(*parts[1])
 
 
-def _given(value: tuple | list, X: np.ndarray, task: Task) -> Samples:
+def _given(value: tuple | list, X: np.ndarray, task: Task, names: tuple[str, ...] | None) -> Samples:
     if len(value) not in (2, 3):
         raise ValueError(
             f"validation: got {len(value)} parts; a fraction such as 0.2, or rows (X, y) or (X, y, weights), is "
             "accepted"
         )
-    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
+    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], names=names, argument="validation X")
     coded = targets.encode(value[1], len(rows), X.dtype, task)
     own = row_weights(value[2], len(rows)) if len(value) == 3 else None
     return Samples.weighted(rows, coded, without_unobserved(own, coded, task))
