@@ -60,7 +60,8 @@ def train(
     Parameters
     ----------
     X : array-like, shape (rows, inputs)
-        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype.
+        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype. The names of a data frame's
+        columns become ``net.feature_names_in_``: rows with other names, or in another order, are refused from then on.
     y : array-like, shape (rows,) or (rows, outputs)
         Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats); with
         ``loss="cross_entropy"`` also rows of probabilities.
@@ -137,7 +138,8 @@ def train(
         Called after every epoch with an `EpochState`, in order; one that returns True stops the training. Ready ones,
         and `Every`, are in `fastmlp.callbacks`.
     progress : bool, callable or None, default None
-        True shows a bar; a callable is called about twenty times a second with a `Progress`.
+        True shows a bar with the losses and accuracies of the training rows and of the validation rows; a callable is
+        called about twenty times a second with a `Progress`.
     on_divergence : {"warn", "raise"}, default "warn"
         What is done where the loss stops being finite. Either way the weights before the last step come back.
     seed : int or None, default None
@@ -170,6 +172,8 @@ def train(
     DivergenceWarning
         If the loss stops being finite: training ends there, and the weights before the last step come back. The
         message says in which epoch, batch and layer it began, and the likeliest cause.
+    UserWarning
+        If of `X` and the rows to validate on only one has names of columns.
 
     Examples
     --------

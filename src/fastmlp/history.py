@@ -92,8 +92,8 @@ class History:
         Returns
         -------
         dict of str to ndarray, shape (epochs,)
-            ``epoch``, counted from 1, the numbers of each epoch as far as there are any, then the metrics. The arrays
-            are those of the history, not copies.
+            ``epoch``, counted from 1, then the fields that have a number per epoch, as far as they are there, then the
+            metrics. The arrays are those of the history, not copies.
 
         Examples
         --------
@@ -103,7 +103,7 @@ class History:
         ['epoch', 'loss', 'accuracy', 'learning_rate', 'gradient_norm', 'seconds', 'f1']
         """
         numbers = {name: getattr(self, name) for name in _BY_EPOCH} | self.metrics
-        known = {name: values for name, values in numbers.items() if values is not None}
+        known = {name: values for name, values in numbers.items() if values is not None and len(values) == len(self)}
         return {"epoch": np.arange(1, len(self) + 1)} | known
 
     def extended(self, *later: "History") -> "History":

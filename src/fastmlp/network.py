@@ -215,7 +215,7 @@ class Network:
     def feature_names_in_(self) -> np.ndarray:
         """The names of the columns of the data frame that was trained on first, as scikit-learn has them.
 
-        Rows whose columns have other names, or another order, are refused from then on.
+        From then on all methods refuse columns of other names or in another order, and warn if there are no names.
         """
         if not self._record.feature_names:
             raise AttributeError(
