@@ -118,10 +118,14 @@ def test_names_that_come_twice_are_compared_place_by_place():
 
 @every_call
 def test_names_on_one_side_only_are_a_warning(call):
-    with pytest.warns(UserWarning, match="^X: got no names of columns, and .* trained with 'a', 'b', 'c'; ") as seen:
+    with pytest.warns(
+        UserWarning, match="^X: got no names of columns, and .* trained with 'a', 'b', 'c', so that"
+    ) as seen:
         call(trained(), X)
     assert (len(seen), seen[0].filename) == (1, __file__)
-    with pytest.warns(UserWarning, match="^X: got names of columns, and the network was trained with none; ") as seen:
+    with pytest.warns(
+        UserWarning, match="^X: got names of columns, and the network was trained with none, so that"
+    ) as seen:
         call(trained(X), NAMED)
     assert (len(seen), seen[0].filename) == (1, __file__)
 

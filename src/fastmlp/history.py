@@ -73,8 +73,8 @@ class History:
 
     def __repr__(self) -> str:
         numbers = self.to_dict()
-        shown = [name for name in (*_BY_EPOCH[:4], *self.metrics) if name in numbers] if len(self) else []
-        last = [f"{name} {numbers[name][-1]:.4g}" for name in shown]
+        names = [name for name in (*_MEASURES, *self.metrics) if name in numbers and len(self)]
+        last = [f"{name} {numbers[name][-1]:.4g}" for name in names]
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
         return f"History({', '.join([counted(len(self), 'epoch'), *last])}{stopped})"
 
@@ -136,7 +136,8 @@ class History:
         )
 
 
-_BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds")
+_MEASURES = ("loss", "accuracy", "val_loss", "val_accuracy")
+_BY_EPOCH = (*_MEASURES, "learning_rate", "gradient_norm", "seconds")
 _BY_NOTE = ("layer_epochs", "layer_gradient_norms", "layer_activations")
 
 

@@ -433,9 +433,11 @@ class Network:
             self._record.state.reset = True
 
     def _outputs(self, X: Any) -> np.ndarray:
-        model = self._model
-        if self._record.feature_names or not is_as_kernels_read(X, model.dtype, model.sizes[0]):
+        model, names = self._model, self._record.feature_names
+        if not is_as_kernels_read(X, model.dtype, model.sizes[0]):
             X = self._features(X)
+        elif names:
+            arrays.check_names(X, names)
         outputs = model.outputs(X)
         if outputs is None:
             arrays.features(X)  # says where X is not finite

@@ -105,8 +105,8 @@ def check_names(X: Any, expected: tuple[str, ...] | None, argument: str = "X") -
     if not names or not expected:
         ours, theirs = ("names", "none") if names else ("no names", listing(expected, limit=5))
         warn_caller(
-            f"{argument}: got {ours} of columns, and the network was trained with {theirs}; whether these are the same "
-            "columns in the same order is not checked",
+            f"{argument}: got {ours} of columns, and the network was trained with {theirs}, so that their order is not "
+            "checked; data frames both times, or neither time, are accepted",
             UserWarning,
         )
         return names
