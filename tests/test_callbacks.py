@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 import numpy as np
 import pytest
@@ -134,11 +135,45 @@ def test_a_bar_shows_how_far_it_is():
     bar = callbacks.ProgressBar(every=4, file=text, ascii=True)
     fit(callbacks=[bar])
     assert "12.0/12.0" in text.getvalue()
-    assert "loss=" in text.getvalue()
-    assert "accuracy=" in text.getvalue()
     first = len(text.getvalue())
     fit(callbacks=[bar], validation=None, X=np.ones((9, 1)), y=np.arange(9.0))
+    assert "loss=" in text.getvalue()[first:]
     assert "accuracy" not in text.getvalue()[first:]
+    assert "val_" not in text.getvalue()[first:]
+
+
+@pytest.mark.parametrize("show", ["progress", "callback"])
+def test_a_bar_names_the_numbers_of_both_kinds_of_rows(show, capsys):
+    pytest.importorskip("tqdm")
+    net = fit(progress=True) if show == "progress" else fit(callbacks=[callbacks.ProgressBar()])
+    shown = capsys.readouterr().err
+    loss, val_loss, accuracy, val_accuracy = (
+        getattr(net.history, name)[-1] for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+    )
+    assert (
+        f"loss={loss:.4g}, val_loss={val_loss:.4g}, accuracy={accuracy:.4f}, val_accuracy={val_accuracy:.4f}" in shown
+    )
+
+
+def test_a_bar_takes_a_progress():
+    pytest.importorskip("tqdm")
+    text = io.StringIO()
+    bar = callbacks.ProgressBar(file=text)
+    bar(fastmlp.Progress(0, 3, math.nan, math.nan, math.nan, math.nan))
+    bar(fastmlp.Progress(3, 3, 0.5, None))
+    bar.close()
+    assert text.getvalue().rstrip().endswith(", loss=0.5]")
+    assert "val_" not in text.getvalue()
+
+
+def test_the_text_of_a_state():
+    seen = []
+    net = fit(callbacks=[lambda state: seen.append(repr(state))], metrics=["f1"])
+    history = net.history
+    assert seen[1].startswith(f"EpochState(epoch 2 of 12, learning_rate {history.learning_rate[1]:.4g}, loss ")
+    assert seen[1].endswith(f", f1 {history.metrics['f1'][1]:.4g}, val_f1 {history.metrics['val_f1'][1]:.4g})")
+    assert "\n" not in seen[1]
+    assert "nan" not in seen[1]
 
 
 def test_progress_true_shows_a_bar(capsys):

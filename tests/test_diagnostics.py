@@ -199,6 +199,9 @@ def test_a_network_that_is_well():
     lines = str(found).splitlines()
     assert len(lines) == 5
     assert lines[-1] == "nothing is wrong"
+    assert repr(found) == str(found), "a prompt shows the table"
+    assert "array" not in repr(found.layers)
+    assert repr(found.layers[0]).startswith("LayerHealth(layer=1, activation='tanh', units=16, weight_norm=")
 
 
 def test_dead_units_are_named(backend):
@@ -482,6 +485,7 @@ def test_a_kink_is_called_one(backend, activation):
         assert min(kink.left, kink.right) - 1e-9 <= kink.gradient <= max(kink.left, kink.right) + 1e-9
         assert abs(kink.left - kink.right) > 1e-3
     text = str(check)
+    assert repr(check) == text
     assert text.startswith("the gradient is that of the loss")
     assert "; 4 are at a kink of the loss, which has no derivative there, such as layer 1 biases[0]: " in text
     assert not diagnostics.check_gradient(net, X + 0.1, y).kinks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import tracemalloc
 
 import numpy as np
@@ -337,6 +338,26 @@ def test_the_summary_names_the_kind(loss, kind):
     net = fastmlp.Network((4, 2), loss=loss, bias=False, seed=0)
     assert net.summary().startswith(f"Network: {kind}, {loss}, float64, backend {places.backend.in_use}\n")
     assert "8 parameters in all, no biases\n" in net.summary()
+
+
+def test_the_summary_is_shown_as_it_reads():
+    text = fastmlp.Network((4, 2), seed=0).summary()
+    assert isinstance(text, str)
+    assert repr(text) == str(text) == text == copy.copy(text)
+    assert pickle.loads(pickle.dumps(text)) == text
+    assert type(str(text)) is str
+
+
+def test_the_table_of_a_network():
+    net = fastmlp.Network((4, 64, 3), loss="cross_entropy", seed=0, backend="reference")
+    page = net._repr_html_()
+    caption = "Network: classification, cross_entropy, float64, backend reference; 515 parameters in all; not trained"
+    assert page.startswith(f"<table><caption>{caption}</caption>")
+    assert "<tr><td>4 -&gt; 64</td><td>relu</td><td>320</td></tr>" in page
+    assert page.count("<tr>") == 3
+    net.train(features(), classes(3), epochs=1)
+    assert "; trained for 1 epoch in " in net._repr_html_()
+    assert not re.findall(r"style|color|href|src|script", page), "the page's own colours, and nothing from outside"
 
 
 def test_the_text_of_a_network():

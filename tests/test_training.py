@@ -148,8 +148,29 @@ def test_progress_has_no_accuracy_in_regression():
     X, _ = points()
     seen = []
     fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=3, seed=3, progress=seen.append)
-    assert seen[-1].accuracy is None
+    assert (seen[-1].accuracy, seen[-1].val_loss, seen[-1].val_accuracy) == (None, None, None)
     assert seen[-1].loss > 0
+    fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=3, seed=3, validation=0.2, progress=seen.append)
+    assert (seen[-1].accuracy, seen[-1].val_accuracy) == (None, None)
+    assert seen[-1].val_loss > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_progress_has_the_numbers_of_both_kinds_of_rows(optimizer):
+    if optimizer == "lbfgs":
+        pytest.importorskip("scipy")
+    X, y = points()
+    seen = []
+    net = fastmlp.train(
+        X, y, hidden=NARROW, optimizer=optimizer, epochs=3, seed=3, validation=0.3, progress=seen.append
+    )
+    last = seen[-1]
+    assert (last.epoch, last.epochs) == (3, 3)
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert getattr(last, name) == getattr(net.history, name)[-1], name
+    assert last.accuracy != last.val_accuracy, "else this test cannot fail"
+    fastmlp.train(X, y, hidden=NARROW, optimizer=optimizer, epochs=3, seed=3, progress=seen.append)
+    assert (seen[-1].val_loss, seen[-1].val_accuracy) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["reference", None])

@@ -60,7 +60,8 @@ def train(
     Parameters
     ----------
     X : array-like, shape (rows, inputs)
-        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype.
+        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype. The names of a data frame's
+        columns become ``net.feature_names_in_``: rows with other names, or in another order, are refused from then on.
     y : array-like, shape (rows,) or (rows, outputs)
         Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats); with
         ``loss="cross_entropy"`` also rows of probabilities.
@@ -141,7 +142,8 @@ def train(
         Called after every epoch with an `EpochState`, in order; one that returns True stops the training. Ready ones,
         and `Every`, are in `fastmlp.callbacks`.
     progress : bool, callable or None, default None
-        True shows a bar; a callable is called about twenty times a second with a `Progress`.
+        True shows a bar with the losses and accuracies of the training rows and of the validation rows; a callable is
+        called about twenty times a second with a `Progress`.
     on_divergence : {"warn", "raise"}, default "warn"
         What is done if the training run diverges: its loss stops being finite, or a batch's loss is above 10⁶ times
         (the run's first + 1), and not because of that batch's rows alone. Either way the weights come back of the last
@@ -176,6 +178,8 @@ def train(
     DivergenceWarning
         If the training run diverges: it ends there, and earlier weights come back. The message says which, in which
         epoch, batch and layer it began, and the likeliest cause.
+    UserWarning
+        If of `X` and the rows to validate on only one has names of columns.
 
     Examples
     --------
@@ -185,13 +189,13 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    X = arrays.features(X, dtype=topology.floating(dtype))
+    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype))
     task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
     seed = topology.checked_seed(seed)
     weights = samples.checked_weights(sample_weight, values, task)
-    rows, held_out = samples.split(validation, (X, values, weights), task, seed, class_weight)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed, class_weight, names)
     fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
     training = options.TrainingOptions(
         options.TrainingData(task, X.dtype, rows, held_out, fractions),
@@ -227,7 +231,7 @@ def train(
         init=init,
         bias_init=bias_init,
     )
-    return Network._of(layers)._fit(rows, held_out, training)
+    return Network._of(layers)._fit(rows, held_out, training, names)
 
 
 def load(path: Any, *, backend: str | None = None) -> Network:
@@ -266,4 +270,6 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     if backend is not None:
         network._model.use(resolve(backend))
     network.metadata = description.metadata
+    if description.feature_names is not None:
+        network._record.feature_names = tuple(description.feature_names)
     return network

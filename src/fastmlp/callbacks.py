@@ -25,15 +25,19 @@ class Progress:
     epochs : int
         Epochs in all.
     loss : float
-        The last epoch's loss; NaN before the first.
+        The last epoch's loss of the training rows; NaN before the first.
     accuracy : float or None
-        The last epoch's accuracy; None for regression.
+        The last epoch's accuracy on the training rows; NaN before the first, None for regression.
+    val_loss, val_accuracy : float or None, default None
+        The same of the validation rows; None without validation rows.
     """
 
     epoch: int
     epochs: int
     loss: float
     accuracy: float | None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 class EpochState:
@@ -95,6 +99,10 @@ class EpochState:
             numbers.get(name, math.nan) for name in ("loss", "accuracy", "val_loss", "val_accuracy", "gradient_norm")
         )
         self._numbers, self._set_rate, self._rises = dict(numbers), set_rate, rises
+
+    def __repr__(self) -> str:
+        numbers = (f"{name} {value:.4g}" for name, value in self.numbers().items())
+        return f"EpochState({', '.join([f'epoch {self.epoch} of {self.epochs}', *numbers])})"
 
     @property
     def learning_rate(self) -> float:
@@ -234,7 +242,7 @@ class _Holder(Callback):
 
 
 class ProgressBar(_Holder):
-    """Show a tqdm bar with the last loss and accuracy.
+    """Show a tqdm bar with the last loss and accuracy, of the training rows and of the validation rows.
 
     ``progress=True`` shows the same and costs nothing per epoch; in ``callbacks`` the kernels stop at the end of every
     epoch, or of every k-th.
@@ -274,9 +282,11 @@ class ProgressBar(_Holder):
         """Move the bar to the state's epoch; a `Progress` is accepted too."""
         if self._held is None:
             self._held = self._make(total=state.epochs, **self._options)
-        shown = {"loss": f"{state.loss:.4g}"}
-        if state.accuracy is not None and not math.isnan(state.accuracy):
-            shown["accuracy"] = f"{state.accuracy:.4f}"
+        shown = {}
+        for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+            value = getattr(state, name)
+            if name == "loss" or not (value is None or math.isnan(value)):
+                shown[name] = f"{value:.4f}" if "accuracy" in name else f"{value:.4g}"
         self._held.set_postfix(shown, refresh=False)
         self._held.update(state.epoch - self._held.n)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -81,7 +81,7 @@ class GradientCheck:
         """Whether the gradient is that of the loss: the error is at most 1e-6."""
         return self.error <= _GOOD
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return the result in one line."""
         verdict = "is" if self.ok else "is NOT"
         text = (
@@ -185,7 +185,9 @@ def _in_double(network: Network) -> Network:
     model = network._model
     own = {"l1": model.l1, "l2": model.l2, "dropout": model.dropout, "backend": model.asked_backend}
     topology = replace(model.topology, dtype=np.float64, **own)
-    return Network._of(topology, network.params)
+    twin = Network._of(topology, network.params)
+    twin._record.feature_names = network._record.feature_names
+    return twin
 
 
 def _difference(
@@ -261,10 +263,10 @@ class LayerHealth:
     layer: int
     activation: str
     units: int
-    gradient_norms: np.ndarray
-    activation_sizes: np.ndarray
+    gradient_norms: np.ndarray = field(repr=False)
+    activation_sizes: np.ndarray = field(repr=False)
     weight_norm: float
-    dead: np.ndarray
+    dead: np.ndarray = field(repr=False)
     saturated: float
 
 
@@ -291,7 +293,7 @@ class Health:
         """Whether nothing was found."""
         return not self.findings
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Write a table of the layers, then the findings."""
         lines = [
             f"{'layer':<6}{'activation':<13}{'units':>6}  {'gradient norm':<22}{'activation size':<22}"
@@ -343,14 +345,14 @@ def health(network: Network, X: Any = None) -> Health:
     >>> health(net).ok
     True
     """
-    rows = network._record.sample if X is None else X
+    rows = network._record.sample if X is None else network._features(X)
     number, history = len(network.weights), network.history
     parts = zip(
         network.activations,
         network.weights,
         history.layer_gradient_norms.reshape(-1, number).T,  # without a column per layer if nothing was noted
         history.layer_activations.reshape(-1, number).T,
-        [None] * number if rows is None else network.forward(rows),
+        [None] * number if rows is None else network._layers(rows),
         strict=True,
     )
     layers = [

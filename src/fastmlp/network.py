@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastmlp._checks.samples import Samples, checked_weights, split
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._engine.prediction import is_as_kernels_read
+from fastmlp._spec.shown import Text, counted, table
 from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -79,6 +81,8 @@ class Network:
         Views of `params`; `biases` is empty without biases.
     classes_ : ndarray or None
         The labels, one a class; None for regression and multi-label targets.
+    feature_names_in_ : ndarray of str
+        The names of the columns of the data frame that was trained on first; not there if they had none.
     history : History
         What happened in all trainings so far.
     metadata : dict of str to str
@@ -208,6 +212,18 @@ class Network:
         self._model.assign("dropout", fractions)
 
     @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of the data frame that was trained on first, as scikit-learn has them.
+
+        From then on all methods refuse columns of other names or in another order, and warn if there are no names.
+        """
+        if not self._record.feature_names:
+            raise AttributeError(
+                "feature_names_in_: the network was not trained on a data frame whose columns have names"
+            )
+        return np.array(self._record.feature_names, object)
+
+    @property
     def history(self) -> History:
         """What happened in all training runs so far."""
         return self._record.history
@@ -219,11 +235,15 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
+    def _features(self, X: Any) -> Any:
+        """Check rows, and the names of their columns."""
+        if isinstance(X, SparseRows):  # which the estimators have checked
+            return X
+        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=self._record.feature_names)
+
     def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
-        known = self._model.task
-        if not isinstance(X, SparseRows):  # which the estimators have checked
-            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        known, X = self._model.task, self._features(X)
         values = targets.encode(y, len(X), self.dtype, known)
         return X, values, checked_weights(sample_weight, values, known)
 
@@ -291,7 +311,9 @@ class Network:
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
         seed = self.seed if seed is None else checked_seed(seed)
-        samples, checked = split(validation, rows, self._model.task, seed, class_weight)
+        names = self._record.feature_names
+        names = arrays.column_names(X) if names is None else names
+        samples, checked = split(validation, rows, self._model.task, seed, class_weight, names)
         options = checks.TrainingOptions(
             self._summary(samples, checked),
             optimizer=optimizer,
@@ -311,13 +333,19 @@ class Network:
             seed=seed,
             n_threads=n_threads,
         )
-        return self._fit(samples, checked, options)
+        return self._fit(samples, checked, options, names)
 
     def _summary(self, samples: Samples, validation: Samples) -> checks.TrainingData:
         return checks.TrainingData(self._model.task, self.dtype, samples, validation, self.dropout)
 
-    def _fit(self, samples: Samples, validation: Samples, options: checks.TrainingOptions) -> Network:
-        fit.fit(self, samples, validation, options)
+    def _fit(
+        self,
+        samples: Samples,
+        validation: Samples,
+        options: checks.TrainingOptions,
+        names: tuple[str, ...] = (),
+    ) -> Network:
+        fit.fit(self, samples, validation, options, names)
         return self
 
     def partial_train(
@@ -405,9 +433,12 @@ class Network:
             self._record.state.reset = True
 
     def _outputs(self, X: Any) -> np.ndarray:
-        if not isinstance(X, SparseRows) and not is_as_kernels_read(X, self.dtype, self.sizes[0]):
-            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
-        outputs = self._model.outputs(X)
+        model, names = self._model, self._record.feature_names
+        if not is_as_kernels_read(X, model.dtype, model.sizes[0]):
+            X = self._features(X)
+        elif names:
+            arrays.check_names(X, names)
+        outputs = model.outputs(X)
         if outputs is None:
             arrays.features(X)  # says where X is not finite
         return outputs
@@ -482,7 +513,10 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used.
         """
-        X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        return self._layers(self._features(X))
+
+    def _layers(self, X: np.ndarray) -> list[np.ndarray]:
+        """Compute every layer's activations for checked rows."""
         layers = [X]
         for number, w in enumerate(self.weights[:-1]):
             h = np.empty((len(X), w.shape[1]), self.dtype)
@@ -490,7 +524,7 @@ class Network:
             with self._model.access.reading:
                 self._model.kernels.dense_forward(h, layers[-1], w, b, ACTIVATIONS[self.activations[number]].code)
             layers.append(h)
-        return [*layers[1:], self._outputs(X)]
+        return [*layers[1:], self._model.outputs(X)]
 
     def loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the objective over rows, penalty included: what training differentiates.
@@ -576,10 +610,10 @@ class Network:
         X, values, row_weights = self._checked(X, y, sample_weight)
         if metric is None:
             # Several quantiles of one target are each measured against it.
-            return float(METRICS["r2"].function(values, self._outputs(X), row_weights))
+            return float(METRICS["r2"].function(values, self._model.outputs(X), row_weights))
         data = checks.TrainingData(known, self.dtype, Samples(X, values, metric_weights=row_weights))
         (chosen,) = checks.metrics([metric], data, "metric")
-        return watch.measured(chosen, values, self._outputs(X), row_weights, known)
+        return watch.measured(chosen, values, self._model.outputs(X), row_weights, known)
 
     def summary(self) -> str:
         """Describe layers, parameters and the training so far in a few lines of text.
@@ -587,28 +621,43 @@ class Network:
         Returns
         -------
         str
-            Lines for people; print it.
+            Lines for people, which a prompt or a notebook shows as they are.
 
         Examples
         --------
         >>> print(Network((2, 3, 1), activation="tanh").summary().splitlines()[2])
           2 -> 3  tanh          9 parameters
         """
-        known, history = self._model.task, self.history
+        first, *others = self._texts()
+        layers = [f"  {sizes:<7} {name:<10} {count:>4} parameters" for sizes, name, count in self._layer_texts()]
+        return Text("\n".join([first, "layers:", *layers, *others]))
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        return table("; ".join(self._texts()), ("layer", "activation", "parameters"), self._layer_texts())
+
+    def _layer_texts(self) -> list[tuple[str, str, int]]:
+        """Return the sizes, the activation and the number of parameters of each layer."""
+        return [
+            (f"{inputs} -> {outputs}", name, (inputs + bool(self.biases)) * outputs)
+            for name, (inputs, outputs) in zip(self.activations, pairwise(self.sizes), strict=True)
+        ]
+
+    def _texts(self) -> tuple[str, str, str]:
+        """Describe the task, the parameters and the training so far, in a line each."""
+        known, history, trained = self._model.task, self.history, "not trained"
         kind = "regression" if known.is_regression else "multi-label" if known.is_multilabel else "classification"
-        lines = [f"Network: {kind}, {self.loss_name}, {self.dtype.name}, backend {self.backend}", "layers:"]
-        for name, w in zip(self.activations, self.weights, strict=True):
-            inputs, outputs = w.shape
-            count = w.size + (outputs if self.biases else 0)
-            lines.append(f"  {f'{inputs} -> {outputs}':<7} {name:<10} {count:>4} parameters".rstrip())
-        lines.append(f"{len(self.params)} parameters in all" + ("" if self.biases else ", no biases"))
-        if not len(history):
-            return "\n".join([*lines, "not trained"])
-        accuracy = "" if history.accuracy is None else f", training accuracy {history.accuracy[-1]:.4g}"
-        lines.append(
-            f"trained for {len(history)} epochs in {history.seconds.sum():.3g} s: loss {history.loss[-1]:.4g}{accuracy}"
+        if len(history):
+            accuracy = "" if history.accuracy is None else f", training accuracy {history.accuracy[-1]:.4g}"
+            trained = (
+                f"trained for {counted(len(history), 'epoch')} in {history.seconds.sum():.3g} s: "
+                f"loss {history.loss[-1]:.4g}{accuracy}"
+            )
+        return (
+            f"Network: {kind}, {self.loss_name}, {self.dtype.name}, backend {self.backend}",
+            f"{len(self.params)} parameters in all" + ("" if self.biases else ", no biases"),
+            trained,
         )
-        return "\n".join(lines)
 
     def save(self, path: Any) -> None:
         """Write the network to a file.
@@ -635,5 +684,6 @@ class Network:
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
         with self._model.access.reading:
-            params, description = self.params.copy(), model_file.Description.of(self._model, notes)
+            description = model_file.Description.of(self._model, notes, self._record.feature_names)
+            params = self.params.copy()
         model_file.write(path, params, description)

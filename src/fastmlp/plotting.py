@@ -23,6 +23,7 @@ try:
 except ImportError as error:
     raise ImportError('fastmlp.plotting needs matplotlib: pip install "fastmlp[plot]"') from error
 
+from fastmlp._checks import arrays
 from fastmlp.history import History
 from fastmlp.network import Network
 
@@ -421,6 +422,7 @@ def _plane(
 
 def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
     """Return X as an array, and whether each row is of the second class."""
+    arrays.check_names(X, network._record.feature_names)
     X, y = np.asarray(X, float), np.asarray(y)
     if X.ndim != 2 or X.shape[1] != 2 or network.sizes[0] != 2:
         raise ValueError(
@@ -438,7 +440,7 @@ def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDA
 
 def _second_class(network: Network, X: NDArray) -> NDArray:
     """Return the probability of the second class, shape (rows,)."""
-    outputs = np.asarray(network.forward(X)[-1], float)
+    outputs = np.asarray(network._model.outputs(arrays.features(X, dtype=network.dtype)), float)
     if outputs.shape[1] == 1:
         return outputs[:, 0]
     total = outputs.sum(axis=1)  # 0 if both sigmoids are saturated, which counts as equal

@@ -129,17 +129,24 @@ def hard_codes(values: np.ndarray, task: Task) -> np.ndarray:
     return class_codes(values)
 
 
-def split(value: Any, rows: tuple, task: Task, seed: int, class_weight: Any = None) -> tuple[Samples, Samples]:
+def split(
+    value: Any,
+    rows: tuple,
+    task: Task,
+    seed: int,
+    class_weight: Any = None,
+    names: tuple[str, ...] | None = None,
+) -> tuple[Samples, Samples]:
     """Return the samples to train on and those to validate on.
 
-    `rows` are checked features, coded targets and weights (or None). `value` is a fraction of these rows, drawn at
-    random by `seed`, of each class as many as of all; or rows of their own, (X, y) or (X, y, weights); or None. What
-    `class_weight` makes of the rows to train on weighs the classes of both.
+    `rows` are checked features, coded targets and weights (or None), `names` those of the columns. `value` is a
+    fraction of these rows, drawn at random by `seed`, of each class as many as of all; or rows of their own, (X, y) or
+    (X, y, weights); or None. What `class_weight` makes of the rows to train on weighs the classes of both.
     """
     if value is None:
         parts = (rows,)
     elif isinstance(value, (tuple, list)):
-        parts = (rows, _given(value, rows[0], task))
+        parts = (rows, _given(value, rows[0], task, names))
     else:
         parts = _fraction(value, rows, task, seed)
     if class_weight is not None:
@@ -149,13 +156,13 @@ def split(value: Any, rows: tuple, task: Task, seed: int, class_weight: Any = No
     return samples[0], samples[1] if len(samples) > 1 else Samples()
 
 
-def _given(value: tuple | list, X: np.ndarray, task: Task) -> tuple:
+def _given(value: tuple | list, X: np.ndarray, task: Task, names: tuple[str, ...] | None) -> tuple:
     if len(value) not in (2, 3):
         raise ValueError(
             f"validation: got {len(value)} parts; a fraction such as 0.2, or rows (X, y) or (X, y, weights), is "
             "accepted"
         )
-    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
+    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], names=names, argument="validation X")
     coded = targets.encode(value[1], len(rows), X.dtype, task)
     return rows, coded, checked_weights(value[2] if len(value) == 3 else None, coded, task)
 

@@ -28,6 +28,7 @@ class Record:
     """What a network keeps of its training runs: optimizer and its state, histories, some rows.
 
     `sample` holds up to 256 rows of the last training run; `last_history` is that of the last training run alone.
+    `feature_names` are the names of the first one's columns, () if they had none; None if there was no training run.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Record:
         self.histories: list[History] = [History()]
         self.last_history = History()
         self.sample: np.ndarray | None = None
+        self.feature_names: tuple[str, ...] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the rows, which are not the network's own."""
@@ -83,7 +85,7 @@ def _closing_all(callbacks: Sequence[object]) -> Iterator[None]:
             raise errors[0]
 
 
-def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
+def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions, names: tuple[str, ...]) -> None:
     """Train a network in place.
 
     A second call for the same network is refused before anything is touched. An exception that ends the training run
@@ -92,18 +94,18 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
     with network._model.access.training(steady=options.optimizer.searches_step):
         try:
             with _closing_all((*options.callbacks, options.progress)):
-                _fit(network, samples, validation, options)
+                _fit(network, samples, validation, options, names)
         except BaseException as error:
             with suppress(AttributeError):  # an exception may have no room for it
                 error.network = network
             raise
 
 
-def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
+def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions, names: tuple[str, ...]) -> None:
     model, record = network._model, network._record
     goes_on = state.state_for(record.state, options.optimizer == record.optimizer, options, model)
     run = TrainingRun(model, goes_on, samples, validation, options)
-    record.state, record.optimizer = goes_on, options.optimizer
+    record.state, record.optimizer, record.feature_names = goes_on, options.optimizer, names
     watch = Watch(run, network)
     divergence = _train(run, watch, record)
     if divergence is None:

@@ -85,6 +85,7 @@ class LBFGSSteps:
             return
         finally:
             self._parameters[:] = self._accepted
+        self._watch.report(self.epoch, force=True)
         if self.epoch < self._run.options.epochs:
             self._watch.stopped = f"L-BFGS ended: {str(found.message).strip().lower()}"
 

@@ -126,10 +126,9 @@ class Watch:
         if self._options.progress is None or not (force or now - self._reported >= SLICE_SECONDS):
             return
         self._reported = now
-        numbers = self._numbers(epoch) if epoch else {}
-        none = None if self._options.data.task.is_regression else math.nan
-        accuracy = numbers.get("val_accuracy", numbers.get("accuracy", none))
-        self._options.progress(Progress(epoch, self._options.epochs, numbers.get("loss", math.nan), accuracy))
+        numbers = self._numbers(epoch) if epoch else dict.fromkeys(self._options.measured, math.nan)
+        shown = map(numbers.get, ("loss", "accuracy", "val_loss", "val_accuracy"))
+        self._options.progress(Progress(epoch, self._options.epochs, *shown))
 
     def inspect(self, epoch: int) -> None:
         """Measure what is to be measured at the end of an epoch, follow with the rate, call callbacks, then decide."""
