@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -98,7 +99,7 @@ class Description:
     metadata: dict
 
     @classmethod
-    def of(cls, model: Any, metadata: dict[str, str]) -> "Description":
+    def of(cls, model: Any, dropout: Sequence[float], metadata: dict[str, str]) -> "Description":
         topology, known = model.topology, model.task
         return cls(
             sizes=list(model.sizes),
@@ -106,13 +107,13 @@ class Description:
             loss=known.loss.name,
             output=known.output,
             bias=topology.bias,
-            l1=model.l1,
-            l2=model.l2,
+            l1=topology.l1,
+            l2=topology.l2,
             loss_parameters=list(known.loss.parameters),
             kind=known.kind,
             squeeze=known.squeeze,
             classes=_labels_out(known.classes),
-            dropout=list(model.dropout),
+            dropout=list(dropout),
             missing=known.missing,
             seed=topology.seed,
             metadata=metadata,

@@ -12,6 +12,7 @@ from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
 from fastmlp._training import orders, sparse
+from fastmlp._training.fractions import GivenFractions
 from fastmlp._training.model import Model
 from fastmlp._training.state import OptimizerState
 
@@ -59,6 +60,10 @@ class TrainingRun:
         self.samples, self.validation, rows = samples, validation, len(samples)
         self.batches = -(-rows // options.batch_size)
         self.first_epoch, self.position = state.epoch, state.position
+        self._end = self.first_epoch + options.epochs
+        self._dropped = np.zeros(len(model.sizes) - 2, np.int64)  # of the step that comes next
+        self._taken = self._fractions = None
+        self._take_dropout()  # before anything is changed: a callable may give what cannot be used
         shuffled = bool(options.shuffle) and options.batch_size < rows
         self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
         self.given = (
@@ -90,6 +95,7 @@ class TrainingRun:
             record=numbers,
             layer_record=np.empty((2 * len(model.layers), len(self.noted))),
             rates=self.rates,
+            dropped=self._dropped,
             position=self.position,
             order=self._order,
             loss_parameters=model.task.loss_parameters,
@@ -117,7 +123,7 @@ class TrainingRun:
         options, rows, model = self.options, len(self.samples), self.model
         self.settings, self._changes = self._chosen_settings(), model.changes
         plan = layout.plan(
-            model.layers,
+            model.layers_of_steps(self._dropped.tolist()),
             model.kernels.sizes(),
             batch=options.batch_size,
             rows=rows,
@@ -129,9 +135,8 @@ class TrainingRun:
                 "shuffle": self._order is not None,
                 "seed": options.seed,
                 "first_epoch": self.first_epoch,
-                "epochs": self.first_epoch + options.epochs,
+                "epochs": self._end,
                 "rates_per_epoch": self.rates_per_epoch,
-                "dropping": 1,
                 "skip_inputs": self._skips,
                 "given_orders": self._given_orders,
                 "note_first": layout.FIRST_NOTED,
@@ -142,22 +147,42 @@ class TrainingRun:
         self.kernel = model.kernels.Run(plan, self._arrays, self._window or self.samples, self.validation)
         self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
 
+    def _take_dropout(self) -> None:
+        """Take over the network's dropout, which a callback may have assigned."""
+        given, epoch = self.model.topology.dropout, self.position["epoch"].item()
+        if given is not self._taken:
+            self._fractions = GivenFractions(self.model, epoch, self._end) if callable(given) else None
+            self._taken = given
+        self._dropped[:] = layout.dropped(given) if self._fractions is None else self._fractions.take(epoch)[0]
+
+    def _leave_out(self, epoch: int) -> int:
+        """Let the next steps leave out what their epoch does; return the epoch before which that stays."""
+        before = self._dropped > 0
+        self._dropped[:], end = self._fractions.take(epoch)
+        if not np.array_equal(before, self._dropped > 0):  # what a layer keeps for the backward pass takes room
+            self._helpers.end()
+            self._lay_out()
+        return end
+
     def close(self) -> None:
         self._helpers.end()
 
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
 
-        That is one kernel call, except if orders are given or rows are read through a window: then a call ends where
-        these do.
+        That is one kernel call, except if orders or dropout are given or rows are read through a window: then a call
+        ends where these do.
         """
         # A callback has assigned, or has forked: the threads of the parent process do not exist in its child.
         if self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
+            self._take_dropout()
             self._lay_out()
-        now, end = self.position, self.first_epoch + self.options.epochs
-        while steps > 0 and not now["diverged"].item() and now["epoch"].item() < end:
+        now = self.position
+        while steps > 0 and not now["diverged"].item() and now["epoch"].item() < self._end:
             epoch, batch, part = now["epoch"].item(), now["batch"].item(), steps
+            if self._fractions is not None:
+                part = min(part, (self._leave_out(epoch) - epoch) * self.batches - batch)
             if self.given is not None:
                 block_end = self.given.take(epoch - self.first_epoch)
                 part = min(part, (block_end + self.first_epoch - epoch) * self.batches - batch)
