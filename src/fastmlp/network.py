@@ -650,7 +650,7 @@ class Network:
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
         with self._model.access.reading:
             state = self._record.state
-            fractions = self._model.fractions(0 if state is None else max(0, state.epoch - 1))
+            fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))
             params, description = self.params.copy(), model_file.Description.of(self._model, fractions, notes)
         model_file.write(path, params, description)
         if callable(self.dropout):

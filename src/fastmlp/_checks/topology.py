@@ -68,25 +68,8 @@ Dropout = tuple[float, ...] | Callable[[int], Any]
 
 
 def checked_dropout(value: Any, layers: int) -> Dropout:
-    """Check fractions; what a callable gives is checked when it is asked."""
+    """Check fractions, or a callable, whose answers `Topology.fractions` checks."""
     return value if callable(value) and not isinstance(value, type) else _fractions(value, layers)
-
-
-def fractions_of(dropout: Dropout, layers: int, epoch: int) -> tuple[float, ...]:
-    """Return the fractions of an epoch, counted from 0 over all training runs of the network."""
-    if not callable(dropout):
-        return dropout
-    given = dropout(epoch)
-    try:
-        return _fractions(given, layers)
-    except (TypeError, ValueError) as error:
-        shown = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
-        each = (
-            f"one for all or one for each of {layers} hidden layers, are" if layers else "without hidden layers 0, are"
-        )
-        raise type(error)(
-            f"dropout: got {shown!r} for epoch {epoch}; finite numbers of at least 0 and below 1, {each} accepted"
-        ) from error
 
 
 def _fractions(value: Any, layers: int) -> tuple[float, ...]:
@@ -172,3 +155,17 @@ class Topology(CheckedRecord):
     @property
     def parameters(self) -> int:
         return sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.sizes))
+
+    def fractions(self, epoch: int) -> tuple[float, ...]:
+        """Return what an epoch, counted from 0 over all training runs, leaves out of each hidden layer."""
+        if not callable(self.dropout):
+            return self.dropout
+        given, layers = self.dropout(epoch), len(self.hidden)
+        try:
+            return _fractions(given, layers)
+        except (TypeError, ValueError) as error:
+            shown = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
+            each = f"one for all or one for each of {layers} hidden layers" if layers else "only 0 without hidden ones"
+            raise type(error)(
+                f"dropout: got {shown!r} for epoch {epoch}; numbers of at least 0 and below 1, {each}, are accepted"
+            ) from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmlp import initialization
 from fastmlp._checks.samples import Samples
-from fastmlp._checks.topology import Topology, fractions_of
+from fastmlp._checks.topology import Topology
 from fastmlp._engine import backend, layout, prediction
 from fastmlp._training.access import Access
 from fastmlp._training.sparse import SparseRows
@@ -58,10 +58,6 @@ class Model:
 
     def _view(self, begin: int, shape: tuple[int, ...]) -> np.ndarray:
         return self.params[begin:][: math.prod(shape)].reshape(shape)
-
-    def fractions(self, epoch: int) -> tuple[float, ...]:
-        """Return the fractions of units that an epoch, counted from 0, leaves out of the hidden layers."""
-        return fractions_of(self.topology.dropout, len(self.sizes) - 2, epoch)
 
     def layers_of_steps(self, dropped: Sequence[int]) -> np.ndarray:
         """Return the layers as steps need them: those that units are left out of keep slopes."""
@@ -136,7 +132,7 @@ class Model:
 
     def differentiate(self, samples: Samples, dropping: bool = False) -> tuple[float, np.ndarray]:
         """Compute the objective and its gradient; `dropping`: without the units that the first epoch leaves out."""
-        dropped = layout.dropped(self.fractions(0)) if dropping else ()
+        dropped = layout.dropped(self.topology.fractions(0)) if dropping else ()
         plan = self.plan(len(samples), len(samples), samples.size, dropped, seed=self.topology.seed)
         gradient = np.empty_like(self.params)
         arrays = layout.Arrays(

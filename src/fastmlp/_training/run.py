@@ -12,7 +12,7 @@ from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
 from fastmlp._training import orders, sparse
-from fastmlp._training.fractions import GivenFractions
+from fastmlp._training.fractions import Fractions
 from fastmlp._training.model import Model
 from fastmlp._training.state import OptimizerState
 
@@ -61,9 +61,9 @@ class TrainingRun:
         self.batches = -(-rows // options.batch_size)
         self.first_epoch, self.position = state.epoch, state.position
         self._end = self.first_epoch + options.epochs
-        self._dropped = np.zeros(len(model.sizes) - 2, np.int64)  # of the step that comes next
-        self._taken = self._fractions = None
-        self._take_dropout()  # before anything is changed: a callable may give what cannot be used
+        # Before anything is changed, since a callable may give what cannot be used.
+        self._fractions = Fractions(model, self.first_epoch, self._end)
+        self._dropped = np.empty(len(model.sizes) - 2, np.int64)  # what the kernels read of them
         shuffled = bool(options.shuffle) and options.batch_size < rows
         self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
         self.given = (
@@ -121,6 +121,7 @@ class TrainingRun:
     def _lay_out(self) -> None:
         """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
         options, rows, model = self.options, len(self.samples), self.model
+        self._dropped[:], _ = self._fractions.take(self.position["epoch"].item())
         self.settings, self._changes = self._chosen_settings(), model.changes
         plan = layout.plan(
             model.layers_of_steps(self._dropped.tolist()),
@@ -147,14 +148,6 @@ class TrainingRun:
         self.kernel = model.kernels.Run(plan, self._arrays, self._window or self.samples, self.validation)
         self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
 
-    def _take_dropout(self) -> None:
-        """Take over the network's dropout, which a callback may have assigned."""
-        given, epoch = self.model.topology.dropout, self.position["epoch"].item()
-        if given is not self._taken:
-            self._fractions = GivenFractions(self.model, epoch, self._end) if callable(given) else None
-            self._taken = given
-        self._dropped[:] = layout.dropped(given) if self._fractions is None else self._fractions.take(epoch)[0]
-
     def _leave_out(self, epoch: int) -> int:
         """Let the next steps leave out what their epoch does; return the epoch before which that stays."""
         before = self._dropped > 0
@@ -176,12 +169,11 @@ class TrainingRun:
         # A callback has assigned, or has forked: the threads of the parent process do not exist in its child.
         if self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
-            self._take_dropout()
             self._lay_out()
         now = self.position
         while steps > 0 and not now["diverged"].item() and now["epoch"].item() < self._end:
             epoch, batch, part = now["epoch"].item(), now["batch"].item(), steps
-            if self._fractions is not None:
+            if callable(self.model.topology.dropout):
                 part = min(part, (self._leave_out(epoch) - epoch) * self.batches - batch)
             if self.given is not None:
                 block_end = self.given.take(epoch - self.first_epoch)
