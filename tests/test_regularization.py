@@ -430,6 +430,10 @@ def test_files_keep_the_fractions_of_the_last_epoch(tmp_path, normal):
             net.save(tmp_path / "net")
         assert caught[0].filename == __file__
         assert fastmlp.load(tmp_path / "net").dropout == expected
+    net.dropout = lambda epoch: 1.5 * epoch
+    with pytest.raises(ValueError, match="^dropout: got 12.0 for epoch 8"):
+        net.save(tmp_path / "net")
+    assert fastmlp.load(tmp_path / "net").dropout == expected, "the file is as it was"
 
 
 # ---- clipping ----------------------------------------------------------------------------------------------

@@ -654,8 +654,8 @@ class Network:
             params, description = self.params.copy(), model_file.Description.of(self._model, fractions, notes)
         model_file.write(path, params, description)
         if callable(self.dropout):
-            warn_caller(
-                f"dropout: got a callable, which a file does not keep; it has the fractions of the last epoch, "
-                f"{fractions}; to train on, assign the callable to the network that was loaded",
+            warn_caller(  # in the same words each time, so that checkpoints warn once
+                "dropout: got a callable, which a file does not keep; it has the fractions of the last epoch; to train "
+                "on, assign the callable to the network that was loaded",
                 UserWarning,
             )
