@@ -397,6 +397,13 @@ def test_callables_at_the_door(normal):
     np.testing.assert_array_equal(answer.params, number.params)
     with pytest.raises(ValueError, match="^dropout: got <function .*> with optimizer 'lbfgs', .*'adam'"):
         fastmlp.train(X, y, hidden=4, optimizer="lbfgs", dropout=lambda _: 0.0)
+
+    class Empty(Answers):
+        def __len__(self):
+            return 0
+
+    with pytest.raises(ValueError, match="^dropout: got <.*Empty object .*> with optimizer 'lbfgs'"):
+        fastmlp.train(X, y, hidden=4, optimizer="lbfgs", dropout=Empty())
     with pytest.raises(TypeError, match="^dropout: got <class 'float'>"):
         fastmlp.Network((2, 4, 1), dropout=float)
     linear = fastmlp.Network((2, 1), dropout=lambda epoch: 0.5 * (epoch == 3))

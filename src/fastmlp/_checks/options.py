@@ -239,7 +239,7 @@ class TrainingOptions(CheckedRecord):
                 ("max_norm", self.max_norm),
                 ("dropout", dropout if callable(dropout) else max(dropout, default=0.0)),
             ):
-                if value:
+                if callable(value) or value:  # a callable may have a length, 0
                     raise ValueError(
                         f"{name}: got {value} with optimizer {self.optimizer.name!r}, whose line search needs an "
                         "objective that stays the same; leave it out, or take another optimizer, such as 'adam'"

@@ -11,8 +11,8 @@ _AHEAD = 1024  # epochs that a callable is asked for together
 class Fractions:
     """What a network's dropout leaves out in each epoch of a training run, as the kernels read it.
 
-    A callable is asked once per epoch, in order, at most so many epochs ahead. Its answers are kept, since a training
-    run may go back any number of epochs; equal ones in a row take the room of one.
+    A callable is asked once per epoch, in order, at most 1024 epochs ahead. Its answers are kept, since a training run
+    may go back any number of epochs; equal ones in a row take the room of one.
     """
 
     def __init__(self, model: Model, first: int, end: int) -> None:
@@ -22,6 +22,8 @@ class Fractions:
     def take(self, epoch: int) -> tuple[tuple[int, ...], int]:
         """Return what an epoch leaves out, and the epoch before which that stays, as far as is known."""
         dropout = self._model.topology.dropout
+        if not callable(dropout):
+            return layout.dropped(dropout), self._end
         if dropout is not self._dropout:  # this is the beginning, or a callback has assigned it
             self._dropout, self._asked = dropout, epoch  # epochs before `_asked` are known
             self._begins: list[int] = []  # from these epochs on the answers beside them hold
@@ -38,4 +40,4 @@ class Fractions:
             if not self._answers or answer != self._answers[-1]:
                 self._begins.append(self._asked)
                 self._answers.append(answer)
-            self._asked = self._asked + 1 if callable(self._dropout) else self._end
+            self._asked += 1
