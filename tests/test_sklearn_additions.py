@@ -59,6 +59,29 @@ def test_dropout_draws_from_the_random_state():
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X), "no units are dropped there")
 
 
+def test_dropout_that_changes_over_the_epochs():
+    X, y = rows("classifier")
+    asked = []
+
+    def rising(epoch):
+        asked.append(epoch)
+        return min(0.5, 0.1 * epoch)
+
+    number, answer, changing = (one("classifier", dropout=given).fit(X, y) for given in (0.5, lambda _: 0.5, rising))
+    np.testing.assert_array_equal(parameters(answer), parameters(number))
+    assert np.abs(parameters(changing) - parameters(number)).max() > 1e-2
+    asked.clear()
+    chunks = one("classifier", dropout=rising)
+    for _ in range(3):
+        chunks.partial_fit(X, y, classes=[0, 1, 2])
+    assert asked == [0, 1, 2], "epochs of all fits of a network"
+    assert chunks.set_params(dropout=0.1).partial_fit(X, y).network_.dropout == (0.1,)
+    with pytest.raises(ValueError, match="^dropout: got 1.5 for epoch 0; .* accepted"):
+        one("classifier", dropout=lambda _: 1.5).fit(X, y)
+    with pytest.raises(ValueError, match="^dropout: got <function .* with optimizer 'lbfgs'"):
+        one("classifier", dropout=rising, solver="lbfgs").fit(X, y)
+
+
 def test_l1_makes_weights_small():
     X, y = rows("regressor")
     sizes = [

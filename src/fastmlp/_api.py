@@ -27,7 +27,7 @@ def train(
     learning_rate: float | RateSchedule | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
-    dropout: float | Sequence[float] = 0.0,
+    dropout: float | Sequence[float] | Callable[[int], float | Sequence[float]] = 0.0,
     clip_norm: float | None = None,
     clip_value: float | None = None,
     max_norm: float | None = None,
@@ -88,10 +88,12 @@ def train(
         0.001 for Adam and 0.01 for SGD.
     l1, l2 : float, default 0.0
         The penalties' factors.
-    dropout : float or sequence of float, default 0.0
-        The share of units, in [0, 1), that each step leaves out of a hidden layer, one for all or one each; what is
-        left grows by 1 / (1 - share). Training loss and accuracy are those with units left out; validation, `predict`
-        and `loss` leave none out.
+    dropout : float, sequence of float or callable, default 0.0
+        The fraction of units, in [0, 1), that each step leaves out of a hidden layer, one for all or one each; what is
+        left grows by 1 / (1 - fraction). Training loss and accuracy are those with units left out; validation,
+        `predict` and `loss` leave none out. A callable gives the fractions of each epoch, such as
+        ``lambda epoch: min(0.5, 0.01 * epoch)``: it takes the number of the epoch, from 0 on over all training runs of
+        the network, and returns one number or one each. It is called once per epoch, up to 1024 epochs ahead.
     clip_norm, clip_value : float or None, default None
         The largest norm of a step's gradient, to which all of it is scaled down, or the largest size of its entries, to
         which each is cut; one of the two, above 0. `history.gradient_norm` tells of the gradient before that.

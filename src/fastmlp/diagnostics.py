@@ -183,8 +183,7 @@ def _entry(found: GradientCheck | Kink) -> str:
 def _in_double(network: Network) -> Network:
     """Make a copy that computes in float64, on the same backend."""
     model = network._model
-    own = {"l1": model.l1, "l2": model.l2, "dropout": model.dropout, "backend": model.asked_backend}
-    topology = replace(model.topology, dtype=np.float64, **own)
+    topology = replace(model.topology, dtype=np.float64, backend=model.asked_backend)
     twin = Network._of(topology, network.params)
     twin._record.feature_names = network._record.feature_names
     return twin

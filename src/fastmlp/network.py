@@ -15,6 +15,7 @@ from fastmlp._checks import options as checks
 from fastmlp._checks.samples import Samples, checked_weights, split
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine.prediction import is_as_kernels_read
 from fastmlp._spec.shown import Text, counted, table
 from fastmlp._training import fit, model, watch
@@ -118,7 +119,7 @@ class Network:
         bias: bool = True,
         l1: float = 0.0,
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Sequence[float] | Callable[[int], float | Sequence[float]] = 0.0,
         init: str | Any = "glorot_uniform",
         bias_init: float | None = None,
         classes: Any = None,
@@ -180,8 +181,12 @@ class Network:
     biases: tuple[np.ndarray, ...] = _forwarded(
         "_model.biases", "Views of `params`, shapes (out,); empty without biases."
     )
-    l1: float = _forwarded("_model.l1", "The factor of the penalty on magnitudes; may be assigned.", assigned="l1")
-    l2: float = _forwarded("_model.l2", "The factor of the penalty on squares; may be assigned.", assigned="l2")
+    l1: float = _forwarded(
+        "_model.topology.l1", "The factor of the penalty on magnitudes; may be assigned.", assigned="l1"
+    )
+    l2: float = _forwarded(
+        "_model.topology.l2", "The factor of the penalty on squares; may be assigned.", assigned="l2"
+    )
     dtype: np.dtype = _forwarded("_model.dtype", "The dtype of parameters and arithmetic.")
     seed: int = _forwarded("_model.topology.seed", "The seed in use.")
     backend: str = _forwarded("_model.backend", "The build of the kernels that computes.")
@@ -203,12 +208,15 @@ class Network:
         self._model.assign("params", values)
 
     @property
-    def dropout(self) -> tuple[float, ...]:
-        """The fraction of units that a step leaves out of each hidden layer; may be assigned."""
-        return self._model.dropout
+    def dropout(self) -> tuple[float, ...] | Callable[[int], float | Sequence[float]]:
+        """The fraction of units that a step leaves out of each hidden layer, or the callable; may be assigned.
+
+        A network is pickled with its callable, which pickle has to accept.
+        """
+        return self._model.topology.dropout
 
     @dropout.setter
-    def dropout(self, fractions: float | Sequence[float]) -> None:
+    def dropout(self, fractions: float | Sequence[float] | Callable[[int], float | Sequence[float]]) -> None:
         self._model.assign("dropout", fractions)
 
     @property
@@ -663,7 +671,8 @@ class Network:
         """Write the network to a file.
 
         The file is a safetensors file: parameters and a description, nothing that could be run. The history and the
-        optimizer's state are not saved. An existing file is replaced once the new one is whole.
+        optimizer's state are not saved; of a callable as `dropout` the fractions of the last epoch are. An existing
+        file is replaced once the new one is whole.
 
         Parameters
         ----------
@@ -676,6 +685,11 @@ class Network:
             If `metadata` is not a dict of str to str, or labels are of a kind that JSON has no form for.
         OSError
             If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If `dropout` is a callable: to train on, assign it to the network that was loaded.
         """
         # here: only files need safetensors, a tenth of what importing fastmlp would take
         from fastmlp._files import model_file
@@ -684,6 +698,13 @@ class Network:
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
             raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
         with self._model.access.reading:
-            description = model_file.Description.of(self._model, notes, self._record.feature_names)
-            params = self.params.copy()
+            state, names = self._record.state, self._record.feature_names
+            fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))
+            params, description = self.params.copy(), model_file.Description.of(self._model, fractions, notes, names)
         model_file.write(path, params, description)
+        if callable(self.dropout):
+            warn_caller(  # in the same words each time, so that checkpoints warn once
+                "dropout: got a callable, which a file does not keep; it has the fractions of the last epoch; to train "
+                "on, assign the callable to the network that was loaded",
+                UserWarning,
+            )

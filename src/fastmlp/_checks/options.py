@@ -13,7 +13,7 @@ import numpy as np
 from fastmlp import metrics as measures
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
-from fastmlp._checks.topology import CheckedRecord, checked, checked_seed
+from fastmlp._checks.topology import CheckedRecord, Dropout, checked, checked_seed
 from fastmlp._engine.threads import default_threads
 from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
 from fastmlp.callbacks import ProgressBar
@@ -35,7 +35,7 @@ class TrainingData(NamedTuple):
     dtype: np.dtype
     samples: Samples
     validation: Samples = Samples()
-    dropout: Sequence[float] = ()
+    dropout: Dropout = ()
 
 
 def optimizer(value: Any) -> Optimizer:
@@ -232,13 +232,14 @@ class TrainingOptions(CheckedRecord):
             raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")
         if self.optimizer.searches_step:
             # What changes the objective from step to step.
+            dropout = self.data.dropout
             for name, value in (
                 ("clip_norm", self.clip_norm),
                 ("clip_value", self.clip_value),
                 ("max_norm", self.max_norm),
-                ("dropout", max(self.data.dropout, default=0.0)),
+                ("dropout", dropout if callable(dropout) else max(dropout, default=0.0)),
             ):
-                if value:
+                if callable(value) or value:  # a callable may have a length, 0
                     raise ValueError(
                         f"{name}: got {value} with optimizer {self.optimizer.name!r}, whose line search needs an "
                         "objective that stays the same; leave it out, or take another optimizer, such as 'adam'"

@@ -63,8 +63,17 @@ def checked_seed(value: Any) -> int:
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 
-def checked_dropout(value: Any, layers: int) -> tuple[float, ...]:
-    if isinstance(value, np.ndarray) and value.ndim == 1:
+# The fractions of units that steps leave out of each hidden layer, or what gives them for each epoch.
+Dropout = tuple[float, ...] | Callable[[int], Any]
+
+
+def checked_dropout(value: Any, layers: int) -> Dropout:
+    """Check fractions, or a callable, whose answers `Topology.fractions` checks."""
+    return value if callable(value) and not isinstance(value, type) else _fractions(value, layers)
+
+
+def _fractions(value: Any, layers: int) -> tuple[float, ...]:
+    if isinstance(value, np.ndarray) and value.ndim <= 1:
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
         fraction = number(value, "dropout", below=1.0)
@@ -129,7 +138,7 @@ class Topology(CheckedRecord):
     bias: bool = checked(lambda value, _: flag(value, "bias"), True)
     l1: float = checked(lambda value, _: number(value, "l1"), 0.0)
     l2: float = checked(lambda value, _: number(value, "l2"), 0.0)
-    dropout: Sequence[float] = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
+    dropout: Dropout = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
     seed: int = checked(lambda value, _: checked_seed(value), None)
     dtype: np.dtype = checked(lambda value, _: floating(value) or np.dtype(np.float64), None)
     init: Any = checked(_init, "glorot_uniform")
@@ -146,3 +155,17 @@ class Topology(CheckedRecord):
     @property
     def parameters(self) -> int:
         return sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.sizes))
+
+    def fractions(self, epoch: int) -> tuple[float, ...]:
+        """Return what an epoch, counted from 0 over all training runs, leaves out of each hidden layer."""
+        if not callable(self.dropout):
+            return self.dropout
+        given, layers = self.dropout(epoch), len(self.hidden)
+        try:
+            return _fractions(given, layers)
+        except (TypeError, ValueError) as error:
+            shown = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
+            each = f"one for all or one for each of {layers} hidden layers" if layers else "only 0 without hidden ones"
+            raise type(error)(
+                f"dropout: got {shown!r} for epoch {epoch}; numbers of at least 0 and below 1, {each}, are accepted"
+            ) from error

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -100,7 +101,9 @@ class Description:
     feature_names: list | None
 
     @classmethod
-    def of(cls, model: Any, metadata: dict[str, str], feature_names: tuple[str, ...] | None) -> "Description":
+    def of(
+        cls, model: Any, dropout: Sequence[float], metadata: dict[str, str], feature_names: tuple[str, ...] | None
+    ) -> "Description":
         topology, known = model.topology, model.task
         return cls(
             sizes=list(model.sizes),
@@ -108,13 +111,13 @@ class Description:
             loss=known.loss.name,
             output=known.output,
             bias=topology.bias,
-            l1=model.l1,
-            l2=model.l2,
+            l1=topology.l1,
+            l2=topology.l2,
             loss_parameters=list(known.loss.parameters),
             kind=known.kind,
             squeeze=known.squeeze,
             classes=_labels_out(known.classes),
-            dropout=list(model.dropout),
+            dropout=list(dropout),
             missing=known.missing,
             seed=topology.seed,
             metadata=metadata,

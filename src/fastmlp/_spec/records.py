@@ -47,7 +47,6 @@ LAYER = Record(
         "deltas": "where dL/dz lies in the workspace",
         "stride": "from one row of h, of dL/dz and of the slopes to the next",
         "slopes": "where f'(z) lies, times what dropout leaves; -1: the slope follows from h",
-        "dropout": "the fraction of units left out of a step, of 2^31",
     },
 )
 
@@ -90,7 +89,6 @@ SETTINGS = Record(
         "rate_in_velocity": "sgd: 1: the buffer holds gradients times their rates",
         "epsilon_hat": "adam: 1: epsilon is added before the correction",
         "skip_inputs": "1: many of the samples' features are zero",
-        "dropping": "1: units are left out, as in training; 0: never, as in a prediction",
         "note_first": "layers' norms are noted in the first so many epochs of a network,",
         "note_every": "and then in every such one",
         "notes": "how many epochs of this training run are noted",

@@ -12,6 +12,7 @@ from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
 from fastmlp._training import orders, sparse
+from fastmlp._training.fractions import Fractions
 from fastmlp._training.model import Model
 from fastmlp._training.state import OptimizerState
 
@@ -65,6 +66,10 @@ class TrainingRun:
         self.samples, self.validation, rows = samples, validation, len(samples)
         self.batches = -(-rows // options.batch_size)
         self.first_epoch, self.position = state.epoch, state.position
+        self._end = self.first_epoch + options.epochs
+        # Before anything is changed, since a callable may give what cannot be used.
+        self._fractions = Fractions(model, self.first_epoch, self._end)
+        self._dropped = np.empty(len(model.sizes) - 2, np.int64)  # what the kernels read of them
         shuffled = bool(options.shuffle) and options.batch_size < rows
         self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
         self.given = (
@@ -141,9 +146,10 @@ class TrainingRun:
     def _lay_out(self) -> None:
         """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
         options, rows, model = self.options, len(self.samples), self.model
+        self._dropped[:], _ = self._fractions.take(self.position["epoch"].item())
         self.settings, self._changes = self._chosen_settings(), model.changes
         plan = layout.plan(
-            model.layers,
+            model.layers_of_steps(self._dropped.tolist()),
             model.kernels.sizes(),
             batch=options.batch_size,
             rows=rows,
@@ -157,7 +163,6 @@ class TrainingRun:
                 "first_epoch": self.first_epoch,
                 "epochs": self.first_epoch + self.room,
                 "rates_per_epoch": self.rates.per_epoch,
-                "dropping": 1,
                 "skip_inputs": self._skips,
                 "given_orders": self._given_orders,
                 "note_first": layout.FIRST_NOTED,
@@ -172,6 +177,7 @@ class TrainingRun:
             record=self._numbers[: len(EPOCH.names)],
             layer_record=self._layer_record,
             rates=self.rates.values,
+            dropped=self._dropped,
             position=self.position,
             order=self._order,
             loss_parameters=model.task.loss_parameters,
@@ -185,14 +191,23 @@ class TrainingRun:
         """Whether a call has ended on some of its threads only, so that no other can follow."""
         return self._helpers.failed
 
+    def _leave_out(self, epoch: int) -> int:
+        """Let the next steps leave out what their epoch does; return the epoch before which that stays."""
+        before = self._dropped > 0
+        self._dropped[:], end = self._fractions.take(epoch)
+        if not np.array_equal(before, self._dropped > 0):  # what a layer keeps for the backward pass takes room
+            self._helpers.end()
+            self._lay_out()
+        return end
+
     def close(self) -> None:
         self._helpers.end()
 
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
 
-        That is one kernel call, except if orders are given, rows are read through a window, or a validation takes long:
-        then a call ends where these do. A step whose loss is questioned is not made.
+        That is one kernel call, except if orders or dropout are given, rows are read through a window, or a validation
+        takes long: then a call ends where these do. A step whose loss is questioned is not made.
         """
         # A callback has assigned, or has forked: the threads of the parent process do not exist in its child. Or Ctrl-C
         # came when a call had begun on the helpers alone, which changes nothing.
@@ -200,8 +215,7 @@ class TrainingRun:
         if interrupted or self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
             self._lay_out()
-        now, end = self.position, self._steps_over() + steps
-        last = min(end, (self.first_epoch + self.options.epochs) * self.batches)
+        now, last = self.position, min(self._steps_over() + steps, self._end * self.batches)
         while (left := last - self._steps_over()) > 0 and not now["diverged"].item() and now["questioned"].item() <= 0:
             if now["epoch"].item() == self.first_epoch + self.room:
                 self.make_room()
@@ -219,6 +233,8 @@ class TrainingRun:
         epoch, batch = self.position["epoch"].item(), self.position["batch"].item()
         if batch == self.batches:  # the epoch's validation has paused
             return 1
+        if callable(self.model.topology.dropout):
+            steps = min(steps, (self._leave_out(epoch) - epoch) * self.batches - batch)
         if self.given is not None:
             block_end = self.given.take(epoch - self.first_epoch)
             steps = min(steps, (block_end + self.first_epoch - epoch) * self.batches - batch)

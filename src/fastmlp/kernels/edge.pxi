@@ -254,7 +254,8 @@ cdef class Run:
 
     plan: layout.Plan. arrays: layout.Arrays, of parameters (parameters,), state (slots * parameters,), gradient
     (parameters,), record (fields of Epoch, epochs), layer_record (2 layers, notes), rates (epochs * rates_per_epoch,),
-    position (1,), order (given_orders, rows) int32, loss_parameters (outputs,); None if a method does not need it.
+    dropped (hidden layers,) int64, position (1,), order (given_orders, rows) int32, loss_parameters (outputs,); None if
+    a method does not need it.
     samples, validation: x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights of losses and
     metric_weights of hits (rows,) or None.
     All arrays are kept, and read and written in place.
@@ -287,6 +288,7 @@ cdef class Run:
         job.record = doubles(arrays.record, EPOCH_ROWS * epochs)
         job.layer_record = doubles(arrays.layer_record, 2 * job.n_layers * settings.notes)
         job.rates = given_doubles(arrays.rates, epochs * settings.rates_per_epoch)
+        job.dropped = <const int64_t*> address(arrays.dropped, sizeof(int64_t), job.n_layers - 1, False)
         job.position = <Position*> address(arrays.position, sizeof(Position), 1, True)
         # written by run() only, which needs a position
         job.parameters = <real*> address(arrays.parameters, sizeof(real), size, job.position != NULL)

@@ -11,6 +11,7 @@ ctypedef struct Job:
     double* record
     double* layer_record        # (2 layers, notes): gradients' norms, then root mean squares of activations
     const double* rates
+    const int64_t* dropped      # (hidden layers,): the fraction of units left out of a step, of 2^31; NULL: none
     Position* position
     int64_t* control            # what threads meet by: threads.pxi
     int32_t* order              # NULL: the rows as they come
@@ -65,6 +66,11 @@ cdef inline Index row_number(const Samples* samples, Index sample) noexcept nogi
     return samples.order[sample] if samples.order != NULL else sample
 
 
+cdef inline bint is_dropping(const Job* job, Index number) noexcept nogil:
+    """Return whether steps leave units of hidden layer `number` out."""
+    return job.dropped != NULL and job.dropped[number] > 0
+
+
 cdef Finish finish_of(
     const Job* job, real* base, Index number, Index place, Index first, bint backward,
 ) noexcept nogil:
@@ -74,8 +80,8 @@ cdef Finish finish_of(
     if not backward or layer.slopes < 0:
         return finish
     finish.slopes = base + layer.slopes + place
-    if job.settings.dropping and layer.dropout > 0:
-        set_dropout(&finish.dropout, layer.dropout, dropout_key(job.settings.seed, job.epoch, number), first,
+    if is_dropping(job, number):
+        set_dropout(&finish.dropout, job.dropped[number], dropout_key(job.settings.seed, job.epoch, number), first,
                     layer.outputs, job.settings.narrow)
     return finish
 

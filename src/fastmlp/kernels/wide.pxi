@@ -40,11 +40,9 @@ cdef void gather_rows(
 
 cdef inline bint has_zeros(const Job* job, Index number) noexcept nogil:
     """Return whether a layer's inputs may have so many zeros that finding them pays."""
-    cdef const Layer* below
     if number == 0:
         return job.settings.skip_inputs
-    below = &job.layers[number - 1]
-    return below.activation == RELU or below.dropout > 0
+    return job.layers[number - 1].activation == RELU or is_dropping(job, number - 1)
 
 
 cdef inline void set_layer_product(

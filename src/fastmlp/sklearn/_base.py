@@ -97,7 +97,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple, callable],
         "l1": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
         "clip_value": [None, Interval(Real, 0, None, closed="neither")],

@@ -31,7 +31,7 @@ class FittedState:
     # ---- the network and its coefficients --------------------------------------------------------------------------
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
-        draws = np.any(self.dropout) and hasattr(self, "_random_state")
+        draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
         network = Network(
             sizes,
             activation=_translation.activation_names(self.activation, len(sizes) - 2),

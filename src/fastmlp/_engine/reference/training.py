@@ -217,9 +217,10 @@ class Run:
         inputs, slopes = [self._samples.x[rows]], []
         for number, layer in enumerate(network[:-1]):
             h, derivative = activate_both(_affine(inputs[-1], layer.w, layer.b), layer.activation)
-            if settings.dropping and layer.dropout:
+            if self._arrays.dropped is not None and self._arrays.dropped[number]:
                 derivative = np.broadcast_to(derivative, h.shape).copy()  # identity's is one number
-                dropout(h, derivative, DroppedUnits(layer.dropout, settings.seed, epoch, number), first)
+                units = DroppedUnits(self._arrays.dropped[number].item(), settings.seed, epoch, number)
+                dropout(h, derivative, units, first)
             inputs.append(h)
             slopes.append(derivative)
         z = _affine(inputs[-1], network[-1].w, network[-1].b)
