@@ -236,7 +236,7 @@ def test_going_on_after_a_stop(backend):
         (
             {"early_stopping": EarlyStopping("val_los"), "validation": 0.2},
             ValueError,
-            "^early_stopping: monitor: got 'los', expected one of 'loss', 'accuracy'; did you mean 'loss'",
+            "^early_stopping: monitor: got 'val_los', expected one of .*; did you mean 'val_loss'",
         ),
         ({"early_stopping": "yes"}, TypeError, "^early_stopping: got 'yes'; True, False"),
         ({"early_stopping": EarlyStopping}, TypeError, r"^early_stopping: got .*; write EarlyStopping\(\)"),

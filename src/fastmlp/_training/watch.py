@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp import metrics
 from fastmlp._checks.task import Task
+from fastmlp._spec.values import improves
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import all_finite
 from fastmlp.callbacks import EpochState, Progress
@@ -41,7 +42,7 @@ class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
     `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
-    the best. `stopped` says why the training run is to stop, and is empty if it is not.
+    the best, and reaches no goal. `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
     def __init__(self, rule: EarlyStopping, rises: bool) -> None:
@@ -51,17 +52,24 @@ class Patience:
         self._best = math.inf
         self._sign = -1.0 if rises else 1.0
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
+        self._baseline = math.inf if rule.baseline is None else self._sign * rule.baseline
+        self._reached = ""
+        # The last improvement: without a baseline, the first epoch is what the others are compared with.
+        self._improved = int(rule.baseline is None)
 
     def inspect(self, epoch: int, given: float) -> bool:
         """Inspect the number of the next epoch; return whether it is the best so far."""
-        value, rule = self._sign * given, self.rule
-        better = math.isfinite(value) and value < self._best - rule.min_delta  # of infinity, the first one is
+        rule, value = self.rule, self._sign * given if math.isfinite(given) else math.nan
+        better = improves(value, self._best, rule.min_delta, rule.relative)
         if better:
             self._best, self.best_epoch = value, epoch
-        if value <= self._goal:
-            self.stopped = f"{rule.title} reached {given:.6g}"
-        elif epoch - (self.best_epoch or 1) >= rule.patience:
-            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
+            if improves(value, self._baseline, rule.min_delta, rule.relative):
+                self._improved = epoch
+        if value <= self._goal and not self._reached:
+            self._reached = f"{rule.title} reached {given:.6g}"
+        waited = epoch - self._improved
+        if epoch >= rule.min_epochs and (self._reached or waited >= rule.patience):
+            self.stopped = self._reached or f"{rule.title} has not improved for {waited} epochs"
         return better
 
 

@@ -191,7 +191,8 @@ class FittedState:
         earlier = getattr(self, "validation_scores_", None) or []
         self.validation_scores_ = earlier + scores
         self.best_validation_score_ = float(np.nanmax([-np.inf, *self.validation_scores_]))
-        if before is not None and self.best_validation_score_ == np.nanmax([-np.inf, *earlier]):
+        # Without a score in any fit there is no best: the last weights stay.
+        if before is not None and -np.inf < self.best_validation_score_ == np.nanmax([-np.inf, *earlier]):
             network.params = before
 
     def _why_it_ended(self) -> str:
