@@ -154,7 +154,7 @@ def test_anything_is_better_than_nan():
 def test_what_is_never_a_number_has_no_best_epoch(number, optimizer):
     rule = EarlyStopping(lambda state: number, patience=3)
     with pytest.warns(
-        UserWarning, match=r"^early_stopping: .* not a finite number in any of 4 epochs.*last weights stay"
+        UserWarning, match=r"^early_stopping: .* not a finite number in any epoch.*last weights stay"
     ):
         never = fit(None, epochs=7, early_stopping=rule, optimizer=optimizer, batch_size="full", learning_rate=None)
     plain = fit(None, epochs=4, optimizer=optimizer, batch_size="full", learning_rate=None)

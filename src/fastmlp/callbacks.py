@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.values import checked_path, choice, flag, listing, number, whole_or_epochs
+from fastmlp._spec.values import checked_path, choice, flag, number, whole_or_epochs
 
 
 @dataclass(frozen=True)
@@ -302,12 +302,12 @@ class CSVLog(_Holder):
     Parameters
     ----------
     path : str or path-like
-        Where to, in a folder that exists. Without `append`, an existing file is replaced at the first line.
+        Where to, in a folder that exists. Without `append`, an existing file is replaced when the training run begins.
     every : int or collection of int, default 1
         How many epochs pass from one line to the next, or the epochs that have one.
     append : bool, default False
-        Whether an existing file is continued, of which nothing is changed; epochs are counted from 1 in each training
-        run. A training run with other numbers than the file's columns is refused before it begins.
+        Whether to add the lines to an existing file. Epochs are counted from 1 in each training run. A training run
+        whose numbers are not the file's columns is refused before it begins.
 
     Raises
     ------
@@ -350,13 +350,13 @@ class CSVLog(_Holder):
         columns, there = ["epoch", "seconds", *names], self._columns()
         if there is not None and there != columns:
             raise ValueError(
-                f"path: got {str(self.path)!r} to append to, with columns {listing(there, 20)}; a file with columns "
-                f"{listing(columns, 20)}, an empty or a new one is accepted"
+                f"path: got {str(self.path)!r} to append to, which begins with {','.join(there)[:99]!r}; an empty file "
+                f"or one with the columns {','.join(columns)!r} is accepted"
             )
 
     def _columns(self) -> list[str] | None:
         """Return the names in the first line of a file to be continued; None if there is no file, or nothing in it."""
-        if not self.append or not self.path.exists():
+        if not self.append or not self.path.is_file():
             return None
         with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             try:
@@ -364,15 +364,13 @@ class CSVLog(_Holder):
             except csv.Error:  # no log begins like this
                 return []
 
-    def _open(self, columns: list[str]) -> None:
-        """Open the file, and write the columns' names, or the end of a last line that has none."""
-        begins = self._columns() is None
+    def _open(self) -> bool:
+        """Open the file, at the beginning of a line; return whether the columns' names are there."""
+        goes_on = self._columns() is not None
         self._held = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._held, columns)
-        if begins:
-            self._writer.writeheader()
-        elif not self._ends_a_line():
+        if goes_on and not self._ends_a_line():
             self._held.write("\r\n")
+        return goes_on
 
     def _ends_a_line(self) -> bool:
         with self.path.open("rb") as file:
@@ -382,14 +380,15 @@ class CSVLog(_Holder):
     def __call__(self, state: EpochState) -> None:
         """Write the state's line; the first one stands below the columns' names."""
         numbers = {"epoch": state.epoch, "seconds": state.seconds, **state.numbers()}
-        if self._held is None:
-            self._open(list(numbers))
-        self._writer.writerow(numbers)
+        goes_on = self._held is not None or self._open()
+        csv.writer(self._held).writerows([numbers.values()] if goes_on else [numbers, numbers.values()])
         self._held.flush()  # so that a training run that is monitored, or that dies, has left its lines
 
 
 class Checkpoint(Callback):
     """Save the network while it is trained: at every k-th epoch, or only if a number is the best one so far.
+
+    Numbers that are not finite are never the best, and weights that are not finite are not saved.
 
     Parameters
     ----------
@@ -399,9 +398,9 @@ class Checkpoint(Callback):
         How many epochs pass from one call to the next, or the epochs themselves.
     best : str or None, default None
         The name of a number that is to fall (``"loss"``, ``"val_loss"``) or, of an accuracy or a metric that is to
-        rise, to rise; the network is saved if it is the best so far, in all training runs with this callback: a worse
-        network does not replace a better file. For another network, another task or anew, make another callback.
-        None saves it always.
+        rise, to rise; the network is saved if it is the best so far, over all training runs with this callback,
+        whichever network they train: a worse network does not replace a better file. Give each network, and a
+        training run that is to begin anew, a callback of its own. None saves the network always.
 
     Raises
     ------

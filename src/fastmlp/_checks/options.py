@@ -198,7 +198,9 @@ def _check_monitored(name: str, argument: str, field: str, options: "TrainingOpt
 def _why_undefined(name: str, samples: Samples, options: "TrainingOptions") -> str:
     """Return why a number of these rows is NaN in every epoch, whatever the network learns; empty if it need not be."""
     if name == "learning_rate" and options.optimizer.searches_step:
-        return f" with optimizer {options.optimizer.name!r}, which searches the length of every step itself"
+        return (
+            f" with optimizer {options.optimizer.name!r}, which searches the length of every step itself; take 'loss'"
+        )
     task = options.data.task
     reasons = (
         why_no_value(metric, task.codes(samples.y), samples.weights)

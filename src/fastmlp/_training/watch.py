@@ -88,6 +88,7 @@ class Watch:
         self.stopped, self.decided = "", 0
         self._run, self._options, self._network = run, options, network
         self._memory, self._rising = run.state.memory, options.metric_names
+        self._has_followed = False  # a number that is finite, with the rate
         self.metrics = {name: np.full(options.epochs, math.nan) for name in self._rising}
         self._begun = self._reported = perf_counter()
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
@@ -183,6 +184,7 @@ class Watch:
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule inspect an epoch's number, and set the rate that it asks for; return whether it is another."""
         before, schedule = self._memory.rate, self._options.learning_rate
+        self._has_followed |= math.isfinite(value)
         schedule.look(self._memory, -value if self.rises(schedule.monitor) else value)
         if self._memory.rate != before:
             self.set_rate(epoch, self._memory.rate)
@@ -241,10 +243,16 @@ class Watch:
             self._kept_epoch = self.best_epoch
 
     def nothing_best(self) -> str:
-        """Write one line on a training run none of whose epochs has a number that could be the best."""
+        """Return one line on a monitored number that no epoch has, so that none is the best; empty if there is none."""
+        if self._patience is not None and self.decided and self.best_epoch is None:
+            monitored = f"early_stopping: {self._patience.rule.title}"
+        elif self._memory is not None and not self._has_followed:
+            monitored = f"learning_rate: {self._options.learning_rate.monitor}"
+        else:
+            return ""
         return (
-            f"early_stopping: {self._patience.rule.title} was not a finite number in any of {self.decided} epochs, so "
-            "that none is the best; the last weights stay; monitor another number, or make sure that it can be computed"
+            f"{monitored} was not a finite number in any epoch, so that none is the best; the last weights stay; "
+            "monitor another number, or make sure that it can be computed"
         )
 
     def restore_best(self) -> bool:

@@ -1,7 +1,6 @@
 """What a fit leaves: a network, coefficients that are views of its parameters, and scikit-learn's attributes."""
 
 import copy
-from functools import partial
 from operator import is_
 from typing import Any
 
@@ -9,13 +8,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from fastmlp._checks.warn import warn_caller
+from fastmlp._checks.warn import warn_caller as warn
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
 from fastmlp.network import Network
 from fastmlp.sklearn import _translation
-
-warn = partial(warn_caller, inside=("fastmlp", "sklearn"))  # of the line that called fit
 
 
 class FittedState:
