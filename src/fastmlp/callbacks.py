@@ -228,7 +228,13 @@ class Every(Callback):
         return self.callback(state)
 
     def check_numbers(self, names: Collection[str]) -> None:
-        """Check the callback, if it can be checked."""
+        """Check the callback, if it can be checked.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of an epoch's numbers.
+        """
         getattr(self.callback, "check_numbers", super().check_numbers)(names)
 
     def close(self) -> None:
