@@ -287,6 +287,20 @@ def test_nothing_to_measure_is_nan(name, y, given, weights):
     assert math.isnan(measure(name, y, given, weights))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in METRICS for shape in ((6,), (6, 3)) if (name, shape) != ("balanced_accuracy", (6, 3))],
+)
+@pytest.mark.parametrize("value", [0, 1])
+def test_which_metrics_compare_rows(name, value, shape, normal):
+    alike = np.full(shape, value)
+    given = normal(*shape) if METRICS[name].given == "scores" or "real" in METRICS[name].targets else 1 - alike
+    assert math.isnan(METRICS[name].function(alike, given)) == METRICS[name].compares_rows
+    different = alike.copy()
+    different[0] = 1 - value
+    assert not math.isnan(METRICS[name].function(different, given)), "all that they lack is another target"
+
+
 def test_a_network_that_diverged_is_measured_without_a_warning():
     y, h = [1.0, 2.0, 3.0], np.array([1e200, -np.inf, 3.0])
     assert measure("mse", y, h) == measure("mae", y, h) == np.inf
@@ -405,6 +419,7 @@ def test_the_table():
         "mae": ("codes", False, ("real",)),
         "r2": ("codes", True, ("real",)),
     }
+    assert [name for name, known in METRICS.items() if known.compares_rows] == ["roc_auc"]
     for name, known in METRICS.items():
         assert known.name == name
         assert metric(name) is known
@@ -439,6 +454,7 @@ def test_a_measure_of_ones_own():
         ({"given": None}, TypeError, "^given: got None"),
         ({"rises": 1}, TypeError, "^rises: got 1"),
         ({"training": "no"}, TypeError, "^training: got 'no'"),
+        ({"compares_rows": 1}, TypeError, "^compares_rows: got 1"),
         ({"targets": "real"}, TypeError, "^targets: got 'real'; a tuple of some of 'real', 'labels', 'multilabel'"),
         ({"targets": ()}, TypeError, r"^targets: got \(\)"),
         ({"targets": ("label",)}, ValueError, "^targets: got 'label', .*did you mean 'labels'"),

@@ -140,6 +140,55 @@ def test_metrics_go_with_the_targets(kind, metric, words):
         one(kind, early_stopping=True, stopping_metric=metric).fit(*rows(kind))
 
 
+SIDES = np.c_[np.arange(90) > 3, np.arange(90) < 87].astype(int)
+
+
+@pytest.mark.parametrize(
+    ("targets", "given", "options"),
+    [
+        ("classes", {"X_val": slice(None, None, 3)}, {}),
+        ("classes", {"X_val": slice(None), "sample_weight_val": (np.arange(90) % 3 == 0) * 2.0}, {}),
+        ("rare", {}, {"validation_fraction": 0.05}),
+        ("labels", {}, {"validation_fraction": 0.05}),
+    ],
+    ids=["one class", "one class of weight above 0", "a fraction of one class", "a fraction of like labels"],
+)
+@pytest.mark.parametrize("metric", ["roc_auc", Metric("area", METRICS["roc_auc"].function, given="scores")], ids=str)
+def test_what_is_nan_for_the_rows_to_validate_on_is_refused(targets, given, options, metric):
+    X, _ = rows("classifier")
+    y = {"classes": np.arange(90) % 3, "rare": (np.arange(90) > 1).astype(int) + (np.arange(90) > 2), "labels": SIDES}
+    y, chosen = y[targets], given.get("X_val")
+    if chosen is not None:
+        given = given | {"X_val": X[chosen], "y_val": y[chosen]}
+    model = one("classifier", early_stopping=True, stopping_metric=metric, **options)
+    with pytest.raises(
+        ValueError, match="^stopping_metric: got '(roc_auc|area)', which is NaN if all rows have the same"
+    ):
+        model.fit(X, y, **given)
+    model.set_params(early_stopping=False, max_iter=2).fit(X, y, **given)  # then nothing monitors it
+    model.set_params(early_stopping=True, solver="lbfgs").fit(X, y, **given)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_score_that_is_never_a_number_leaves_the_last_weights(kind):
+    def nothing(y, predicted):
+        return float("nan")
+
+    seen = []
+    options = {
+        "early_stopping": True,
+        "n_iter_no_change": 3,
+        "callbacks": [lambda state: seen.append(state.params.copy())],
+    }
+    model = one(kind, stopping_metric=nothing, **options)
+    with pytest.warns(UserWarning, match="^early_stopping: val_nothing was not a finite number in any epoch") as caught:
+        model.fit(*rows(kind))
+    assert [each.filename for each in caught] == [__file__], "one warning, of the line that called fit"
+    assert model.n_iter_ == len(seen) == 4
+    np.testing.assert_array_equal(model.network_.params, seen[-1])
+    assert model.best_validation_score_ == -np.inf
+
+
 def test_metrics_are_named_alike():
     assert set(METRICS) == {"accuracy", "balanced_accuracy", "f1", "roc_auc", "mse", "mae", "r2"}, "tested above"
 

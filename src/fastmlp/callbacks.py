@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastmlp._spec.values import checked_path, choice, number, whole_or_epochs
+import numpy as np
+
+from fastmlp._spec.values import checked_path, choice, flag, number, whole_or_epochs
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Callback:
         At the end of which epochs it is called, counted from 1 in each training run: every so many and the last one,
         or those of the collection. The kernels do not stop for the others.
     best : str or None, default None
-        The name of a number that it monitors; a training run that does not measure it is refused.
+        The name of a number that it monitors; a training run that does not measure it, or cannot, is refused.
 
     Examples
     --------
@@ -186,6 +188,15 @@ class Callback:
         raise NotImplementedError(
             f"{type(self).__name__}.__call__: a callback says here what it does at an epoch's end"
         )
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Raise if the callback cannot be used in a training run: called before that begins.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of the numbers that every epoch will have, in the order of `EpochState.numbers`.
+        """
 
     def close(self) -> None:
         """Release what the callback holds: called once at the end of a training run, however that ends."""
@@ -223,6 +234,16 @@ class Every(Callback):
     def __call__(self, state: EpochState) -> object:
         """Pass the state on."""
         return self.callback(state)
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Check the callback, if it can be checked.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of an epoch's numbers.
+        """
+        getattr(self.callback, "check_numbers", super().check_numbers)(names)
 
     def close(self) -> None:
         """Close the callback, if it can be closed."""
@@ -297,14 +318,17 @@ class CSVLog(_Holder):
     Parameters
     ----------
     path : str or path-like
-        Where to. An existing file is replaced when the training run begins.
+        Where to, in a folder that exists. Without `append`, an existing file is replaced when the training run begins.
     every : int or collection of int, default 1
         How many epochs pass from one line to the next, or the epochs that have one.
+    append : bool, default False
+        Whether to add the lines to an existing file. Epochs are counted from 1 in each training run. A training run
+        whose numbers are not the file's columns is refused before it begins.
 
     Raises
     ------
     TypeError, ValueError
-        If `path` is not a path, or `every` does not hold whole numbers of at least 1.
+        If `path` is not a path, `every` does not hold whole numbers of at least 1, or `append` is not a flag.
 
     Examples
     --------
@@ -317,23 +341,70 @@ class CSVLog(_Holder):
     4
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1, append: bool = False) -> None:
         self.path = checked_path(path)
         self.every = whole_or_epochs(every, "every")
+        self.append = flag(append, "append")
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Raise if the file cannot be written, or continued with these columns.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of an epoch's numbers.
+
+        Raises
+        ------
+        OSError
+            If the path's folder does not exist, or a file to be continued cannot be read.
+        ValueError
+            If a file to be continued has other columns.
+        """
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise FileNotFoundError(f"path: got {str(self.path)!r}; a file in a folder that exists is accepted")
+        columns, there = ["epoch", "seconds", *names], self._columns()
+        if there is not None and there != columns:
+            raise ValueError(
+                f"path: got {str(self.path)!r} to append to, which begins with {','.join(there)[:99]!r}; an empty file "
+                f"or one with the columns {','.join(columns)!r} is accepted"
+            )
+
+    def _columns(self) -> list[str] | None:
+        """Return the names in the first line of a file to be continued; None if there is no file, or nothing in it."""
+        if not self.append or not self.path.is_file():
+            return None
+        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            try:
+                return next(csv.reader(file), None)
+            except csv.Error:  # no log begins like this
+                return []
+
+    def _open(self) -> bool:
+        """Open the file, at the beginning of a line; return whether the columns' names are there."""
+        goes_on = self._columns() is not None
+        self._held = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
+        if goes_on and not self._ends_a_line():
+            self._held.write("\r\n")
+        return goes_on
+
+    def _ends_a_line(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() in (b"\n", b"\r")
 
     def __call__(self, state: EpochState) -> None:
         """Write the state's line; the first one stands below the columns' names."""
         numbers = {"epoch": state.epoch, "seconds": state.seconds, **state.numbers()}
-        if self._held is None:
-            self._held = self.path.open("w", newline="", encoding="utf-8")
-            self._writer = csv.DictWriter(self._held, list(numbers))
-            self._writer.writeheader()
-        self._writer.writerow(numbers)
+        goes_on = self._held is not None or self._open()
+        csv.writer(self._held).writerows([numbers.values()] if goes_on else [numbers, numbers.values()])
         self._held.flush()  # so that a training run that is monitored, or that dies, has left its lines
 
 
 class Checkpoint(Callback):
     """Save the network while it is trained: at every k-th epoch, or only if a number is the best one so far.
+
+    Numbers that are not finite are never the best, and weights that are not finite are not saved.
 
     Parameters
     ----------
@@ -343,7 +414,9 @@ class Checkpoint(Callback):
         How many epochs pass from one call to the next, or the epochs themselves.
     best : str or None, default None
         The name of a number that is to fall (``"loss"``, ``"val_loss"``) or, of an accuracy or a metric that is to
-        rise, to rise; the network is saved if it is the best so far. None saves it always.
+        rise, to rise; the network is saved if it is the best so far, over all training runs with this callback,
+        whichever network they train: a worse network does not replace a better file. Give each network, and a
+        training run that is to begin anew, a callback of its own. None saves the network always.
 
     Raises
     ------
@@ -375,14 +448,8 @@ class Checkpoint(Callback):
         self._best_value = math.inf
 
     def __call__(self, state: EpochState) -> None:
-        """Save the network, if its number is the best so far or none is monitored."""
-        if self.best is not None:
-            value = state.falling(self.best)
-            if not value < self._best_value:
-                return
-            self._best_value = value
-        state.network.save(self.path.format(epoch=state.epoch))
-
-    def close(self) -> None:
-        """Forget the best number: the next training run has its own."""
-        self._best_value = math.inf
+        """Save the network, if its number is the best so far or none is monitored, and its weights are finite."""
+        value = None if self.best is None else state.falling(self.best)
+        if (value is None or -math.inf < value < self._best_value) and np.isfinite(state.params).all():
+            state.network.save(self.path.format(epoch=state.epoch))
+            self._best_value = value  # once the file is whole

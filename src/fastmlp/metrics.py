@@ -474,6 +474,7 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "rises": flag,
     "targets": _kinds_of_targets,
     "training": flag,
+    "compares_rows": flag,
 }
 
 
@@ -503,6 +504,9 @@ class Metric:
         row) and ``"multilabel"`` (a 0/1 matrix, any number of ones per row).
     training : bool, default True
         Whether it is also measured on the training rows, which costs a pass over them; False: on validation rows only.
+    compares_rows : bool, default False
+        Whether it compares rows of different targets with each other, as the area under a curve does, and is NaN if
+        all have the same target. A training run that monitors it on such rows is refused.
 
     Raises
     ------
@@ -523,6 +527,7 @@ class Metric:
     rises: bool = True
     targets: tuple[str, ...] = KINDS
     training: bool = True
+    compares_rows: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, _CHECKS)
@@ -553,7 +558,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("accuracy", accuracy, "codes", targets=("labels", "multilabel")),
             Metric("balanced_accuracy", balanced_accuracy, "codes", targets=("labels",)),
             Metric("f1", f1, "codes", targets=("labels", "multilabel")),
-            Metric("roc_auc", roc_auc, "scores", targets=("labels", "multilabel")),
+            Metric("roc_auc", roc_auc, "scores", targets=("labels", "multilabel"), compares_rows=True),
             Metric("mse", mean_squared_error, "codes", rises=False, targets=("real",)),
             Metric("mae", mean_absolute_error, "codes", rises=False, targets=("real",)),
             Metric("r2", r2, "codes", targets=("real",)),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._spec.values import check_fields, choice, flag, named, number, optional, whole
+from fastmlp._spec.values import check_fields, choice, flag, improves, named, number, optional, whole
 
 
 def _rising(values: Any, argument: str) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "milestones": _rising,
     "relative": flag,
     "unit": partial(choice, known=("epoch", "step")),
-    "monitor": partial(choice, known=("loss", "val_loss")),
+    "monitor": named,
 }
 
 
@@ -495,16 +495,16 @@ class OnPlateau(FeedbackSchedule):
     patience : int, default 10
         Epochs in a row that may pass without an improvement.
     threshold : float, default 1e-4
-        Smallest improvement that counts, at least 0: the loss has to fall below ``best * (1 - threshold)``, or below
-        ``best - threshold`` if `relative` is False.
+        Smallest improvement that counts, at least 0: the loss has to fall below ``best - threshold * abs(best)``, or
+        below ``best - threshold`` if `relative` is False.
     relative : bool, default True
         Whether `threshold` is a fraction of the best loss.
     cooldown : int, default 0
         Epochs after a drop that do not count towards `patience`.
     final : float, default 0.0
         The smallest rate.
-    monitor : {"loss", "val_loss"}, default "loss"
-        The loss that is monitored.
+    monitor : str, default "loss"
+        The number that is monitored, as in `EarlyStopping`; one that is to rise, with its sign reversed.
 
     Raises
     ------
@@ -532,8 +532,7 @@ class OnPlateau(FeedbackSchedule):
     _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "factor": partial(number, above=0.0, below=1.0)}
 
     def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
-        bound = memory.best * (1 - self.threshold) if self.relative else memory.best - self.threshold
-        if value < bound:
+        if improves(value, memory.best, self.threshold, self.relative):
             memory.best, memory.waited = value, 0
         else:
             memory.waited += 1
@@ -568,8 +567,7 @@ class Adaptive(FeedbackSchedule):
     final : float, default 1e-6
         The rate at which the training run ends in place of another drop.
     monitor : str, default "loss"
-        The number that is monitored: "loss", "val_loss", "accuracy", "val_accuracy", or one of the run's ``metrics``,
-        such as "val_r2". Numbers that rise, such as accuracies, are monitored with their sign reversed.
+        The number that is monitored, as in `EarlyStopping`; one that is to rise, with its sign reversed.
 
     Raises
     ------
@@ -591,8 +589,6 @@ class Adaptive(FeedbackSchedule):
     threshold: float = 1e-4
     final: float = 1e-6
     monitor: str = "loss"
-
-    _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "monitor": named}
 
     def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
         memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1

@@ -144,7 +144,9 @@ def _callbacks(value: Any, options: "TrainingOptions") -> tuple[Callable[..., ob
         if isinstance(callback, type):
             raise TypeError(f"callbacks: got the class {callback.__name__}; an instance is accepted; call it")
         if isinstance(getattr(callback, "best", None), str):
-            choice(callback.best, options.measured, "callbacks: best")
+            _check_monitored(callback.best, "callbacks", "best", options)
+        if callable(getattr(callback, "check_numbers", None)):
+            callback.check_numbers(options.measured)
     return tuple(value)
 
 
@@ -170,25 +172,54 @@ def _early_stopping(value: Any, options: "TrainingOptions") -> EarlyStopping | N
             f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted"
             + ("; write EarlyStopping()" if value is EarlyStopping else "")
         )
-    if callable(rule.monitor):
-        return rule
-    if rule.monitor.startswith("val_") and not options.data.validation:
-        raise ValueError(
-            f"early_stopping: got monitor {rule.monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
-            "EarlyStopping(monitor='loss')"
-        )
-    name, of_validation = rule.monitor.removeprefix("val_"), rule.monitor.startswith("val_")
-    if name == "accuracy" and options.data.task.is_regression:
-        raise ValueError(
-            f"early_stopping: got monitor {rule.monitor!r} for regression; 'val_loss' or 'loss' is accepted"
-        )
-    names = ("loss", "accuracy", *(metric.name for metric in options.metrics if metric.training or of_validation))
-    if name not in names and name in measures.METRICS:
-        raise ValueError(
-            f"early_stopping: got monitor {rule.monitor!r}, which is not measured; pass metrics=[{name!r}]"
-        )
-    choice(name, names, "early_stopping: monitor")
+    if not callable(rule.monitor):
+        _check_monitored(rule.monitor, "early_stopping", "monitor", options)
     return rule
+
+
+def _check_monitored(name: str, argument: str, field: str, options: "TrainingOptions") -> None:
+    """Raise if the number that an argument's field names is not there, or cannot be, in every epoch."""
+    of_rows = name.removeprefix("val_")
+    samples = options.data.samples if of_rows == name else options.data.validation
+    reason = ""
+    if name in options.measured:
+        reason = _why_undefined(of_rows, samples, options)
+    elif not samples:
+        reason = f" without validation rows; pass validation=0.2 or (X, y), or take {field} 'loss'"
+    elif of_rows == "accuracy" and options.data.task.is_regression:
+        reason = " for regression; 'val_loss' or 'loss' is accepted"
+    elif of_rows in measures.METRICS:
+        reason = f", which is not measured; pass metrics=[{of_rows!r}]"
+    if reason:
+        raise ValueError(f"{argument}: got {field} {name!r}{reason}")
+    choice(name, options.measured, f"{argument}: {field}")
+
+
+def _why_undefined(name: str, samples: Samples, options: "TrainingOptions") -> str:
+    """Return why a number of these rows is NaN in every epoch, whatever the network learns; empty if it need not be."""
+    if name == "learning_rate" and options.optimizer.searches_step:
+        return (
+            f" with optimizer {options.optimizer.name!r}, which searches the length of every step itself; take 'loss'"
+        )
+    task = options.data.task
+    reasons = (
+        why_no_value(metric, task.codes(samples.y), samples.metric_weights)
+        for metric in options.metrics
+        if metric.name == name
+    )
+    return next(reasons, "")
+
+
+def why_no_value(metric: measures.Metric, y: np.ndarray, weights: np.ndarray | None) -> str:
+    """Return why a metric is NaN for these targets, whatever is predicted; empty if nothing says that it is."""
+    counted = y if weights is None else y[weights > 0]
+    # A metric of the user's own may have a function of METRICS.
+    compares = any(row.compares_rows for row in (metric, *measures.METRICS.values()) if row.function is metric.function)
+    if not compares or (counted != counted[:1]).any():
+        return ""
+    return (
+        ", which is NaN if all rows have the same target; rows with different targets, or another number, are accepted"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,14 +253,8 @@ class TrainingOptions(CheckedRecord):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        monitor = getattr(self.learning_rate, "monitor", "loss")
-        if monitor.startswith("val_") and not self.data.validation:
-            raise ValueError(
-                f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
-                "monitor='loss'"
-            )
-        if monitor not in self.measured:
-            raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")
+        if hasattr(self.learning_rate, "monitor"):
+            _check_monitored(self.learning_rate.monitor, "learning_rate", "monitor", self)
         if self.optimizer.searches_step:
             # What changes the objective from step to step.
             dropout = self.data.dropout
@@ -263,7 +288,9 @@ class TrainingOptions(CheckedRecord):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The names of all numbers that an epoch has."""
+        """The names of all numbers that an epoch has, in the order of `EpochState.numbers`."""
         own = ("loss",) if self.data.task.is_regression else ("loss", "accuracy")
         prefixes = ("", "val_") if self.data.validation else ("",)
-        return (*(f"{prefix}{name}" for prefix in prefixes for name in own), "gradient_norm", *self.metric_names)
+        losses = (f"{prefix}{name}" for prefix in prefixes for name in own)
+        # A metric may be called as one of the others.
+        return tuple(dict.fromkeys(("learning_rate", *losses, "gradient_norm", *self.metric_names)))

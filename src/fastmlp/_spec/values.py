@@ -232,6 +232,16 @@ def optional(check: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def improves(value: float, best: float, difference: float, relative: bool) -> bool:
+    """Return whether a number, smaller being better, is better than the best one by more than a difference.
+
+    With `relative` the difference is a fraction of abs(best). Any number is better than infinity.
+    """
+    if best == math.inf:
+        return value < best
+    return value < (best * (1 - math.copysign(difference, best)) if relative else best - difference)
+
+
 def named(value: Any, argument: str) -> str:
     """Check a name; a training run checks later whether it knows the name."""
     if not isinstance(value, str):

@@ -109,7 +109,7 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
     watch = Watch(run, network)
     divergence = _train(run, watch, record)
     if divergence is None:
-        if options.early_stopping is not None and watch.decided and watch.best_epoch is None:
+        if watch.nothing_best():
             warn_caller(watch.nothing_best(), UserWarning)
         return
     record.state.lost = divergence.state_lost

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp import metrics
 from fastmlp._checks.task import Task
+from fastmlp._spec.values import improves
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import all_finite
 from fastmlp.callbacks import EpochState, Progress
@@ -41,7 +42,7 @@ class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
     `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
-    the best. `stopped` says why the training run is to stop, and is empty if it is not.
+    the best, and reaches no goal. `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
     def __init__(self, rule: EarlyStopping, rises: bool) -> None:
@@ -51,17 +52,24 @@ class Patience:
         self._best = math.inf
         self._sign = -1.0 if rises else 1.0
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
+        self._baseline = math.inf if rule.baseline is None else self._sign * rule.baseline
+        self._reached = ""
+        # The last improvement: without a baseline, the first epoch is what the others are compared with.
+        self._improved = int(rule.baseline is None)
 
     def inspect(self, epoch: int, given: float) -> bool:
         """Inspect the number of the next epoch; return whether it is the best so far."""
-        value, rule = self._sign * given, self.rule
-        better = math.isfinite(value) and value < self._best - rule.min_delta  # of infinity, the first one is
+        rule, value = self.rule, self._sign * given if math.isfinite(given) else math.nan
+        better = improves(value, self._best, rule.min_delta, rule.relative)
         if better:
             self._best, self.best_epoch = value, epoch
-        if value <= self._goal:
-            self.stopped = f"{rule.title} reached {given:.6g}"
-        elif epoch - (self.best_epoch or 1) >= rule.patience:
-            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
+            if improves(value, self._baseline, rule.min_delta, rule.relative):
+                self._improved = epoch
+        if value <= self._goal and not self._reached:
+            self._reached = f"{rule.title} reached {given:.6g}"
+        waited = epoch - self._improved
+        if epoch >= rule.min_epochs and (self._reached or waited >= rule.patience):
+            self.stopped = self._reached or f"{rule.title} has not improved for {waited} epochs"
         return better
 
 
@@ -80,6 +88,7 @@ class Watch:
         self.stopped, self.decided = "", 0
         self._run, self._options, self._network = run, options, network
         self._memory, self._rising = run.state.memory, options.metric_names
+        self._has_followed = False  # a number that is finite, with the rate
         self._begun = self._reported = perf_counter()
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
         self.wants_best = rule is not None and rule.restore_best
@@ -172,6 +181,7 @@ class Watch:
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule inspect an epoch's number, and set the rate that it asks for; return whether it is another."""
         before, schedule = self._memory.rate, self._options.learning_rate
+        self._has_followed |= math.isfinite(value)
         schedule.look(self._memory, -value if self.rises(schedule.monitor) else value)
         if self._memory.rate != before:
             self.set_rate(epoch, self._memory.rate)
@@ -230,10 +240,16 @@ class Watch:
             self._kept_epoch = self.best_epoch
 
     def nothing_best(self) -> str:
-        """Write one line on a training run none of whose epochs has a number that could be the best."""
+        """Return one line on a monitored number that no epoch has, so that none is the best; empty if there is none."""
+        if self._patience is not None and self.decided and self.best_epoch is None:
+            monitored = f"early_stopping: {self._patience.rule.title}"
+        elif self._memory is not None and not self._has_followed:
+            monitored = f"learning_rate: {self._options.learning_rate.monitor}"
+        else:
+            return ""
         return (
-            f"early_stopping: {self._patience.rule.title} was not a finite number in any of {self.decided} epochs, so "
-            "that none is the best; the last weights stay; monitor another number, or make sure that it can be computed"
+            f"{monitored} was not a finite number in any epoch, so that none is the best; the last weights stay; "
+            "monitor another number, or make sure that it can be computed"
         )
 
     def restore_best(self, usable_epochs: float) -> bool:

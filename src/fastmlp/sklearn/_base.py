@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.options import TrainingOptions, why_no_value
 from fastmlp._checks.samples import Samples
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
@@ -185,6 +185,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         elif self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         rows, held_out = self._split(rows, *validation)
+        self._check_score(held_out)
         if incremental or not hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
             self._train(network, rows, held_out, incremental)
             return self
@@ -246,6 +247,15 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         return tuple(Rows(*(None if values is None else values[part] for values in rows)) for part in parts)
+
+    def _check_score(self, held_out: Rows | None) -> None:
+        """Raise if what early stopping monitors is NaN for the rows to validate on, whatever is predicted."""
+        if held_out is None or not self.early_stopping or self._searches():
+            return
+        for chosen in self._metric()[1]:
+            reason = why_no_value(chosen, held_out.y, held_out.given)
+            if reason:
+                raise ValueError(f"stopping_metric: got {chosen.name!r}{reason}")
 
     # ---- the training run ------------------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         As in `fastmlp.train`.
     stopping_metric : str, callable, Metric or None, default None
         What `early_stopping` monitors: None is the accuracy; "loss", or any of `fastmlp.metrics`. A callable is given
-        indices into `classes_`, not labels.
+        indices into `classes_`, not labels. "roc_auc" is refused if the rows to validate on have one class.
     callbacks : list of callable or None, default None
         Called after every epoch with a `fastmlp.EpochState`; one that returns True ends the training. scikit-learn's
         own callbacks, which it has since 1.9, go into ``set_callbacks``.

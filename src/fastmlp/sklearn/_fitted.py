@@ -11,13 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._checks.samples import Samples
-from fastmlp._checks.warn import warn_caller
+from fastmlp._checks.warn import warn_caller as warn
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
 from fastmlp.network import Network
 from fastmlp.sklearn import _translation
-
-warn = partial(warn_caller, inside=("fastmlp", "sklearn"))  # of the line that called fit
 
 
 class FittedState:
@@ -194,7 +192,8 @@ class FittedState:
         earlier = getattr(self, "validation_scores_", None) or []
         self.validation_scores_ = earlier + scores
         self.best_validation_score_ = float(np.nanmax([-np.inf, *self.validation_scores_]))
-        if before is not None and self.best_validation_score_ == np.nanmax([-np.inf, *earlier]):
+        # Without a score in any fit there is no best: the last weights stay.
+        if before is not None and -np.inf < self.best_validation_score_ == np.nanmax([-np.inf, *earlier]):
             network.params = before
 
     def _why_it_ended(self) -> str:
