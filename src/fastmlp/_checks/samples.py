@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
-from fastmlp._spec.values import choice, listing, number
+from fastmlp._spec.values import choice, listing, number, renamed
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +153,11 @@ def _given(value: tuple | list, X: np.ndarray, task: Task) -> Samples:
             "accepted"
         )
     rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
-    coded = targets.encode(value[1], len(rows), X.dtype, task)
-    own = row_weights(value[2], len(rows)) if len(value) == 3 else None
-    return Samples.weighted(rows, coded, without_unobserved(own, coded, task))
+    with renamed({"y": "validation y", "sample_weight": "validation weights"}):
+        coded = targets.encode(value[1], len(rows), X.dtype, task)
+        own = row_weights(value[2], len(rows)) if len(value) == 3 else None
+        own = without_unobserved(own, coded, task)
+    return Samples.weighted(rows, coded, own)
 
 
 def _drawn(fraction: float, values: np.ndarray, task: Task, seed: int) -> np.ndarray:

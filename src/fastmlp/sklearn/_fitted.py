@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._checks.warn import warn_caller
+from fastmlp._spec.values import renamed
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
 from fastmlp.network import Network
@@ -30,17 +31,18 @@ class FittedState:
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
         draws = np.any(self.dropout) and hasattr(self, "_random_state")
-        network = Network(
-            sizes,
-            activation=_translation.activation_names(self.activation, len(sizes) - 2),
-            l1=self.l1,
-            l2=self.alpha,
-            dropout=self.dropout,
-            init=parameters,
-            dtype=dtype,
-            seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
-            **self._network_options(sizes[-1]),
-        )
+        with renamed(_translation.NAMES):
+            network = Network(
+                sizes,
+                activation=_translation.activation_names(self.activation, len(sizes) - 2),
+                l1=self.l1,
+                l2=self.alpha,
+                dropout=self.dropout,
+                init=parameters,
+                dtype=dtype,
+                seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
+                **self._network_options(sizes[-1]),
+            )
         if network.loss_name == "squared_error":  # which scikit-learn averages over the outputs; it sums all others
             network._model.loss_fraction = 1 / sizes[-1]
         self._made_with = self._made_of()
