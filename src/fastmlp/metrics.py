@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.values import check_fields, choice, flag, listing, named, number, whole
+from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
+from fastmlp.losses import quantile
 
 GIVEN = ("predictions", "codes", "scores")
 KINDS = ("real", "labels", "multilabel")
@@ -427,7 +428,7 @@ def pinball(y: Any, predicted: Any, sample_weight: Any = None, *, levels: Sequen
     sample_weight : array-like, shape (rows,), or None, default None
         One weight per row, at least 0; None weighs all rows equally.
     levels : sequence of float, default (0.5,)
-        The quantiles' levels q, in (0, 1).
+        The quantiles' levels q, in (0, 1), rising.
 
     Returns
     -------
@@ -445,10 +446,10 @@ def pinball(y: Any, predicted: Any, sample_weight: Any = None, *, levels: Sequen
     >>> pinball([1.0, 2.0], [[0.0, 3.0], [2.0, 3.0]], levels=(0.25, 0.75))
     0.25
     """
-    checked = [number(level, "levels", above=0.0, below=1.0) for level in levels]
-    y, predicted = (array.reshape(len(array), -1) for array in (_numbers(y, "y"), _numbers(predicted, "predicted")))
-    each = np.repeat(y, len(checked), axis=1)
-    q = np.resize(checked, each.shape[1])
+    y, predicted = _numbers(y, "y"), _numbers(predicted, "predicted")
+    y, predicted = (array if array.ndim == 2 else array[:, None] for array in (y, predicted))
+    each = np.repeat(y, len(quantile(*levels).parameters), axis=1)
+    q = np.resize(levels, each.shape[1])
     return _mean_cost(lambda error: np.maximum(q * error, (q - 1) * error), each, predicted, sample_weight)
 
 

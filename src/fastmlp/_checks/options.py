@@ -82,7 +82,7 @@ def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
     size = min(whole(value, "batch_size"), rows)
     if optimizer.full_batch and size < rows:
         raise ValueError(
-            f"batch_size: got {size} with optimizer {optimizer.name!r} and {rows} rows in X; it needs the gradient "
+            f"batch_size: got {size} with {optimizer.name!r} and {rows} rows in X; it needs the gradient "
             "over all rows in every step: 'auto' is accepted"
         )
     return size
@@ -228,8 +228,8 @@ class TrainingOptions(CheckedRecord):
         monitor = getattr(self.learning_rate, "monitor", "loss")
         if monitor.startswith("val_") and not self.data.validation:
             raise ValueError(
-                f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), or "
-                "monitor='loss'"
+                f"learning_rate: got monitor {monitor!r} without validation rows; pass validation=0.2 or (X, y), to an "
+                "estimator X_val and y_val, or monitor='loss'"
             )
         if monitor not in self.measured:
             raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")

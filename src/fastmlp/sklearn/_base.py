@@ -39,7 +39,7 @@ from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, 
 from fastmlp.sklearn._fitted import FittedState, warn
 from fastmlp.sklearn._translation import ACCEPTED, ANY_TARGETS, Rows, naming
 
-_ELSE = "another fraction, or rows of their own in X_val and y_val, are accepted"
+_ELSE = "another fraction is accepted, or other rows as X_val and y_val"
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
 
@@ -247,8 +247,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             )
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, with which one part has none, "
-                f"or none of a class; {_ELSE}"
+                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, which leaves one part without "
+                f"rows, or without a class; {_ELSE}"
             ) from error
         if len(parts[1]) < 2:
             raise ValueError(
@@ -256,8 +256,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             )
         if not all(counted[part].any() for part in parts):
             raise ValueError(
-                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, with which one part has none "
-                f"of a weight above 0 and an observed target; {_ELSE}"
+                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, which leaves one part without "
+                f"a row that has a weight above 0 and an observed target; {_ELSE}"
             )
         return tuple(Rows(*(None if values is None else values[part] for values in rows)) for part in parts)
 
@@ -265,8 +265,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         """Check rows to validate on as those to train on are checked."""
         with naming("X_val"):
             X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
-        with naming("y_val"):
-            y_val = check_array(y_val, input_name="y_val", estimator=self, **self._accepted_targets())
+        y_val = self._checked_targets(y_val, "y_val")
         if y_val.shape[0] != X_val.shape[0]:
             raise ValueError(
                 f"y_val: got {y_val.shape[0]} rows where X_val has {X_val.shape[0]}; one target per row is accepted"
@@ -276,6 +275,10 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
                 weights_val = _check_sample_weight(weights_val, X_val)
         y_val = self._code(y_val, "y_val")
         return Rows(X_val, y_val, self._weighted(y_val, weights_val), weights_val)
+
+    def _checked_targets(self, y: Any, argument: str) -> Any:
+        with naming(argument):
+            return check_array(y, input_name=argument, estimator=self, **self._accepted_targets())
 
     def _accepted_targets(self) -> dict[str, Any]:
         """Return what scikit-learn's check of targets is told; gaps pass if they mean "not observed"."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -248,8 +247,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return y.astype(np.int64)
         if y.ndim != 1:
             raise ValueError(f"{argument}: got shape {y.shape}; one label per row, as in fit, is accepted")
-        with naming(argument):  # labels of several kinds have no order
+        try:
             indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        except TypeError as error:  # text and numbers have no order
+            raise ValueError(f"{argument}: got labels of another kind than those of fit, {self.classes_}") from error
         unknown = self.classes_[indices] != y
         if np.any(unknown):
             raise ValueError(
@@ -336,7 +337,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._multilabel = type_of_target(y).startswith("multilabel")
         return self._fit_rows(X, y, sample_weight, incremental=True)
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
 
@@ -352,7 +353,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return self._predictions(X, Network.predict_proba)
 
-    @available_if(lambda estimator: estimator._has_margins())
+    # For hinge alone: calibration would prefer it to probabilities, which the other losses have.
+    @available_if(lambda estimator: estimator._loss_is_among("hinge"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute margins, the outputs of a network with hinge loss; the other losses have probabilities instead.
 
@@ -370,7 +372,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         margins = self._predictions(X, Network._outputs)
         return margins if self._multilabel or margins.shape[1] > 1 else margins[:, 0]
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities.
 
@@ -386,16 +388,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return np.log(self.predict_proba(X))
 
-    def _has_probabilities(self) -> bool:
+    def _loss_is_among(self, *names: str) -> bool:
+        """Raise if a method is there with other losses only."""
         name = getattr(self.loss, "name", self.loss)
-        if name not in ("log_loss", *_PROBABILITIES):
-            raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
-        return True
-
-    def _has_margins(self) -> bool:
-        name = getattr(self.loss, "name", self.loss)
-        if name != "hinge":  # calibration prefers margins to the probabilities that the other losses have
-            raise AttributeError(f"loss {name!r} has no decision_function; 'hinge' has, and predict_proba is there")
+        if name not in names:
+            raise AttributeError(f"loss {name!r} does not have it; {names[0]!r} has")
         return True
 
     def __sklearn_tags__(self) -> Any:
@@ -587,8 +584,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return super().score(X, y, sample_weight)
         network = self._fitted_network()
         X = dense_or_windows(validate_data(self, X, **ACCEPTED, reset=False), network.dtype)
-        y = self._code(check_array(y, input_name="y", estimator=self, **self._accepted_targets()))
-        value = network.score(X, y, sample_weight, metric=chosen)
+        value = network.score(X, self._code(self._checked_targets(y, "y")), sample_weight, metric=chosen)
         return value if chosen.rises else -value
 
 
