@@ -141,7 +141,7 @@ def test_wrong_numbers_to_validate_on_are_refused(spoil, words):
         (lambda flags: flags.astype(str), "^y_val: got <U"),
         (lambda flags: flags.astype("M8[s]"), "^y_val: got datetime64"),
         (lambda flags: flags.astype(object), "^y_val: got object"),
-        (lambda flags: flags[:, :2], "^y_val: got int64 of shape [(]30, 2[)]; rows of 3 labels 0 and 1"),
+        (lambda flags: flags[:, :2], "^y_val: got 2 columns"),
         (lambda flags: flags[:, 0], "^y_val: got int64 of shape [(]30,[)]"),
         (lambda flags: flags[:5], "^y_val: got 5 rows where X_val has 30"),
     ],

@@ -238,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return labels as indices into `classes_`; rows of several labels stay 0 and 1."""
         y = target_array(y)
         if self._multilabel:
-            if y.shape[1:] != self.classes_.shape or y.dtype.kind not in "biuf":
+            if y.ndim != 2 or y.dtype.kind not in "biuf":
                 raise ValueError(
                     f"{argument}: got {y.dtype} of shape {y.shape}; rows of {len(self.classes_)} labels 0 and 1, as in "
                     "fit, are accepted"

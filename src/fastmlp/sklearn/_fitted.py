@@ -31,7 +31,7 @@ class FittedState:
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
         draws = np.any(self.dropout) and hasattr(self, "_random_state")
-        with renamed(_translation.NAMES):
+        with renamed(_translation.names(self)):
             network = Network(
                 sizes,
                 activation=_translation.activation_names(self.activation, len(sizes) - 2),

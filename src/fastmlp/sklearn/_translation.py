@@ -45,7 +45,7 @@ _MAX_MARKS = 64  # random states that are kept, of 2.5 KB
 # scikit-learn's names of output activations; others are equal.
 OUTPUT_NAMES = {"sigmoid": "logistic", "exponential": "exp"}
 # The estimators' names of what `Network`, an optimizer or a schedule calls otherwise in its messages.
-NAMES = {
+_NAMES = {
     "l2": "alpha",
     "rate": "learning_rate_init",
     "epochs": "max_iter",
@@ -74,8 +74,9 @@ class Rows(NamedTuple):
 
 
 def names(settings: Any) -> dict[str, str]:
-    """Return NAMES for an estimator, whose rate at the beginning may be that of its schedule."""
-    return NAMES if isinstance(settings.learning_rate, RateSchedule) else NAMES | {"learning_rate": NAMES["rate"]}
+    """Return the estimators' names by those of messages; the first rate is a schedule's, or the estimator's own."""
+    own_rate = {} if isinstance(settings.learning_rate, RateSchedule) else {"learning_rate": _NAMES["rate"]}
+    return _NAMES | own_rate
 
 
 @contextmanager
