@@ -225,7 +225,7 @@ def test_nothing_observed_is_an_error(columns):
 def test_nothing_observed_in_a_part_of_the_split_is_named():
     X, y = rows("regressor")
     y[3:] = np.nan
-    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 of 90 rows, .* an observed target"):
+    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 with n_samples=90, .* an observed target"):
         one("regressor", missing_targets="mask", early_stopping=True).fit(X, y)
 
 

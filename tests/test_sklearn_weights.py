@@ -100,7 +100,7 @@ def test_wrong_weights_are_refused(weights):
 def test_weights_that_leave_a_part_of_the_split_empty_are_named(kind):
     X, y = rows(kind)
     few = (np.arange(90) < 3).astype(float)
-    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 of 90 rows, .* a weight above 0"):
+    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 with n_samples=90, .* a weight above 0"):
         one(kind, early_stopping=True).fit(X, y, few)
     # The first rows are validated on: of a given split each part has its weights.
     one(kind, early_stopping=True).fit(X[3:], y[3:], X_val=X[:3], y_val=y[:3])

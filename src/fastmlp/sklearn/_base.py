@@ -247,8 +247,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             )
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, which leaves one part without "
-                f"rows, or without a class; {_ELSE}"
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without rows, or without a class; {_ELSE}"
             ) from error
         if len(parts[1]) < 2:
             raise ValueError(
@@ -256,8 +256,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             )
         if not all(counted[part].any() for part in parts):
             raise ValueError(
-                f"validation_fraction: got {self.validation_fraction!r} of {count} rows, which leaves one part without "
-                f"a row that has a weight above 0 and an observed target; {_ELSE}"
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without a row that has a weight above 0 and an observed target; {_ELSE}"
             )
         return tuple(Rows(*(None if values is None else values[part] for values in rows)) for part in parts)
 
