@@ -191,6 +191,9 @@ def test_parameters_that_are_set_after_a_fit_are_named_too():
     model = one("classifier").fit(X, y).set_params(alpha=-1.0)
     with pytest.raises(ValueError, match="^alpha: got -1.0"):
         model.predict(X)
+    model = one("regressor").fit(X, y).set_params(loss=fastmlp.losses.quantile(0.1, 0.9))
+    with pytest.raises(ValueError, match="^loss: got 1 outputs with 2 quantiles"):
+        model.predict(X)
 
 
 def test_what_a_callback_raises_stays_as_it_is():

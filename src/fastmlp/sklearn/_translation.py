@@ -46,6 +46,8 @@ _MAX_MARKS = 64  # random states that are kept, of 2.5 KB
 OUTPUT_NAMES = {"sigmoid": "logistic", "exponential": "exp"}
 # The estimators' names of what `Network`, an optimizer or a schedule calls otherwise in its messages.
 _NAMES = {
+    "hidden": "hidden_layer_sizes",
+    "sizes": "loss",  # how many outputs it needs; all else about sizes was checked
     "l2": "alpha",
     "rate": "learning_rate_init",
     "epochs": "max_iter",
@@ -84,7 +86,7 @@ def naming(argument: str) -> Iterator[None]:
     """Let what scikit-learn refuses be one line that names the argument, if it names X, y or nothing itself."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if re.search(rf"\b{argument}\b", str(error)):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
