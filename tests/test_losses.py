@@ -260,6 +260,23 @@ def test_what_minimises_each_loss(backend, normal):
     np.testing.assert_allclose([small, large], [np.median(y), y.mean()], **near)
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_metric_of_ones_own_takes_several_quantiles(targets, normal):
+    X = normal(20, 2)
+    y = X[:, 0] if targets == 1 else X
+    shapes = set()
+
+    def seen(true, predicted, sample_weight=None):
+        shapes.add((true.shape, predicted.shape))
+        return 0.0
+
+    options = {"loss": fastmlp.losses.quantile(0.2, 0.8), "epochs": 2, "seed": 0}
+    fastmlp.train(X, y, metrics=[seen], **options)
+    assert shapes == {(y.shape, (20, 2 * targets))}
+    with pytest.raises(ValueError, match="^metrics: got 'mae' with 2 quantiles per target; a callable is accepted"):
+        fastmlp.train(X, y, metrics=["mae"], **options)
+
+
 def test_quantiles_of_several_targets_stand_target_by_target(backend, normal):
     y = np.stack([normal(300), 10 + normal(300, seed=1)], axis=1)
     net = constant_model(y, fastmlp.losses.quantile(0.2, 0.8), backend)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastmlp.metrics import METRICS, Metric, metric
+from fastmlp.metrics import METRICS, Metric, metric, pinball
 
 NAN = float("nan")
 # Sums of some hundred terms in float64, of which any order is within some hundred roundoffs of 1e-16; means, quotients
@@ -334,6 +334,46 @@ def test_arrays_stay_as_they_are(name, shape):
         array.flags.writeable = False
         np.testing.assert_array_equal(array, was)
     assert measure(name, np.asfortranarray(y), np.asfortranarray(given), weights) == measure(name, y, given, weights)
+
+
+@pytest.mark.parametrize("kind", [None, "fractions", "zeros"])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_pinball_is_scikit_learns_averaged_over_levels(sklearn_metrics, targets, kind):
+    levels = (0.1, 0.5, 0.8)
+    generator, weights = np.random.default_rng(5), weights_of(kind, 120)
+    y, predicted = generator.standard_normal((120, targets)), generator.standard_normal((120, targets * 3))
+    expected = [
+        sklearn_metrics.mean_pinball_loss(
+            y[:, column // 3], predicted[:, column], alpha=levels[column % 3], sample_weight=weights
+        )
+        for column in range(targets * 3)
+    ]
+    found = pinball(y if targets > 1 else y[:, 0], predicted, weights, levels=levels)
+    assert type(found) is float
+    assert found == pytest.approx(np.mean(expected), rel=1e-12), "the same sums in another order"
+
+
+def test_pinball_leaves_out_what_was_not_observed():
+    y = np.array([[1.0, math.nan], [2.0, math.nan], [math.nan, 5.0]])
+    predicted = np.array([[0.0, 3.0, 9.0, 9.0], [2.0, 3.0, 9.0, 9.0], [7.0, 7.0, 4.0, 6.0]])
+    # Level 1/4 of the first target 1/4 and 0, level 3/4 1/2 and 1/4; of the second target 1/4 and 1/4.
+    assert pinball(y, predicted, levels=(0.25, 0.75)) == (0.125 + 0.375 + 0.25 + 0.25) / 4
+    assert math.isnan(pinball([math.nan], [1.0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "levels", "words"),
+    [
+        (([1.0, 2.0], [1.0, 2.0]), (0.0,), "^levels: got 0.0"),
+        (([1.0, 2.0], [1.0, 2.0]), (), "^levels: got "),
+        (([1.0, 2.0], [1.0, 2.0]), (0.1, 0.9), "^predicted: got shape [(]2, 1[)] with y of shape [(]2, 2[)]"),
+        (([1.0, 2.0], ["a", "b"]), (0.5,), "^predicted: got <U1"),
+        (([1.0, 2.0], [1.0, 2.0], [1.0]), (0.5,), "^sample_weight: "),
+    ],
+)
+def test_pinball_checks_its_arguments(arguments, levels, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        pinball(*arguments, levels=levels)
 
 
 def test_float32_is_added_in_float64():

@@ -187,6 +187,51 @@ def test_wrong_weights_are_refused(weights):
             model.fit(X, y, sample_weight=weights)
 
 
+@pytest.mark.parametrize("kind", PAIRS)
+def test_weights_that_leave_a_part_of_the_split_empty_are_named(kind):
+    X, y = rows(kind)
+    few = (np.arange(90) < 3).astype(float)
+    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 with n_samples=90, .* a weight above 0"):
+        one(kind, early_stopping=True).fit(X, y, few)
+    # The first rows are validated on: of a given split each part has its weights.
+    one(kind, early_stopping=True).fit(X[3:], y[3:], X_val=X[:3], y_val=y[:3])
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {0: -1.0},
+        {0: float("nan")},
+        {0: float("inf")},
+        {0: "a"},
+        {0: None},
+        {0: 1j},
+        {0: 0, 1: 0, 2: 0},
+        [{0: 1.0}],
+    ],
+    ids=str,
+)
+def test_wrong_class_weights_are_named(weights):
+    X, y = rows("classifier")
+    with pytest.raises((TypeError, ValueError), match="class_weight"):
+        one("classifier", class_weight=weights).fit(X, y)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), "a", None, 0.0])
+def test_wrong_class_weights_of_flags_are_named(weight):
+    X, y = rows("classifier")
+    weights = [{0: weight, 1: 0.0}] * 3
+    with pytest.raises((TypeError, ValueError), match="^class_weight: "):
+        one("classifier", class_weight=weights).fit(X, LABELS["flags"](y))
+
+
+def test_class_weights_that_leave_nothing_to_validate_on_are_named():
+    X, y = rows("classifier")
+    model = one("classifier", class_weight={0: 0.0, 1: 0.0})
+    with pytest.raises(ValueError, match="^class_weight: got {0: 0.0, 1: 0.0}"):
+        model.fit(X, y, X_val=X[y < 2], y_val=y[y < 2])
+
+
 def test_class_weights_may_name_classes_that_are_not_there():
     X, y = rows("classifier")
     X, y = X[y < 2], y[y < 2]

@@ -350,7 +350,7 @@ def test_going_on_after_a_stop(backend):
         ({"validation": "0.2"}, TypeError, "^validation: got '0.2'"),
         ({"validation": (1, 2, 3, 4)}, ValueError, "^validation: got 4 parts"),
         ({"validation": (np.ones((3, 5)), np.ones(3))}, ValueError, "^validation X: got 5 columns"),
-        ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^y: got 4 rows where X has 3"),
+        ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^validation y: got 4 rows where X has 3"),
         ({"callbacks": print}, TypeError, "^callbacks: got .*; a list of callables"),
         ({"callbacks": [3]}, TypeError, r"^callbacks: got \[3\]"),
     ],

@@ -19,10 +19,12 @@ mse               Σ w (y - h)^2 / Σ w                                      low
 mae               Σ w abs(y - h) / Σ w                                     lower         numbers
 r2                1 - Σ w (y - h)^2 / Σ w (y - mean y)^2                   higher        numbers
 ================= ======================================================== ============= ================
+
+`pinball`, the loss of quantiles, has no name in METRICS, since it needs their levels.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
+from fastmlp.losses import quantile
 
 GIVEN = ("predictions", "codes", "scores")
 KINDS = ("real", "labels", "multilabel")
@@ -342,11 +345,11 @@ def _number_rows(y: Any, predicted: Any, sample_weight: Any) -> tuple[np.ndarray
 
 
 @np.errstate(all="ignore")
-def _mean_error(power: int, y: Any, predicted: Any, sample_weight: Any) -> float:
-    """Return the mean of abs(y - h)^power per column, averaged over the columns with an observed entry."""
+def _mean_cost(cost: Callable[[np.ndarray], np.ndarray], y: Any, predicted: Any, sample_weight: Any) -> float:
+    """Return the mean of cost(y - h) per column, averaged over the columns with an observed entry."""
     _, error, weights = _number_rows(y, predicted, sample_weight)
     totals = weights.sum(axis=0)
-    return _mean((weights * np.abs(error) ** power).sum(axis=0) / np.where(totals > 0, totals, 1), totals > 0)
+    return _mean((weights * cost(error)).sum(axis=0) / np.where(totals > 0, totals, 1), totals > 0)
 
 
 def mean_squared_error(y: Any, predicted: Any, sample_weight: Any = None) -> float:
@@ -377,7 +380,7 @@ def mean_squared_error(y: Any, predicted: Any, sample_weight: Any = None) -> flo
     >>> mean_squared_error([1.0, 2.0, 3.0], [1.0, 4.0, 2.0], [1, 1, 2])
     1.5
     """
-    return _mean_error(2, y, predicted, sample_weight)
+    return _mean_cost(np.square, y, predicted, sample_weight)
 
 
 def mean_absolute_error(y: Any, predicted: Any, sample_weight: Any = None) -> float:
@@ -408,7 +411,46 @@ def mean_absolute_error(y: Any, predicted: Any, sample_weight: Any = None) -> fl
     >>> mean_absolute_error([1.0, 2.0, float("nan")], [1.0, 4.0, 2.0])
     1.0
     """
-    return _mean_error(1, y, predicted, sample_weight)
+    return _mean_cost(np.abs, y, predicted, sample_weight)
+
+
+def pinball(y: Any, predicted: Any, sample_weight: Any = None, *, levels: Sequence[float] = (0.5,)) -> float:
+    """Compute the mean pinball loss of quantiles: Σ w max(q (y - h), (q - 1) (y - h)) / Σ w, averaged over columns.
+
+    It is what the loss "quantile" minimizes, as a mean over the levels q instead of their sum.
+
+    Parameters
+    ----------
+    y : array-like, shape (rows,) or (rows, targets)
+        The true numbers. NaN means "not observed": the entry is left out.
+    predicted : array-like, shape (rows, targets * levels)
+        The predicted quantiles, h, those of the first target first; of one level also of y's shape.
+    sample_weight : array-like, shape (rows,), or None, default None
+        One weight per row, at least 0; None weighs all rows equally.
+    levels : sequence of float, default (0.5,)
+        The quantiles' levels q, in (0, 1), rising.
+
+    Returns
+    -------
+    float
+        The loss, at least 0, in y's unit. Columns without an observed entry are left out; the result is NaN if none is
+        left.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or shape.
+
+    Examples
+    --------
+    >>> pinball([1.0, 2.0], [[0.0, 3.0], [2.0, 3.0]], levels=(0.25, 0.75))
+    0.25
+    """
+    y, predicted = _numbers(y, "y"), _numbers(predicted, "predicted")
+    y, predicted = (array if array.ndim == 2 else array[:, None] for array in (y, predicted))
+    each = np.repeat(y, len(quantile(*levels).parameters), axis=1)
+    q = np.resize(levels, each.shape[1])
+    return _mean_cost(lambda error: np.maximum(q * error, (q - 1) * error), each, predicted, sample_weight)
 
 
 def r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:

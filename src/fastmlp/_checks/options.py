@@ -82,8 +82,8 @@ def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
     size = min(whole(value, "batch_size"), rows)
     if optimizer.full_batch and size < rows:
         raise ValueError(
-            f"batch_size: got {size} with optimizer {optimizer.name!r} and {rows} rows in X; it needs the gradient "
-            "over all rows in every step: 'full' or 'auto' is accepted"
+            f"batch_size: got {size} with {optimizer.name!r} and {rows} rows in X; it needs the gradient "
+            "over all rows in every step: 'auto' is accepted"
         )
     return size
 
@@ -124,7 +124,10 @@ def _refuse_metric(metric: measures.Metric, data: TrainingData, argument: str) -
             task.missing and task.is_multilabel,
             f" with missing_targets='mask' and several labels per row, whose gaps it does not know; {predict}",
         ),
-        (quantiles > 1, f" with {quantiles} quantiles per target; {predict}"),
+        (
+            quantiles > 1 and any(metric.function is known.function for known in measures.METRICS.values()),
+            f" with {quantiles} quantiles per target; a callable is accepted, which takes one column per quantile",
+        ),
         (
             weighted and not metric.takes_weights,
             ", which takes no sample_weight, and rows that weigh differently or were not observed; give it a parameter "

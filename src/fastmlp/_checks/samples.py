@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
-from fastmlp._spec.values import choice, listing, number
+from fastmlp._spec.values import choice, listing, number, renamed
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +163,9 @@ def _given(value: tuple | list, X: np.ndarray, task: Task, names: tuple[str, ...
             "accepted"
         )
     rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], names=names, argument="validation X")
-    coded = targets.encode(value[1], len(rows), X.dtype, task)
-    return rows, coded, checked_weights(value[2] if len(value) == 3 else None, coded, task)
+    with renamed({"y": "validation y", "sample_weight": "validation weights"}):
+        coded = targets.encode(value[1], len(rows), X.dtype, task)
+        return rows, coded, checked_weights(value[2] if len(value) == 3 else None, coded, task)
 
 
 def _fraction(value: Any, rows: tuple, task: Task, seed: int) -> list[tuple]:

@@ -327,12 +327,12 @@ def coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     return 2 * values - 1 if known.loss.coding == "signs" else values
 
 
-def refuse_not_binary(array: np.ndarray) -> None:
+def refuse_not_binary(array: np.ndarray, argument: str = "y") -> None:
     other = np.argwhere((array != 0) & (array != 1) & (array == array))
     if len(other):
         place = ", ".join(f"{name} {at}" for name, at in zip(("row", "column"), other[0], strict=False))
         raise ValueError(
-            f"y: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
+            f"{argument}: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
             "labels of two classes"
         )
 

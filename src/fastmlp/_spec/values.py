@@ -7,7 +7,8 @@ line: "argument: what came; what is accepted; what to do".
 import math
 import numbers
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,21 @@ def whole_or_epochs(every: Any, argument: str) -> int | frozenset[int]:
     if isinstance(every, Collection) and not isinstance(every, (str, bytes)):
         return frozenset(whole(epoch, argument) for epoch in every)
     return whole(every, argument)
+
+
+@contextmanager
+def renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Let messages of checks name an argument as the caller wrote it, if it was handed on under another name.
+
+    What an exception of a callback says, which carries the network, stays as it is.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        name, colon, rest = str(error).partition(":")
+        if name in names and not hasattr(error, "network"):
+            error.args = (f"{names[name]}{colon}{rest}",)
+        raise
 
 
 def checked_path(value: Any) -> Path:

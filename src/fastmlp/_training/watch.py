@@ -23,7 +23,8 @@ def measured(
     if metric.given == "scores":
         given = task.scores(outputs)
     elif metric.given != "codes":
-        y, given = task.predictions(y), task.predictions(given)
+        is_one_of_quantiles = task.loss.outputs_per_target > 1 and y.shape[1] == 1
+        y, given = y[:, 0] if is_one_of_quantiles else task.predictions(y), task.predictions(given)
     options = {} if weights is None else {"sample_weight": weights}
     if metric.function is metrics.f1 and task.classes is not None:
         options["classes"] = len(task.classes)

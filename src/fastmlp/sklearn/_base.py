@@ -19,12 +19,14 @@ from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastmlp._checks.options import TrainingOptions, why_no_value
 from fastmlp._checks.samples import Samples
+from fastmlp._checks.topology import hidden_sizes
+from fastmlp._spec.values import renamed
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.callbacks import EpochState
@@ -37,13 +39,14 @@ from fastmlp.schedules import RateSchedule
 from fastmlp.sklearn import _translation
 from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, task_data, with_callbacks
 from fastmlp.sklearn._fitted import FittedState, warn
-from fastmlp.sklearn._translation import ACCEPTED, Rows
+from fastmlp.sklearn._translation import ACCEPTED, ANY_TARGETS, Rows, naming
 
+_ELSE = "another fraction is accepted, or other rows as X_val and y_val"
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
 
 def one_at_a_time(method: Callable) -> Callable:
-    """Decorate a method that fits an estimator, so that one call at a time fits it."""
+    """Decorate a method that fits an estimator: one call at a time fits it, and errors name its parameters."""
 
     @functools.wraps(method)
     def alone(self: BaseMLP, *args: Any, **options: Any) -> BaseMLP:
@@ -56,7 +59,8 @@ def one_at_a_time(method: Callable) -> Callable:
                     "thread or around this callback; one call at a time is accepted; fit an estimator of its own: "
                     "sklearn.base.clone(estimator), or copy.deepcopy(estimator) to go on from what was learned"
                 )
-            return method(self, *args, **options)
+            with renamed(_translation.names(self)):
+                return method(self, *args, **options)
         finally:
             if _fits.get(key) is call:
                 del _fits[key]
@@ -168,17 +172,16 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     ) -> BaseMLP:
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
-        hidden = np.atleast_1d(self.hidden_layer_sizes)
-        if np.any(hidden <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden.tolist()}.")
+        hidden = hidden_sizes(np.asarray(self.hidden_layer_sizes, object).tolist(), "hidden_layer_sizes")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, coded, outputs = self._check_rows(X, y, first, incremental)
-        given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        with naming("sample_weight"):
+            given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         rows = Rows(X, coded, given)
         self._class_weights(rows)  # refused, if they are, before anything is changed
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = outputs
-        network = self._network_to_train(X, tuple(hidden.tolist()), first)
+        network = self._network_to_train(X, hidden, first)
         network._keep_schedule()
         if not incremental:
             network.reset_optimizer()
@@ -225,26 +228,40 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _split(self, rows: Rows, X_val: Any, y_val: Any, weights_val: Any) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and those to validate on, if any: given ones, or a held out fraction."""
         if X_val is not None and y_val is not None:
-            X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
-            if weights_val is not None:
-                weights_val = _check_sample_weight(weights_val, X_val)
-            return rows, Rows(X_val, self._code(y_val, "y_val"), weights_val)
+            return rows, self._checked_validation(X_val, y_val, weights_val)
         if X_val is not None or y_val is not None:
             raise ValueError(f"X_val, y_val: got {'y_val' if X_val is None else 'X_val'} alone; both are needed")
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
-        if not self.early_stopping or self._searches():
-            return rows, None
-        parts = train_test_split(
-            np.arange(rows.X.shape[0]),
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            # scikit-learn's rule, and its binarized labels
-            stratify=rows.y.reshape(-1, 1).astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None,
-        )
+        return self._held_out(rows) if self.early_stopping and not self._searches() else (rows, None)
+
+    def _held_out(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Return the rows that are left to train on, and the fraction that is held out to validate on."""
+        count, stratified = rows.X.shape[0], is_classifier(self) and self.n_outputs_ == 1
+        counted = ~np.isnan(rows.y).reshape(count, -1).all(axis=1)
+        if rows.weights is not None:
+            counted &= rows.weights != 0
+        try:
+            parts = train_test_split(
+                np.arange(count),
+                random_state=self._random_state,
+                test_size=self.validation_fraction,
+                # scikit-learn's rule, and its binarized labels
+                stratify=rows.y.reshape(-1, 1).astype(bool) if stratified else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without rows, or without a class; {_ELSE}"
+            ) from error
         if len(parts[1]) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        if not all(counted[part].any() for part in parts):
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without a row that has a weight above 0 and an observed target; {_ELSE}"
             )
         return tuple(Rows(*(None if values is None else values[part] for values in rows)) for part in parts)
 
@@ -253,9 +270,33 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         if held_out is None or not self.early_stopping or self._searches():
             return
         for chosen in self._metric()[1]:
-            reason = why_no_value(chosen, held_out.y, held_out.given)
+            reason = why_no_value(chosen, held_out.y, held_out.weights)
             if reason:
                 raise ValueError(f"stopping_metric: got {chosen.name!r}{reason}")
+
+    def _checked_validation(self, X_val: Any, y_val: Any, weights_val: Any) -> Rows:
+        """Check rows to validate on as those to train on are checked."""
+        with naming("X_val"):
+            X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
+        y_val = self._checked_targets(y_val, "y_val")
+        if y_val.shape[0] != X_val.shape[0]:
+            raise ValueError(
+                f"y_val: got {y_val.shape[0]} rows where X_val has {X_val.shape[0]}; one target per row is accepted"
+            )
+        if weights_val is not None:
+            with naming("sample_weight_val"):
+                weights_val = _check_sample_weight(weights_val, X_val)
+        y_val = self._code(y_val, "y_val")
+        return Rows(X_val, y_val, weights_val)
+
+    def _checked_targets(self, y: Any, argument: str) -> Any:
+        with naming(argument):
+            return check_array(y, input_name=argument, estimator=self, **self._accepted_targets())
+
+    def _accepted_targets(self) -> dict[str, Any]:
+        """Return what scikit-learn's check of targets is told; gaps pass if they mean "not observed"."""
+        gaps = getattr(self, "missing_targets", "error") == "mask"
+        return ANY_TARGETS | {"ensure_all_finite": "allow-nan" if gaps else True}
 
     # ---- the training run ------------------------------------------------------------------------------------------
 

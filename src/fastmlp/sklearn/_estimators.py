@@ -1,6 +1,8 @@
 """The two estimators: their targets, and what they predict."""
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,11 +15,12 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp._checks.samples import balanced, named_weights
+from fastmlp._checks.targets import refuse_not_binary
 from fastmlp.losses import LOSSES, Loss
-from fastmlp.metrics import Metric
+from fastmlp.metrics import Metric, metric, pinball
 from fastmlp.network import Network
 from fastmlp.sklearn._base import BaseMLP, one_at_a_time
-from fastmlp.sklearn._translation import ACCEPTED, Rows, target_array
+from fastmlp.sklearn._translation import ACCEPTED, Rows, dense_or_windows, naming, target_array
 
 _OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
 _OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
@@ -34,6 +37,12 @@ def _of_one(value: Any, codes: np.ndarray, weights: np.ndarray | None, labels: l
     if missing and len(labels) - len(missing) != len(value):  # scikit-learn's rule: a name is misspelt
         raise ValueError(f"The classes, {missing}, are not in class_weight.")
     return named_weights(value, labels)
+
+
+def _checked_loss(loss: Any, accepted: list[str], targets: str) -> Any:
+    if isinstance(loss, Loss) and loss.name not in accepted:
+        raise ValueError(f"loss: got {loss.name!r} for {targets}; one of {', '.join(accepted)} is accepted")
+    return loss
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -98,7 +107,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default 15000
         How often lbfgs may compute the objective.
     loss : {"log_loss", "hinge"} or Loss, default "log_loss"
-        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge does not give probabilities.
+        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge has `decision_function` instead of
+        probabilities.
     label_smoothing : float, default 0.0
         The fraction of each target, in [0, 1), that is distributed evenly over all classes.
     class_weight : dict, list of dict, "balanced" or None, default None
@@ -244,14 +254,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return labels as indices into `classes_`; rows of several labels stay 0 and 1."""
         y = target_array(y)
         if self._multilabel:
-            if y.ndim != 2:
+            if y.ndim != 2 or y.dtype.kind not in "biuf":
                 raise ValueError(
-                    f"{argument}: got shape {y.shape}; rows of {len(self.classes_)} labels, as in fit, are accepted"
+                    f"{argument}: got {y.dtype} of shape {y.shape}; rows of {len(self.classes_)} labels 0 and 1, as in "
+                    "fit, are accepted"
                 )
+            refuse_not_binary(y, argument)
             return y.astype(np.int64)
         if y.ndim != 1:
-            raise ValueError("The object was not fitted with multilabel input.")
-        indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+            raise ValueError(f"{argument}: got shape {y.shape}; one label per row, as in fit, is accepted")
+        try:
+            indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        except TypeError as error:  # text and numbers have no order
+            raise ValueError(f"{argument}: got labels of another kind than those of fit, {self.classes_}") from error
         unknown = self.classes_[indices] != y
         if np.any(unknown):
             raise ValueError(
@@ -264,9 +279,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return y if self._multilabel else self.classes_[np.minimum(y, len(self.classes_) - 1)]
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
-        loss = self.loss
-        if isinstance(loss, Loss) and loss.name not in _OF_LABELS:
-            raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_OF_LABELS)} is accepted")
+        loss = _checked_loss(self.loss, _OF_LABELS, "labels")
         if loss == "log_loss":  # scikit-learn's name of both cross-entropies
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
         classes = None if self._multilabel else np.arange(max(2, outputs))
@@ -328,7 +341,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._multilabel = type_of_target(y).startswith("multilabel")
         return self._fit_rows(X, y, sample_weight, incremental=True)
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
 
@@ -344,7 +357,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return self._predictions(X, Network.predict_proba)
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    # For hinge alone: calibration would prefer it to probabilities, which the other losses have.
+    @available_if(lambda estimator: estimator._loss_is_among("hinge"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute margins, the outputs of a network with hinge loss; the other losses have probabilities instead.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows,), (rows, classes) or (rows, labels)
+            Of two classes, above 0 for ``classes_[1]``; of more, one column per class, the largest for the class that
+            is predicted; of several labels per row, above 0 for each that is predicted.
+        """
+        margins = self._predictions(X, Network._outputs)
+        return margins if self._multilabel or margins.shape[1] > 1 else margins[:, 0]
+
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities.
 
@@ -360,10 +392,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return np.log(self.predict_proba(X))
 
-    def _has_probabilities(self) -> bool:
+    def _loss_is_among(self, *names: str) -> bool:
+        """Raise if a method is there with other losses only."""
         name = getattr(self.loss, "name", self.loss)
-        if name not in ("log_loss", *_PROBABILITIES):
-            raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
+        if name not in names:
+            raise AttributeError(f"loss {name!r} does not have it; {names[0]!r} has")
         return True
 
     def __sklearn_tags__(self) -> Any:
@@ -388,13 +421,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
         As in `MLPClassifier`.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
-        As in `MLPClassifier`; the score of early stopping is R².
+        As in `MLPClassifier`; the score of early stopping is that of `score`.
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         As in `MLPClassifier`.
     missing_targets : {"error", "mask"}, default "error"
-        Whether NaN in y is an error or means "not observed".
+        Whether NaN in y (or None, or pandas' NA) is an error or means "not observed": `fit` and `score` leave it out.
+        Scorers of scikit-learn refuse NaN.
     l1, dropout, clip_norm, clip_value, max_norm, init, stopping_metric, callbacks, n_jobs
-        As in `MLPClassifier`; `stopping_metric` None is R².
+        As in `MLPClassifier`; `stopping_metric` None is R², with several quantiles minus the mean pinball loss.
 
     Attributes
     ----------
@@ -476,22 +510,37 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     # ---- targets ---------------------------------------------------------------------------------------------------
 
     def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
-        if self.missing_targets == "mask":  # scikit-learn's check of y refuses NaN
-            X = validate_data(self, X, **ACCEPTED, order="C", reset=reset)
-            check_consistent_length(X, y)
-        else:
-            X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, y_numeric=True, order="C", reset=reset)
+        checks = (ACCEPTED | {"order": "C"}, self._accepted_targets())
+        X, y = validate_data(self, X, y, validate_separately=checks, reset=reset)
+        check_consistent_length(X, y)
         coded = self._code(y)
         columns = 1 if coded.ndim == 1 else coded.shape[1]
         return X, coded, columns * (self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1)
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
-        """Return numbers as floats, a column as a row."""
+        """Return numbers as floats, a column as a row; what is None or pandas' NA becomes NaN."""
         y = target_array(y)
-        return y if y.dtype.kind == "f" else y.astype(np.float64)
+        if y.dtype.kind == "f":
+            return y
+        if y.dtype.kind not in "biuO":
+            raise TypeError(f"{argument}: got dtype {y.dtype}; numbers are accepted; convert them")
+        if y.dtype.kind == "O":
+            missing = getattr(sys.modules.get("pandas"), "NA", None)
+            y = np.array([None if value is missing else value for value in y.flat], object).reshape(y.shape)
+        with naming(argument):
+            return y.astype(np.float64)
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
-        return {"loss": self.loss, "missing_targets": self.missing_targets}
+        loss = _checked_loss(self.loss, _OF_NUMBERS, "numbers")
+        return {"loss": loss, "missing_targets": self.missing_targets}
+
+    @property
+    def _score_metric(self) -> str | Metric:
+        """R², which of several quantiles would measure each as if it were the mean."""
+        loss = self.loss
+        if not isinstance(loss, Loss) or loss.outputs_per_target == 1:
+            return "r2"
+        return Metric("pinball", partial(pinball, levels=loss.parameters), "codes", rises=False, targets=("real",))
 
     # ---- what users call -------------------------------------------------------------------------------------------
 
@@ -511,6 +560,36 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator itself.
         """
         return self._fit_rows(X, y, sample_weight, incremental=True)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Compute R², or for several quantiles minus the mean pinball loss: more is better.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+        y : array-like, shape (rows,) or (rows, targets)
+            The true numbers; with ``missing_targets="mask"``, NaN is left out.
+        sample_weight : array-like, shape (rows,), or None, default None
+            One weight per row.
+
+        Returns
+        -------
+        float
+            Both are those of `fastmlp.metrics`: `r2`, and minus `pinball`, which is averaged over levels and targets.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used, or no target was observed.
+        """
+        chosen = metric(self._score_metric)
+        if chosen.rises and self.missing_targets == "error":
+            return super().score(X, y, sample_weight)
+        network = self._fitted_network()
+        X = dense_or_windows(validate_data(self, X, **ACCEPTED, reset=False), network.dtype)
+        value = network.score(X, self._code(self._checked_targets(y, "y")), sample_weight, metric=chosen)
+        return value if chosen.rises else -value
 
 
 for _estimator in (MLPClassifier, MLPRegressor):

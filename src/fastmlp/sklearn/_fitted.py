@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.warn import warn_caller as warn
+from fastmlp._spec.values import renamed
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
 from fastmlp.network import Network
@@ -30,17 +30,18 @@ class FittedState:
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
         draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
-        network = Network(
-            sizes,
-            activation=_translation.activation_names(self.activation, len(sizes) - 2),
-            l1=self.l1,
-            l2=self.alpha,
-            dropout=self.dropout,
-            init=parameters,
-            dtype=dtype,
-            seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
-            **self._network_options(sizes[-1]),
-        )
+        with renamed(_translation.names(self)):
+            network = Network(
+                sizes,
+                activation=_translation.activation_names(self.activation, len(sizes) - 2),
+                l1=self.l1,
+                l2=self.alpha,
+                dropout=self.dropout,
+                init=parameters,
+                dtype=dtype,
+                seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
+                **self._network_options(sizes[-1]),
+            )
         if network.loss_name == "squared_error":  # which scikit-learn averages over the outputs; it sums all others
             network._model.loss_fraction = 1 / sizes[-1]
         network._model.loss_growth = 0  # scikit-learn goes on as long as the loss is finite
