@@ -78,6 +78,7 @@ def test_training_on_weights_is_training_on_repeated_rows(backend, dtype, normal
     np.testing.assert_allclose(weighted.history.loss, often.history.loss, rtol=limit)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_accuracy_counts_weights(backend, normal):
     X, y = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40)
     weights = np.random.default_rng(1).uniform(0, 2, 40)
@@ -328,6 +329,7 @@ def test_all_rows_in_one_batch_are_the_rows(backend, dtype, optimizer, kind, nor
         np.testing.assert_allclose(getattr(net.history, name), getattr(twin.history, name), rtol=10 * limit)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_accuracy_does_not_depend_on_what_a_batch_is_divided_by(backend, normal):
     X, y, weights = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40), weights_of("a batch without", 40)
     options = {"hidden": 4, "sample_weight": weights, "learning_rate": 0.0, "epochs": 1, "batch_size": 16, "seed": 0}

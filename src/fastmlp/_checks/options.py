@@ -15,7 +15,6 @@ from fastmlp import optimizers, schedules
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
 from fastmlp._checks.topology import CheckedRecord, checked, checked_seed
-from fastmlp._checks.warn import warn_caller
 from fastmlp._engine.threads import default_threads
 from fastmlp._spec.elsewhere import plain
 from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
@@ -77,12 +76,6 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
         raise ValueError(
             f"learning_rate: got {schedule.rate}; numbers up to {largest:.4g}, the largest {np.dtype(dtype)}, are "
             "accepted"
-        )
-    if schedule.rate == 0:
-        warn_caller(
-            f"learning_rate: got {schedule.rate:g}; a number above 0 is needed to learn; None takes that of optimizer "
-            f"{optimizer.name!r}, {optimizer.default_learning_rate}",
-            UserWarning,
         )
     return schedule
 

@@ -115,8 +115,16 @@ def _refuse_foreign(function: Callable[..., Any], options: Iterable[str], own: M
     title = function.__qualname__.removesuffix(".__init__")
     parameters = [name for name in inspect.signature(function).parameters if name != "self"]
     for word in options:
-        if word not in parameters and (answer := _answer(word, parameters, own)):
+        if word in parameters:
+            continue
+        if answer := _answer(word, parameters, own):
             raise TypeError(f"{title}() got {word}=; {answer}") from None
+        import difflib  # here: only a mistake needs it
+
+        if near := difflib.get_close_matches(word, parameters, n=1):
+            raise TypeError(
+                f"{title}() got an unexpected keyword argument {word!r}; did you mean {near[0]}=?"
+            ) from None
 
 
 def _answer(word: str, parameters: list[str], own: Mapping[str, str]) -> str | None:
@@ -129,7 +137,4 @@ def _answer(word: str, parameters: list[str], own: Mapping[str, str]) -> str | N
             answer = f"use {ours}" if "=" in ours or "(" in ours else f"pass {ours}= to fastmlp.train"
             formula = _FORMULAS.get(here or ours)
             return (f"use {here}=" if here else answer) + (f" ({formula})" if formula else "")
-    import difflib  # here: only a mistake needs it
-
-    near = difflib.get_close_matches(word, parameters, n=1)
-    return f"did you mean {near[0]}=?" if near else None
+    return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout
 from fastmlp._spec.records import OF_EPOCH
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
@@ -63,10 +64,13 @@ def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int
             f"learning_rate: got rates of shape {rates.shape} from {schedule!r}; ({epochs},), one per epoch, or "
             f"({epochs * batches},), one per step, are accepted"
         )
-    if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
+    lowest, highest = rates.min(), rates.max()
+    if not (lowest >= 0 and highest < np.inf):  # NaN is neither
         raise ValueError(
-            f"learning_rate: got {rates.min()} to {rates.max()} from {schedule!r}; finite rates from 0 on are accepted"
+            f"learning_rate: got {lowest} to {highest} from {schedule!r}; finite rates from 0 on are accepted"
         )
+    if highest == schedule.rate == 0:
+        warn_caller("learning_rate: got 0; a number above 0 trains; None takes the optimizer's own", UserWarning)
     return rates
 
 
