@@ -7,26 +7,17 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import activations, initialization, losses, metrics, optimizers, schedules
-from fastmlp._spec import elsewhere
+from fastmlp import losses, metrics, optimizers, schedules
 
-X, NUMBERS, LABELS = np.random.default_rng(0).random((8, 3)), np.arange(8.0), np.arange(8) % 2
+X, NUMBERS = np.random.default_rng(0).random((8, 3)), np.arange(8.0)
 NETWORK = fastmlp.Network((3, 2, 1), seed=0)
 SCHEDULES = [
-    kind for kind in vars(schedules).values() if inspect.isclass(kind) and kind.__module__ == "fastmlp.schedules"
-]
-SCHEDULES = [
     kind
-    for kind in SCHEDULES
-    if issubclass(kind, schedules.RateSchedule) and "use one of its subclasses" not in kind.__doc__
+    for kind in vars(schedules).values()
+    if inspect.isclass(kind)
+    and issubclass(kind, schedules.RateSchedule)
+    and kind not in (schedules.RateSchedule, schedules.FeedbackSchedule)
 ]
-TABLES = {
-    "losses": (losses.ELSEWHERE, losses.LOSSES),
-    "activations": (activations.ELSEWHERE, activations.ACTIVATIONS),
-    "optimizers": (optimizers.ELSEWHERE, optimizers.OPTIMIZERS),
-    "metrics": (metrics.ELSEWHERE, metrics.METRICS),
-    "init": (initialization.ELSEWHERE, initialization.INITIALIZATIONS),
-}
 
 
 # ---- names -----------------------------------------------------------------------------------------------
@@ -103,19 +94,6 @@ def test_functions_and_objects_from_elsewhere_are_answered_by_their_names():
         fastmlp.train(X, NUMBERS, activation=np.tanh)
 
 
-@pytest.mark.parametrize(("found", "known"), TABLES.values(), ids=TABLES)
-def test_tables_lead_to_names_that_are_known(found, known):
-    assert {name for names in found.values() for name in names} <= {*known}
-    for name in known:
-        assert found[elsewhere.plain(name)] == [name], "a name of fastmlp's own means nothing else"
-
-
-def test_schedules_by_name_are_there():
-    for answer in (answer for answers in schedules.ELSEWHERE.values() for answer in answers):
-        name = answer.removeprefix("fastmlp.schedules.").removesuffix("(…)")
-        assert answer == "a number" or getattr(schedules, name) in SCHEDULES
-
-
 @pytest.mark.parametrize("loss", losses.LOSSES.values(), ids=losses.LOSSES)
 def test_every_loss_shows_its_formula(loss):
     with pytest.raises(ValueError, match=re.escape(f"; use {loss.name!r} ({loss.shown})")):
@@ -187,7 +165,7 @@ def test_methods_and_classes_answer_too(call, keyword, answer):
 
 @pytest.mark.parametrize(
     "make",
-    [*{type(each) for each in optimizers.OPTIMIZERS.values()}, *SCHEDULES, fastmlp.EarlyStopping, fastmlp.Network],
+    [*dict.fromkeys(map(type, optimizers.OPTIMIZERS.values())), *SCHEDULES, fastmlp.EarlyStopping, fastmlp.Network],
 )
 def test_every_class_answers_and_shows_its_own_parameters_only(make):
     with pytest.raises(TypeError, match=rf"^{make.__name__}\(\) got random_state=; "):
@@ -217,20 +195,3 @@ def test_an_error_from_within_is_left_as_it_is():
         fastmlp.train(X, NUMBERS, epochs=1, callbacks=[stop])
     with pytest.raises(TypeError, match="^epochs: got 'lr'"):
         fastmlp.train(X, NUMBERS, epochs="lr")
-
-
-def test_every_answer_of_train_is_a_parameter_of_it_or_in_fastmlp():
-    own = inspect.signature(fastmlp.train).parameters
-    words = {word for words in elsewhere._KEYWORDS.values() for word in words.split()} - {*own}
-    assert len(words) > 100
-    for word in words:
-        with pytest.raises(TypeError, match=rf"^train\(\) got {word}=; ") as raised:
-            fastmlp.train(X, NUMBERS, **{word: 1})
-        answer = str(raised.value).partition("; ")[2]
-        if match := re.match(r"use (\w+)=", answer):
-            assert match[1] in own
-        else:
-            assert answer == "use net.train(X, y), which goes on from where net stands"
-        for path in re.findall(r"fastmlp\.([\w.]+)\(", answer):
-            for part, place in zip(path.split("."), (fastmlp, getattr(fastmlp, path.split(".")[0])), strict=False):
-                assert hasattr(place, part), answer

@@ -33,7 +33,7 @@ _KEYWORDS: Mapping[str, str] = {
     "batch_size": "batch_size minibatch_size minibatch batch",
     "seed": "seed random_state random_seed rng key prng_key",
     "l2": "l2 alpha weight_decay reg reg_lambda l2_reg l2_penalty l2_regularization lambda_l2 lam kernel_regularizer",
-    "l1": "l1 l1_reg l1_penalty l1_regularization lambda_l1",
+    "l1": "l1 reg_alpha l1_reg l1_penalty l1_regularization lambda_l1",
     "dropout": "dropout dropout_rate dropout_p drop_rate drop_prob",
     "clip_norm": "clip_norm max_grad_norm grad_clip gradient_clip gradient_clip_norm gradient_clip_val global_clipnorm "
     "gradient_threshold",
@@ -44,7 +44,8 @@ _KEYWORDS: Mapping[str, str] = {
     "validation": "validation validation_fraction validation_split validation_size val_split val_fraction val_size",
     "validation=(X, y)": "validation validation_data val_data eval_set X_val",
     "early_stopping": "early_stopping early_stop",
-    "early_stopping=fastmlp.EarlyStopping(patience=…)": "n_iter_no_change patience max_fail early_stopping_rounds",
+    "early_stopping=fastmlp.EarlyStopping(patience=…)": "n_iter_no_change patience max_fail early_stopping_rounds "
+    "validation_patience",
     "early_stopping=fastmlp.EarlyStopping(min_delta=…)": "tol tolerance min_delta",
     "early_stopping=fastmlp.EarlyStopping(restore_best=…)": "restore_best restore_best_weights",
     "metrics": "metrics stopping_metric metric eval_metric scoring",
@@ -55,6 +56,8 @@ _KEYWORDS: Mapping[str, str] = {
     "class_weight": "class_weight class_weights pos_weight",
     "optimizer=fastmlp.SGD(momentum=…)": "momentum",
     "optimizer=fastmlp.SGD(momentum=…, nesterov=True)": "nesterovs_momentum nesterov use_nesterov",
+    "optimizer='amsgrad'": "amsgrad",
+    "optimizer=fastmlp.LBFGS(most_looks=…)": "max_fun",
     "optimizer=fastmlp.Adam(beta1=…, beta2=…)": "beta_1 beta1 b1 betas",
     "optimizer=fastmlp.Adam(beta2=…)": "beta_2 beta2 b2",
     "optimizer=fastmlp.Adam(epsilon=…)": "epsilon eps",
@@ -71,7 +74,8 @@ _FORMULAS: Mapping[str, str] = {
 
 def plain(name: str) -> str:
     """Return a name without what libraries write differently: case, underscores, hyphens, a "loss" at its end."""
-    return "".join(filter(str.isalnum, name.lower())).removesuffix("loss")
+    bare = "".join(filter(str.isalnum, name.lower()))
+    return bare.removesuffix("loss") or bare
 
 
 def table(names: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -111,30 +115,31 @@ def keywords(**own: str) -> Callable[[_Target], _Target]:
 
 
 def _refuse_foreign(function: Callable[..., Any], options: Iterable[str], own: Mapping[str, str]) -> None:
-    """Raise at the first keyword that a function does not have, if it is known which one is meant."""
-    title = function.__qualname__.removesuffix(".__init__")
+    """Raise at the first keyword that a function does not have, if it is known or near which one is meant."""
+    import difflib  # here: only a mistake needs it
+
+    title = f"{function.__qualname__.removesuffix('.__init__')}()"
     parameters = [name for name in inspect.signature(function).parameters if name != "self"]
     for word in options:
         if word in parameters:
             continue
         if answer := _answer(word, parameters, own):
-            raise TypeError(f"{title}() got {word}=; {answer}") from None
-        import difflib  # here: only a mistake needs it
-
+            raise TypeError(f"{title} got {word}=; {answer}") from None
         if near := difflib.get_close_matches(word, parameters, n=1):
-            raise TypeError(
-                f"{title}() got an unexpected keyword argument {word!r}; did you mean {near[0]}=?"
-            ) from None
+            hint = f"did you mean {near[0]}=?"
+            raise TypeError(f"{title} got an unexpected keyword argument {word!r}; {hint}") from None
 
 
 def _answer(word: str, parameters: list[str], own: Mapping[str, str]) -> str | None:
+    """Return what to write for a keyword from elsewhere: the function's own parameter, or else where it belongs."""
     names = table((dict.fromkeys(parameters, "") | own).items()).get(plain(word))
     if names:
         return f"use {', '.join(f'{name}=' if name.isidentifier() else name for name in names)}"
     for ours, words in _KEYWORDS.items():
         if plain(word) in map(plain, words.split()):
-            here = next((name for name in words.split() if name in parameters), None)
-            answer = f"use {ours}" if "=" in ours or "(" in ours else f"pass {ours}= to fastmlp.train"
-            formula = _FORMULAS.get(here or ours)
-            return (f"use {here}=" if here else answer) + (f" ({formula})" if formula else "")
+            name = next((name for name in words.split() if name in parameters), ours)
+            formula = f" ({_FORMULAS[name]})" if name in _FORMULAS else ""
+            if name in parameters:
+                return f"use {name}={formula}"
+            return f"pass {name}= to fastmlp.train{formula}" if name.isidentifier() else f"use {name}"
     return None

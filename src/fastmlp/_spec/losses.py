@@ -100,7 +100,7 @@ _ROWS = (
         "−Σ y log h",
         "ce xent categorical_crossentropy sparse_categorical_crossentropy softmax_cross_entropy multinomial "
         "softmax_cross_entropy_with_logits softmax_cross_entropy_with_integer_labels nll negative_log_likelihood "
-        "log_loss multi_logloss mlogloss",
+        "log_loss multi_logloss mlogloss kl_div kl_divergence",
         coding="indices",
         probabilities=True,
     ),

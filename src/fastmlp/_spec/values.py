@@ -86,7 +86,7 @@ def choice(
         return str(value)
     got = repr(value) if is_name else f"{value!r} ({type(value).__name__})"
     error = ValueError if is_name else TypeError
-    word = value if is_name else getattr(value, "__name__", type(value).__name__)  # such as torch.nn.ReLU, or one of it
+    word = value if is_name else str(getattr(value, "__name__", type(value).__name__))  # torch.nn.ReLU, or one
     ours = [f"{name!r}{_formula(known, name)}" for name in elsewhere.get(plain(word), ()) if name in names]
     if ours:
         raise error(f"{argument}: got {got}; use {' or '.join(ours)}")
