@@ -274,6 +274,7 @@ def test_a_keyword_that_is_not_scikit_learns_is_answered_with_its_own(kind, keyw
     [
         ("classifier", "loss", "bce", "'log_loss'"),
         ("classifier", "loss", "crossentropy", "'log_loss'"),
+        ("classifier", "loss", "LogLoss", "'log_loss'"),
         ("classifier", "loss", "hinge_loss", "'hinge'"),
         ("classifier", "activation", "swish", "'silu'"),
         ("classifier", "solver", "SGD", "'sgd'"),

@@ -157,7 +157,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # scikit-learn has one name for both cross-entropies.
     _elsewhere: ClassVar[dict] = BaseMLP._elsewhere | {
         "loss": {
-            word: ["log_loss" if name in _PROBABILITIES else name for name in names]
+            word: list(dict.fromkeys("log_loss" if name in _PROBABILITIES else name for name in names))
             for word, names in ELSEWHERE.items()
         }
     }
