@@ -321,6 +321,8 @@ def test_unseen_category_warns_and_predicts(run, model, tmp_path):
         (["--target", "label", "--batch-size", "some"], "--batch-size: got 'some'"),
         (["--target", "label", "--batch-size", 0], "batch_size: got 0"),
         (["--target", "label", "--threads", 0], "n_threads: got 0"),
+        (["--target", "label", "--activation", "ReLU"], "argument --activation: got 'ReLU'; use 'relu'"),
+        (["--target", "label", "--optimizer", "adma"], "--optimizer: got 'adma', expected .*did you mean 'adam'"),
         (["--target", "label", "--save", "no/folder/model"], "--save: got 'no/folder/model', whose folder"),
         ([], "required: --target"),
     ],
@@ -360,6 +362,16 @@ def test_predict_refusals(run, data, model, tmp_path):
     network.metadata["table"] = "{}"
     network.save(tmp_path / "damaged.safetensors")
     assert "model file is damaged" in run("predict", tmp_path / "damaged.safetensors", data)[2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_command_knows_its_task_and_does_not_warn_of_targets(run, tmp_path):
+    pd.DataFrame({"a": range(60), "b": np.arange(60) % 30}).to_csv(tmp_path / "data.csv", index=False)
+    options = ("--target", "b", "--task", "classification", "--epochs", 1)
+    code, text, err = run("train", tmp_path / "data.csv", *options)
+    assert code == 0
+    assert "task: classification" in text
+    assert "warning" not in err
 
 
 @pytest.mark.parametrize("module", ["pandas", "tqdm"])

@@ -405,7 +405,7 @@ BAD = {
     "activation": ({"activation": "rleu"}, ValueError, "^activation: got 'rleu', .*did you mean 'relu'"),
     "activations": ({"activation": ("relu", "tanh")}, ValueError, "^activation: got 2 names for 1 hidden layers"),
     "hidden softmax": ({"activation": "softmax"}, ValueError, "^activation: got 'softmax'"),
-    "loss": ({"loss": "crossentropy"}, ValueError, "^loss: got 'crossentropy', .*did you mean 'cross_entropy'"),
+    "loss": ({"loss": "crossentropy"}, ValueError, "^loss: got 'crossentropy'; use 'cross_entropy'"),
     "output": ({"output": "sigmiod"}, ValueError, "^output: got 'sigmiod', .*did you mean 'sigmoid'"),
     "optimizer": ({"optimizer": "adma"}, ValueError, "^optimizer: got 'adma', .*did you mean 'adam'"),
     "optimizer class": ({"optimizer": fastmlp.SGD}, TypeError, r"^optimizer: got the class SGD; .*SGD\(\)"),

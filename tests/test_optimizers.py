@@ -270,6 +270,7 @@ def test_behind_a_reset_it_trains_as_a_new_network_does(backend, dtype, optimize
         assert not np.array_equal(net.params, on.params), "it would have gone on elsewhere"
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_epochs_go_on_behind_a_reset(backend, normal):
     # The order of the rows and the units that are left out are of the epochs' numbers.
     X, y = normal(24, 6), normal(24, 3, seed=2)

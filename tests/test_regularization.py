@@ -531,6 +531,7 @@ def test_max_norm_holds_and_the_penalty_is_that_of_what_is_left(backend, layout,
     np.testing.assert_allclose(again.history.loss, net.history.loss, rtol=1e-13)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_weights_whose_squares_overflow_are_cut_too(backend, dtype, normal):
     X, y = rows(normal, dtype=dtype)
     net = network(backend, dtype)
@@ -553,6 +554,7 @@ def test_dropout_may_be_set_later(backend, normal):
         net.dropout = 1.0
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_a_column_of_zeros_stays(backend, normal):
     X, y = rows(normal)
     net = network(backend, activation="relu")

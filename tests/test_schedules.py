@@ -235,3 +235,18 @@ def test_rates_of_a_users_own_may_be_integers(backend, normal, monkeypatch):
 
 
 OWN_RATES: list = []
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, Constant(0.0), Cosine(0.0), schedules.Adaptive(0.0)], ids=str)
+def test_a_rate_of_0_warns(backend, normal, rate):
+    X, y = normal(5, 2), normal(5)
+    with pytest.warns(UserWarning, match=r"^learning_rate: got 0; a number above 0 trains; None takes") as caught:
+        net = fastmlp.train(X, y, hidden=2, learning_rate=rate, epochs=2, seed=0, backend=backend)
+    with pytest.warns(UserWarning, match="^learning_rate: got 0") as again:
+        net.train(X, y, learning_rate=rate, epochs=1)
+    assert [warning.filename for warning in (*caught, *again)] == [__file__] * 2
+
+
+def test_a_users_own_rates_do_not_warn_whatever_they_scale(normal, monkeypatch):
+    monkeypatch.setitem(globals(), "OWN_RATES", [0.1, 0.0])
+    fastmlp.train(normal(5, 2), normal(5), hidden=2, learning_rate=Own(0.0), epochs=2)

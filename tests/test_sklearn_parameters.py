@@ -320,3 +320,63 @@ def test_an_old_scikit_learn_is_refused():
 def test_fastmlp_alone_does_not_import_scikit_learn():
     done = run("import sys, fastmlp; print({'sklearn', 'joblib', 'scipy', 'fastmlp.sklearn'} & set(sys.modules))")
     assert done.stdout.strip() == "set()", done.stderr
+
+
+# ---- names that are not scikit-learn's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(
+    ("keyword", "answer"),
+    [
+        ("lr", "use learning_rate_init="),
+        ("epochs", "use max_iter="),
+        ("batchsize", "use batch_size="),
+        ("hidden", "use hidden_layer_sizes="),
+        ("optimizer", "use solver="),
+        ("seed", "use random_state="),
+        ("l2", "use alpha= (alpha / 2n Σ W², n the rows of a batch)"),
+        ("beta1", "use beta_1="),
+        ("patience", "use n_iter_no_change="),
+        ("validation_split", "use validation_fraction="),
+        ("validation_data", "use fit(X, y, X_val=…, y_val=…)"),
+        ("nesterov", "use nesterovs_momentum="),
+    ],
+)
+def test_a_keyword_that_is_not_scikit_learns_is_answered_with_its_own(kind, keyword, answer):
+    estimator = PAIRS[kind][0]
+    with pytest.raises(TypeError, match=f"^{re.escape(f'{estimator.__name__}() got {keyword}=; {answer}')}$"):
+        estimator(**{keyword: 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "answer"),
+    [
+        ("classifier", "loss", "bce", "'log_loss'"),
+        ("classifier", "loss", "crossentropy", "'log_loss'"),
+        ("classifier", "loss", "LogLoss", "'log_loss'"),
+        ("classifier", "loss", "hinge_loss", "'hinge'"),
+        ("classifier", "activation", "swish", "'silu'"),
+        ("classifier", "solver", "SGD", "'sgd'"),
+        ("regressor", "loss", "mse", "'squared_error'"),
+        ("regressor", "init", "xavier", "'glorot_uniform' or 'glorot_normal'"),
+        ("regressor", "stopping_metric", "mean_absolute_error", "'mae'"),
+    ],
+)
+def test_a_value_from_elsewhere_is_answered_with_the_one_here(kind, name, value, answer):
+    words = f"^The '{name}' parameter of .* must be .*; use {answer}[.] Got '{value}' instead[.]$"
+    with pytest.raises(ValueError, match=words):
+        one(kind, **{name: value}).fit(*rows(kind))
+
+
+def test_what_does_not_go_with_an_estimator_is_not_advised():
+    with pytest.raises(ValueError, match="^The 'loss' parameter ") as raised:
+        one("regressor", loss="bce").fit(*rows("regressor"))
+    assert "; use" not in str(raised.value)
+
+
+def test_estimators_do_not_warn_of_targets():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    for y in (np.arange(60), np.arange(60) % 2.0):
+        for kind in PAIRS:
+            one(kind, max_iter=1, tol=1.0, solver="lbfgs").set_params(max_iter=500).fit(X, y)

@@ -78,6 +78,7 @@ def test_training_on_weights_is_training_on_repeated_rows(backend, dtype, normal
     np.testing.assert_allclose(weighted.history.loss, often.history.loss, rtol=limit)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 0.0, 1: 7.0}], ids=str)
 @pytest.mark.parametrize("shuffle", [True, False, lambda epoch: np.arange(40)[::-1]], ids=["seed", "no", "callable"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["rows alike", "rows weighted"])
@@ -422,6 +423,7 @@ def test_all_rows_in_one_batch_are_the_rows(backend, dtype, optimizer, kind, nor
         np.testing.assert_allclose(getattr(net.history, name), getattr(twin.history, name), rtol=10 * limit)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_accuracy_does_not_depend_on_what_a_batch_is_divided_by(backend, normal):
     X, y, weights = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40), weights_of("a batch without", 40)
     options = {"hidden": 4, "sample_weight": weights, "learning_rate": 0.0, "epochs": 1, "batch_size": 16, "seed": 0}

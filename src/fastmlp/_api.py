@@ -5,6 +5,7 @@ from typing import Any
 
 from fastmlp._checks import arrays, options, samples, targets, topology
 from fastmlp._engine.backend import resolve
+from fastmlp._spec.elsewhere import keywords
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.losses import Loss
 from fastmlp.metrics import Metric
@@ -14,6 +15,7 @@ from fastmlp.schedules import RateSchedule
 from fastmlp.stopping import EarlyStopping
 
 
+@keywords()
 def train(
     X: Any,
     y: Any,
@@ -177,6 +179,9 @@ def train(
 
     Warns
     -----
+    UserWarning
+        If the loss is None and `y` holds integers of more than 20 different values with fewer than 5 rows each on
+        average, or one column of floats that are exactly 0 and 1; if the learning rate is 0.
     DivergenceWarning
         If the training run diverges: it ends there, and earlier weights come back. The message says which, in which
         epoch, batch and layer it began, and the likeliest cause.

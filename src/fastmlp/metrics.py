@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._spec.elsewhere import keywords, table
 from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
 from fastmlp.losses import quantile
 
@@ -520,6 +521,7 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
 }
 
 
+@keywords(rises="greater_is_better")
 @dataclass(frozen=True)
 class Metric:
     """One measure: its function, and the arguments of the function.
@@ -609,6 +611,19 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 
 
+ELSEWHERE: Mapping[str, list[str]] = table(
+    {
+        "accuracy": "acc accuracy_score categorical_accuracy sparse_categorical_accuracy binary_accuracy",
+        "balanced_accuracy": "balanced_accuracy_score",
+        "f1": "f1_score f1_macro fscore f_score",
+        "roc_auc": "auc auroc roc_auc_score",
+        "mse": "mean_squared_error neg_mean_squared_error squared_error",
+        "mae": "mean_absolute_error neg_mean_absolute_error absolute_error l1",
+        "r2": "r2_score r_squared coefficient_of_determination",
+    }.items()
+)
+
+
 def metric(value: str | Callable[..., float] | Metric, argument: str = "metrics") -> Metric:
     """Return the `Metric` that a name or a callable means.
 
@@ -642,7 +657,7 @@ def metric(value: str | Callable[..., float] | Metric, argument: str = "metrics"
     if isinstance(value, Metric):
         return value
     if isinstance(value, str):
-        return METRICS[choice(value, METRICS, argument)]
+        return METRICS[choice(value, METRICS, argument, ELSEWHERE)]
     if isinstance(value, type) and issubclass(value, Metric):
         raise TypeError(
             f"{argument}: got the class {value.__name__}; an instance is accepted; write "

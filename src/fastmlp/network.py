@@ -17,6 +17,7 @@ from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._checks.warn import warn_caller
 from fastmlp._engine.prediction import is_as_kernels_read
+from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.shown import Text, counted, table
 from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
@@ -39,6 +40,7 @@ def _forwarded(path: str, doc: str, *, assigned: str | None = None) -> Any:
     return property(attrgetter(path), assign if assigned else None, doc=doc)
 
 
+@keywords()
 class Network:
     """A multilayer perceptron: layers z = h W + b, h = f(z).
 
@@ -258,6 +260,7 @@ class Network:
     def _samples(self, X: Any, y: Any, sample_weight: Any, of_classes: np.ndarray | None = None) -> Samples:
         return Samples.weighted(*self._checked(X, y, sample_weight), of_classes)
 
+    @keywords()
     def train(
         self,
         X: Any,

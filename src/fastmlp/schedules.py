@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastmlp._spec.elsewhere import keywords, table
 from fastmlp._spec.values import check_fields, choice, flag, improves, named, number, optional, whole
 
 
@@ -118,6 +119,7 @@ class RateSchedule:
             return self.rate * self._factors(t, length)
 
 
+@keywords()
 @dataclass(frozen=True)
 class Constant(RateSchedule):
     """The same rate throughout; a number given as a learning rate means this schedule.
@@ -134,6 +136,7 @@ class Constant(RateSchedule):
     """
 
 
+@keywords(every="step_size decay_steps drop_period", factor="gamma decay_rate drop_factor")
 @dataclass(frozen=True)
 class StepDecay(RateSchedule):
     """``rate * factor ** (t // every)``; PyTorch's StepLR.
@@ -168,6 +171,7 @@ class StepDecay(RateSchedule):
         return self.factor ** (t // self.every)
 
 
+@keywords(milestones="boundaries", factor="gamma")
 @dataclass(frozen=True)
 class MultiStep(RateSchedule):
     """``rate * factor ** m``, with m the number of milestones that t has reached; PyTorch's MultiStepLR.
@@ -202,6 +206,7 @@ class MultiStep(RateSchedule):
         return self.factor ** np.searchsorted(self.milestones, t, side="right").astype(np.float64)
 
 
+@keywords(factor="gamma decay_rate")
 @dataclass(frozen=True)
 class Exponential(RateSchedule):
     """``rate * factor ** t``; PyTorch's ExponentialLR.
@@ -233,6 +238,7 @@ class Exponential(RateSchedule):
         return self.factor**t
 
 
+@keywords(power="power_t")
 @dataclass(frozen=True)
 class InverseScaling(RateSchedule):
     """``rate / (t + 1) ** power``; H. Robbins and S. Monro (1951) require a power in (1/2, 1].
@@ -264,6 +270,7 @@ class InverseScaling(RateSchedule):
         return (t + 1) ** -self.power
 
 
+@keywords(final="end_learning_rate end_value", length="total_iters decay_steps transition_steps")
 @dataclass(frozen=True)
 class Polynomial(RateSchedule):
     """From `rate` down to `final`: ``final + (rate - final) * (1 - t / T) ** power``, and `final` from T on.
@@ -301,6 +308,13 @@ class Polynomial(RateSchedule):
         return _factor(self, (1 - np.minimum(t / length, 1)) ** self.power)
 
 
+@keywords(
+    final="eta_min min_lr end_value",
+    warmup="warmup_steps warmup_epochs",
+    cycle="T_0 first_decay_steps",
+    growth="T_mult t_mul",
+    length="T_max decay_steps total_steps",
+)
 @dataclass(frozen=True)
 class Cosine(RateSchedule):
     """Half a cosine from `rate` to `final`, after a warm-up, optionally in cycles (I. Loshchilov and F. Hutter, 2017).
@@ -364,6 +378,11 @@ class Cosine(RateSchedule):
         return np.where(t < self.warmup, (t + 1) / (self.warmup + 1), _factor(self, _half_cosine(over)))
 
 
+@keywords(
+    rise="pct_start",
+    length="total_steps transition_steps",
+    **{"start=1 / div_factor": "div_factor", "final=start / final_div_factor": "final_div_factor"},
+)
 @dataclass(frozen=True)
 class OneCycle(RateSchedule):
     """Half a cosine up to `rate`, then half a cosine down (L. N. Smith and N. Topin, Super-convergence, 2018).
@@ -482,6 +501,7 @@ class FeedbackSchedule(RateSchedule):
         return f"the learning rate has fallen to {memory.rate:g}"
 
 
+@keywords(threshold="tol min_delta", final="min_lr", relative="threshold_mode")
 @dataclass(frozen=True)
 class OnPlateau(FeedbackSchedule):
     """``rate * factor`` when the loss has not improved for more than `patience` epochs; PyTorch's ReduceLROnPlateau.
@@ -545,6 +565,7 @@ class OnPlateau(FeedbackSchedule):
             memory.resting, memory.waited = self.cooldown, 0
 
 
+@keywords(threshold="tol min_delta", divisor="factor", final="min_lr")
 @dataclass(frozen=True)
 class Adaptive(FeedbackSchedule):
     """``rate / divisor`` whenever the loss stops falling, and an end once the rate is small; scikit-learn's.
@@ -603,3 +624,20 @@ class Adaptive(FeedbackSchedule):
         if self.divisor is None:
             return f"{self.monitor} has not improved for {self.patience} epochs"
         return super().ending(memory)
+
+
+ELSEWHERE: Mapping[str, list[str]] = table(
+    {
+        "fastmlp.schedules.StepDecay(…)": "StepDecay StepLR step piecewise",
+        "fastmlp.schedules.MultiStep(…)": "MultiStep MultiStepLR piecewise_constant PiecewiseConstantDecay",
+        "fastmlp.schedules.Exponential(…)": "Exponential ExponentialLR exponential_decay",
+        "fastmlp.schedules.InverseScaling(…)": "InverseScaling invscaling inverse_time_decay",
+        "fastmlp.schedules.Polynomial(…)": "Polynomial PolynomialLR polynomial_decay linear LinearLR linear_schedule",
+        "fastmlp.schedules.Cosine(…)": "Cosine CosineLR CosineAnnealingLR cosine_annealing CosineAnnealingWarmRestarts "
+        "cosine_decay cosine_decay_restarts warmup_cosine_decay_schedule cosine_decay_schedule",
+        "fastmlp.schedules.OneCycle(…)": "OneCycle OneCycleLR 1cycle cosine_onecycle_schedule",
+        "fastmlp.schedules.OnPlateau(…)": "OnPlateau ReduceLROnPlateau plateau reduce_on_plateau",
+        "fastmlp.schedules.Adaptive(…)": "Adaptive",
+        "a number": "Constant ConstantLR fixed",
+    }.items()
+)

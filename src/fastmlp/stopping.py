@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.values import check_fields, flag, named, number, optional, whole
 
 
@@ -26,6 +27,7 @@ _CHECKS = {
 }
 
 
+@keywords(monitor="metric", max_time="timeout time_limit")
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop when a number has not improved for some epochs, and restore the best weights (L. Prechelt, 1998).

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmlp import metrics as measures
+from fastmlp import optimizers, schedules
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
 from fastmlp._checks.topology import CheckedRecord, Dropout, checked, checked_seed
 from fastmlp._engine.threads import default_threads
+from fastmlp._spec.elsewhere import plain
 from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
 from fastmlp.callbacks import ProgressBar
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
@@ -41,7 +43,11 @@ class TrainingData(NamedTuple):
 def optimizer(value: Any) -> Optimizer:
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
-    chosen = value if isinstance(value, Optimizer) else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
+    chosen = (
+        value
+        if isinstance(value, Optimizer)
+        else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer", optimizers.ELSEWHERE)]
+    )
     if chosen.searches_step:
         try:
             import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
@@ -61,6 +67,8 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
             f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
             "itself; leave it out"
         )
+    if isinstance(value, str) and (use := schedules.ELSEWHERE.get(plain(value))):
+        raise TypeError(f"learning_rate: got {value!r}; use {' or '.join(use)}")
     given = optimizer.default_learning_rate if value is None else value
     schedule = given if isinstance(given, RateSchedule) else Constant(number(given, "learning_rate"))
     largest = float(np.finfo(dtype).max)

@@ -10,8 +10,12 @@ import numpy as np
 
 from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, refuse_nonfinite
 from fastmlp._checks.task import Task, checked_loss, checked_output
+from fastmlp._checks.warn import warn_caller
 from fastmlp._spec.values import choice, listing
 from fastmlp.losses import LOSSES, Loss
+
+# Whole numbers of more values than this, each in fewer rows on average, are likely to be no labels.
+_LIKELY_CLASSES, _LIKELY_ROWS_PER_CLASS = 20, 5
 
 
 def targets(
@@ -75,6 +79,12 @@ def targets(
         If a name is unknown, the lengths differ, there is a single class, a value is not finite, the loss
         does not go with the targets or the output not with the loss.
 
+    Warns
+    -----
+    UserWarning
+        If the loss is None and labels look like numbers (whole ones of more than 20 values, in fewer than 5 rows each
+        on average), or numbers like labels (one column of floats, exactly 0 and 1).
+
     Examples
     --------
     >>> task, values = targets(["cat", "dog", "cat"], 3, np.float64)
@@ -94,6 +104,8 @@ def targets(
     outputs = _columns(array) * chosen.outputs_per_target if classes is None else len(classes)
     if classes is not None and outputs == 2 and chosen.one_output_of_two:
         outputs = 1
+    if asked is None and not categorical:
+        _warn_of_doubtful_kind(array, kind, classes)
     known = Task(
         chosen,
         checked_output(output, chosen),
@@ -181,6 +193,31 @@ def _default_loss(array: np.ndarray, kind: str, classes: Any) -> str:
     if kind == "one_hot" or (kind == "labels" and len(classes) > 2):
         return "cross_entropy"
     return "binary_cross_entropy"
+
+
+def _warn_of_doubtful_kind(array: np.ndarray, kind: str, classes: np.ndarray | None) -> None:
+    """Warn if labels look like numbers, or numbers like labels of two classes."""
+    if kind == "labels" and array.dtype.kind in "iu":
+        if len(classes) > _LIKELY_CLASSES and len(array) < _LIKELY_ROWS_PER_CLASS * len(classes):
+            warn_caller(
+                f"y: got {len(array)} whole numbers, which are taken as labels of {len(classes)} classes; to fit them "
+                "as numbers, pass y.astype(float); if they are labels, pass loss='cross_entropy'",
+                UserWarning,
+            )
+    elif kind == "real" and _columns(array) == 1 and _is_zeros_and_ones(array.reshape(-1)):
+        warn_caller(
+            "y: got floats that are exactly 0 and 1, which are taken as numbers; if they are labels of 2 classes, pass "
+            "y.astype(int) or loss='binary_cross_entropy'; to fit them as numbers, pass loss='squared_error'",
+            UserWarning,
+        )
+
+
+def _is_zeros_and_ones(values: np.ndarray) -> bool:
+    """Return whether both numbers are there, and no others; the first value mostly tells."""
+    if values[0] not in (0, 1):
+        return False
+    fits = by_blocks(lambda rows: (rows == 0) | (rows == 1), values, np.bool_)
+    return bool(fits.all()) and values.min() != values.max()
 
 
 def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:

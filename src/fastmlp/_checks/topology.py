@@ -12,7 +12,7 @@ from fastmlp import initialization
 from fastmlp._checks.task import Task
 from fastmlp._engine import backend
 from fastmlp._spec.values import choice, flag, number, whole
-from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp.activations import ELSEWHERE, HIDDEN_ACTIVATIONS
 
 _MAX_BYTES = 2**44  # of the parameters: more than any machine has
 
@@ -33,8 +33,8 @@ def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
 
 def activations(activation: Any, layers: int) -> tuple[str, ...]:
     if not isinstance(activation, (list, tuple)):
-        return (choice(activation, HIDDEN_ACTIVATIONS, "activation"),) * layers
-    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]") for i, name in enumerate(activation))
+        return (choice(activation, HIDDEN_ACTIVATIONS, "activation", ELSEWHERE),) * layers
+    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]", ELSEWHERE) for i, name in enumerate(activation))
     if len(names) != layers:
         raise ValueError(
             f"activation: got {len(names)} names for {layers} hidden layers; one name for all, or one per "

@@ -10,9 +10,12 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from fastmlp._spec.elsewhere import plain
 
 
 def listing(values: Iterable[Any], limit: int = 10) -> str:
@@ -42,7 +45,9 @@ def listing(values: Iterable[Any], limit: int = 10) -> str:
     return text if len(values) <= limit else f"{text}, ... ({len(values)} in all)"
 
 
-def choice(value: Any, known: Iterable[str], argument: str) -> str:
+def choice(
+    value: Any, known: Iterable[str], argument: str, elsewhere: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> str:
     """Check that a value is one of the known names.
 
     Parameters
@@ -50,9 +55,12 @@ def choice(value: Any, known: Iterable[str], argument: str) -> str:
     value : str
         What the user gave.
     known : iterable of str
-        The accepted names, in the order in which a message lists them.
+        The accepted names, in the order in which a message lists them. If it is a mapping, the values' `shown`, where
+        there is one, is the formula that a message shows.
     argument : str
         The argument's name, for the message.
+    elsewhere : mapping of str to names, default none
+        What other libraries call the known names, as `fastmlp._spec.elsewhere.table` makes it.
 
     Returns
     -------
@@ -64,7 +72,7 @@ def choice(value: Any, known: Iterable[str], argument: str) -> str:
     TypeError
         If `value` is not a string.
     ValueError
-        If the name is unknown; the message suggests the nearest known one.
+        If the name is unknown; the message says what its like is called here, or suggests the nearest known one.
 
     Examples
     --------
@@ -74,16 +82,25 @@ def choice(value: Any, known: Iterable[str], argument: str) -> str:
     Traceback (most recent call last):
     ValueError: activation: got 'rleu', expected one of 'tanh', 'relu'; did you mean 'relu'?
     """
-    names = tuple(known)
-    if not isinstance(value, str):
-        raise TypeError(f"{argument}: got {value!r} ({type(value).__name__}), expected one of {listing(names)}")
-    if value in names:
+    names, is_name = tuple(known), isinstance(value, str)
+    if is_name and value in names:
         return str(value)
+    got = repr(value) if is_name else f"{value!r} ({type(value).__name__})"
+    error = ValueError if is_name else TypeError
+    word = value if is_name else str(getattr(value, "__name__", type(value).__name__))  # torch.nn.ReLU, or one
+    ours = [f"{name!r}{_formula(known, name)}" for name in elsewhere.get(plain(word), ()) if name in names]
+    if ours:
+        raise error(f"{argument}: got {got}; use {' or '.join(ours)}")
     import difflib  # here: only a mistake needs it
 
-    nearest = difflib.get_close_matches(value.lower(), names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(value.lower(), names, n=1, cutoff=0.5) if is_name else ()
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"{argument}: got {value!r}, expected one of {listing(names)}{hint}")
+    raise error(f"{argument}: got {got}, expected one of {listing(names)}{hint}")
+
+
+def _formula(known: Iterable[str], name: str) -> str:
+    shown = getattr(known[name], "shown", "") if isinstance(known, Mapping) else ""
+    return f" ({shown})" if shown else ""
 
 
 def whole(value: Any, argument: str, *, minimum: int = 1, maximum: int | None = None) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout
 from fastmlp._spec.records import OF_RUN
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
@@ -70,6 +71,8 @@ class Rates:
             self._whole = self._checked(schedule.rates(begun, epochs, batches), epochs)
         self.values = self._of(range(room))
         self.per_epoch = len(self.values) // room
+        if schedule.rate == 0 and not self.values.any():
+            warn_caller("learning_rate: got 0; a number above 0 trains; None takes the optimizer's own", UserWarning)
         if room < epochs:
             self._of(range(epochs - 1, epochs))  # which is mostly the farthest from the first: refused now, not later
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,12 +20,14 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastmlp import activations, initialization, losses, metrics, optimizers
 from fastmlp._checks.options import TrainingOptions, why_no_value
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.topology import hidden_sizes
+from fastmlp._spec.elsewhere import plain
 from fastmlp._spec.values import renamed
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
@@ -112,6 +114,13 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         "n_jobs": [None, Integral],
     }
 
+    _elsewhere: ClassVar[Mapping[str, Mapping[str, list[str]]]] = {  # parameter -> what others call its names
+        "activation": activations.ELSEWHERE,
+        "solver": optimizers.ELSEWHERE,
+        "loss": losses.ELSEWHERE,
+        "init": initialization.ELSEWHERE,
+        "stopping_metric": metrics.ELSEWHERE,
+    }
     _score_metric: ClassVar[str]  # what early stopping monitors by default
 
     def _keep(self, given: dict[str, Any]) -> None:
@@ -123,6 +132,24 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
         """Return a function: coded targets -> the weight of each row's class, by these rows; None if there is none."""
         return lambda y: None
+
+    def _validate_params(self) -> None:
+        """Check the parameters in scikit-learn's words; a name from elsewhere is answered with the right one."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            head, got, tail = str(error).partition(". Got ")
+            name = head.split("'")[1]  # The 'solver' parameter of ...
+            accepted = {
+                each
+                for constraint in self._parameter_constraints[name]
+                if isinstance(constraint, StrOptions)
+                for each in constraint.options
+            }
+            value, elsewhere = getattr(self, name), self._elsewhere.get(name, {})
+            use = [each for each in elsewhere.get(plain(str(value)), ()) if each in accepted]
+            hint = f"; use {' or '.join(map(repr, use))}" if use else ""
+            raise InvalidParameterError(f"{head}{hint}{got}{tail}") from None
 
     # ---- fitting ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from fastmlp._checks.samples import balanced, named_weights
 from fastmlp._checks.targets import refuse_not_binary
-from fastmlp.losses import LOSSES, Loss
+from fastmlp._spec.elsewhere import keywords
+from fastmlp.losses import ELSEWHERE, LOSSES, Loss
 from fastmlp.metrics import Metric, metric, pinball
 from fastmlp.network import Network
 from fastmlp.sklearn._base import BaseMLP, one_at_a_time
@@ -24,6 +25,7 @@ from fastmlp.sklearn._translation import ACCEPTED, Rows, dense_or_windows, namin
 
 _OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
 _OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
+ROWS_TO_VALIDATE_ON = {"fit(X, y, X_val=…, y_val=…)": "validation_data val_data eval_set X_val y_val"}
 _PROBABILITIES = [name for name, loss in LOSSES.items() if loss.probabilities]
 
 
@@ -45,6 +47,7 @@ def _checked_loss(loss: Any, accepted: list[str], targets: str) -> Any:
     return loss
 
 
+@keywords(**ROWS_TO_VALIDATE_ON)
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """scikit-learn's multilayer perceptron classifier, on fastmlp's kernels.
 
@@ -176,6 +179,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "loss": [StrOptions({"log_loss", *_OF_LABELS} - {*_PROBABILITIES}), Loss],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    # scikit-learn has one name for both cross-entropies.
+    _elsewhere: ClassVar[dict] = BaseMLP._elsewhere | {
+        "loss": {
+            word: list(dict.fromkeys("log_loss" if name in _PROBABILITIES else name for name in names))
+            for word, names in ELSEWHERE.items()
+        }
     }
     _score_metric = "accuracy"
 
@@ -405,6 +415,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return tags
 
 
+@keywords(**ROWS_TO_VALIDATE_ON)
 class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on fastmlp's kernels.
 
