@@ -335,7 +335,7 @@ def test_the_summary():
 )
 def test_the_summary_names_the_kind(loss, kind):
     net = fastmlp.Network((4, 2), loss=loss, bias=False, seed=0)
-    assert net.summary().startswith(f"Network: {kind}, {loss}, float64, backend {places.backend.in_use}\n")
+    assert net.summary().startswith(f"Network: {kind}, {loss}, float64, backend {places.backend.in_use()}\n")
     assert "8 parameters in all, no biases\n" in net.summary()
 
 

@@ -31,13 +31,25 @@ class Samples:
         """Take rows with weights of any mean."""
         if weights is None:
             return cls(x, y)
-        total = float(weights.sum())
-        return cls(x, y, (weights * (len(weights) / total)).astype(x.dtype), total)
+        scaled = _of_mean_one(weights, x.dtype)
+        return cls(x, y, scaled, float(weights.sum()))
 
     @property
     def size(self) -> float:
         """N of the objective: the number of rows, or the sum of their weights."""
         return len(self) if self.total is None else self.total
+
+
+def _of_mean_one(weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    scale = len(weights) / total
+    if not 0 < scale < np.inf:  # the sum is infinite, or so small that the scale is
+        raise ValueError(
+            f"sample_weight: got weights (with class_weight their products) whose sum is {total:.3g}; sums from 1e-300 "
+            "to 1e+300 are accepted; multiply all by one number, which shifts the penalties alone"
+        )
+    return (weights * scale).astype(dtype)
 
 
 def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
@@ -57,7 +69,8 @@ def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Tas
     codes = class_codes(values)
     observed = slice(None) if values.dtype.kind != "f" else ~np.isnan(values).all(axis=1)
     of_classes = _class_weights(class_weight, codes[observed], task.classes)[codes]
-    both = of_classes if of_rows is None else of_rows * of_classes
+    with np.errstate(over="ignore", invalid="ignore"):  # found when the weights are scaled
+        both = of_classes if of_rows is None else of_rows * of_classes
     if not both.any():
         raise ValueError(
             "class_weight: got 0 for every class of a row whose sample_weight is above 0; at least one row must count"

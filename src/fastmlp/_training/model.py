@@ -64,7 +64,7 @@ class Model:
         )
 
     def use(self, name: str | None) -> None:
-        self.asked_backend, self.backend = name, name or backend.in_use
+        self.asked_backend, self.backend = name, name or backend.in_use()
         self.kernels = backend.kernels(self.dtype, name)
         self.predictor = prediction.Predictor()
 
