@@ -419,7 +419,7 @@ def test_reader_that_leaves_early_is_no_error(model, tmp_path):
 )
 def test_a_wrong_variable_of_the_environment_is_one_line_before_any_work(tmp_path, command, variable):
     environment = os.environ | {variable: "foo"}
-    called = [sys.executable, "-m", "fastmlp", *command]
+    called = [sys.executable, "-m", "fastmlp", *command.split()]
     done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
