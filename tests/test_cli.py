@@ -414,9 +414,7 @@ def test_reader_that_leaves_early_is_no_error(model, tmp_path):
 
 
 @pytest.mark.parametrize("variable", ["FASTMLP_BACKEND", "FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"])
-@pytest.mark.parametrize(
-    "command", [["config"], ["xor"], ["train", "no.csv", "--target", "y"], ["predict", "no", "no"]]
-)
+@pytest.mark.parametrize("command", ["config", "xor", "train no.csv --target y", "predict no no"])
 def test_a_wrong_variable_of_the_environment_is_one_line_before_any_work(tmp_path, command, variable):
     environment = os.environ | {variable: "foo"}
     called = [sys.executable, "-m", "fastmlp", *command.split()]

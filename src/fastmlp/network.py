@@ -15,6 +15,7 @@ from fastmlp._checks.samples import Samples, split, weights
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._engine.prediction import is_as_kernels_read
+from fastmlp._spec.values import shown, typed
 from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -214,6 +215,8 @@ class Network:
 
     @history.setter
     def history(self, history: History) -> None:
+        if not isinstance(history, History):
+            raise TypeError(f"history: got {typed(history)}; a History is accepted")
         self._record.histories = [history]
 
     def __repr__(self) -> str:
@@ -289,7 +292,9 @@ class Network:
         """
         rows = self._checked(X, y, sample_weight, class_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):
-            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
+            raise TypeError(
+                f"validation: got {shown(validation)}; rows (X, y) are accepted, which no training run has seen"
+            )
         seed = self.seed if seed is None else checked_seed(seed)
         samples, checked = split(validation, rows, self._model.task, seed)
         options = checks.TrainingOptions(
@@ -373,7 +378,8 @@ class Network:
         """
         if "epochs" in options:
             raise TypeError("epochs: got it for one pass over a chunk; leave it out, or call train")
-        if options.get("class_weight") == "balanced":
+        weighting = options.get("class_weight")
+        if isinstance(weighting, str) and weighting == "balanced":
             raise ValueError(
                 "class_weight: got 'balanced' for a chunk, whose fractions of the classes are not the stream's; a dict "
                 "of label to weight is accepted"
@@ -633,7 +639,7 @@ class Network:
 
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
-            raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
+            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
         with self._model.access.reading:
             params, description = self.params.copy(), model_file.Description.of(self._model, notes)
         model_file.write(path, params, description)

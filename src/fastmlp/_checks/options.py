@@ -15,7 +15,7 @@ from fastmlp._checks.samples import Samples
 from fastmlp._checks.task import Task
 from fastmlp._checks.topology import CheckedRecord, checked, checked_seed
 from fastmlp._engine.threads import default_threads
-from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
+from fastmlp._spec.values import choice, flag, listing, number, shown, whole, whole_or_epochs
 from fastmlp.callbacks import ProgressBar
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import Constant, RateSchedule
@@ -38,7 +38,7 @@ class TrainingData(NamedTuple):
     dropout: Sequence[float] = ()
 
 
-def optimizer(value: Any) -> Optimizer:
+def optimizer(value: Any, dtype: Any = np.float64) -> Optimizer:
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
     chosen = value if isinstance(value, Optimizer) else OPTIMIZERS[choice(value, OPTIMIZERS, "optimizer")]
@@ -47,6 +47,11 @@ def optimizer(value: Any) -> Optimizer:
             import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
         except ImportError as error:
             raise ImportError("optimizer: 'lbfgs' needs SciPy: pip install \"fastmlp[lbfgs]\"") from error
+    epsilon, smallest = getattr(chosen, "epsilon", 1.0), np.finfo(dtype).tiny
+    if epsilon < smallest:  # the kernels would divide by 0
+        raise ValueError(
+            f"epsilon: got {epsilon}; numbers from {smallest:.3g} on, the smallest {np.dtype(dtype)}, are accepted"
+        )
     return chosen
 
 
@@ -58,8 +63,8 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
         )
     if optimizer.searches_step and value is not None:
         raise ValueError(
-            f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
-            "itself; leave it out"
+            f"learning_rate: got {shown(value)} with optimizer {optimizer.name!r}, which searches the length of every "
+            "step itself; leave it out"
         )
     given = optimizer.default_learning_rate if value is None else value
     schedule = given if isinstance(given, RateSchedule) else Constant(number(given, "learning_rate"))
@@ -79,7 +84,7 @@ def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
     if isinstance(value, str):
         name = choice(value, ("auto", "full"), "batch_size")
         return rows if name == "full" or optimizer.full_batch else min(_AUTO_BATCH, rows)
-    size = min(whole(value, "batch_size"), rows)
+    size = min(whole(value, "batch_size", maximum=np.inf), rows)
     if optimizer.full_batch and size < rows:
         raise ValueError(
             f"batch_size: got {size} with optimizer {optimizer.name!r} and {rows} rows in X; it needs the gradient "
@@ -96,7 +101,7 @@ def _bound(value: Any, name: str) -> float:
 def metrics(value: Any, data: TrainingData, argument: str = "metrics") -> tuple[measures.Metric, ...]:
     """Check what is measured at the end of every epoch; with the singular `argument` there is one metric."""
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
+        raise TypeError(f"metrics: got {shown(value)}; a list of names or callables is accepted, such as ['roc_auc']")
     found = tuple(
         measures.metric(each, argument if argument == "metric" else f"metrics[{i}]") for i, each in enumerate(value)
     )
@@ -138,7 +143,7 @@ def _refuse_metric(metric: measures.Metric, data: TrainingData, argument: str) -
 
 def _callbacks(value: Any, options: "TrainingOptions") -> tuple[Callable[..., object], ...]:
     if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
-        raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
+        raise TypeError(f"callbacks: got {shown(value)}; a list of callables that take a state is accepted")
     for callback in value:
         whole_or_epochs(getattr(callback, "every", 1), "callbacks: every")
         if isinstance(callback, type):
@@ -157,7 +162,7 @@ def progress(value: Any) -> Callable[..., None] | None:
         return None
     chosen = ProgressBar() if value is True else value
     if not callable(chosen):
-        raise TypeError(f"progress: got {value!r}; True, or a callable that takes a fastmlp.Progress, is accepted")
+        raise TypeError(f"progress: got {shown(value)}; True, or a callable that takes a fastmlp.Progress, is accepted")
     return chosen
 
 
@@ -167,7 +172,7 @@ def _early_stopping(value: Any, options: "TrainingOptions") -> EarlyStopping | N
     rule = EarlyStopping() if value is True else value
     if not isinstance(rule, EarlyStopping):
         raise TypeError(
-            f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted"
+            f"early_stopping: got {shown(value)}; True, False or an EarlyStopping is accepted"
             + ("; write EarlyStopping()" if value is EarlyStopping else "")
         )
     if callable(rule.monitor):
@@ -180,12 +185,12 @@ def _early_stopping(value: Any, options: "TrainingOptions") -> EarlyStopping | N
     name, of_validation = rule.monitor.removeprefix("val_"), rule.monitor.startswith("val_")
     if name == "accuracy" and options.data.task.is_regression:
         raise ValueError(
-            f"early_stopping: got monitor {rule.monitor!r} for regression; 'val_loss' or 'loss' is accepted"
+            f"early_stopping: got monitor {shown(rule.monitor)} for regression; 'val_loss' or 'loss' is accepted"
         )
     names = ("loss", "accuracy", *(metric.name for metric in options.metrics if metric.training or of_validation))
     if name not in names and name in measures.METRICS:
         raise ValueError(
-            f"early_stopping: got monitor {rule.monitor!r}, which is not measured; pass metrics=[{name!r}]"
+            f"early_stopping: got monitor {shown(rule.monitor)}, which is not measured; pass metrics=[{name!r}]"
         )
     choice(name, names, "early_stopping: monitor")
     return rule
@@ -196,7 +201,7 @@ class TrainingOptions(CheckedRecord):
     """How a training run is to run, checked: the arguments of `Network.train` that are not rows."""
 
     data: TrainingData
-    optimizer: Optimizer = checked(lambda value, _: optimizer(value), "adam")
+    optimizer: Optimizer = checked(lambda value, self: optimizer(value, self.data.dtype), "adam")
     shuffle: bool | Callable[[int], Any] = checked(lambda value, _: shuffle(value), True)
     epochs: int = checked(lambda value, _: whole(value, "epochs", maximum=_MAX_EPOCHS), 200)
     batch_size: int = checked(lambda value, self: batch_size(value, len(self.data.samples), self.optimizer), "auto")
@@ -229,7 +234,9 @@ class TrainingOptions(CheckedRecord):
                 "monitor='loss'"
             )
         if monitor not in self.measured:
-            raise ValueError(f"learning_rate: got monitor {monitor!r}; of {', '.join(self.measured)} one is accepted")
+            raise ValueError(
+                f"learning_rate: got monitor {shown(monitor)}; of {', '.join(self.measured)} one is accepted"
+            )
         if self.optimizer.searches_step:
             # What changes the objective from step to step.
             for name, value in (

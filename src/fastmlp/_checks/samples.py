@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
-from fastmlp._spec.values import choice, listing, number
+from fastmlp._spec.values import as_array, choice, listing, number, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Tas
 
 
 def row_weights(value: Any, rows: int) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_array(value, "sample_weight")
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise TypeError(
             f"sample_weight: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) are accepted"
@@ -116,16 +116,16 @@ def _class_weights(value: Any, codes: np.ndarray, classes: np.ndarray) -> np.nda
         choice(value, ("balanced",), "class_weight")
         return len(codes) / (len(classes) * np.maximum(np.bincount(codes, minlength=len(classes)), 1))
     if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
+        raise TypeError(f"class_weight: got {shown(value)}; 'balanced' or a dict of label to weight is accepted")
     found = np.ones(len(classes))
     places = {label: place for place, label in enumerate(classes.tolist())}
     for label, weight in value.items():
         label = label.item() if isinstance(label, np.generic) else label
         if label not in places:
             raise ValueError(
-                f"class_weight: got the unknown label {label!r}; the classes are {listing(classes.tolist())}"
+                f"class_weight: got the unknown label {shown(label)}; the classes are {listing(classes.tolist())}"
             )
-        found[places[label]] = number(weight, f"class_weight[{label!r}]")
+        found[places[label]] = number(weight, f"class_weight[{shown(label)}]")
     if not found[np.unique(codes)].any():
         raise ValueError("class_weight: got 0 for every class; at least one must be above 0")
     return found
@@ -143,7 +143,7 @@ def split(value: Any, rows: tuple, task: Task, seed: int) -> tuple[Samples, Samp
     if isinstance(value, (tuple, list)):
         return Samples.weighted(*rows), _given(value, X, task)
     if isinstance(value, (bool, str)) or not np.isscalar(value):
-        raise TypeError(f"validation: got {value!r}; a fraction such as 0.2, or rows (X, y), is accepted")
+        raise TypeError(f"validation: got {shown(value)}; a fraction such as 0.2, or rows (X, y), is accepted")
     chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
     if not 0 < chosen.sum() < len(X):
         raise ValueError(

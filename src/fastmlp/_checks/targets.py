@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, refuse_nonfinite
 from fastmlp._checks.task import Task, checked_loss, checked_output
-from fastmlp._spec.values import choice, listing
+from fastmlp._spec.values import choice, listing, shown
 from fastmlp.losses import LOSSES, Loss
 
 
@@ -171,7 +171,7 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
                 "a row or rows of probabilities; leave such rows out"
             )
     if len(classes) < 2:
-        raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
+        raise ValueError(f"y: got one single class, {shown(classes.tolist()[0])}; at least two classes are needed")
     return classes, None if gaps else by_blocks(classes.searchsorted, labels, np.int32)
 
 
@@ -320,7 +320,7 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
-            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
+            f"y: got the unknown label {shown(rows.tolist()[row])} at row {row}; the network knows "
             f"{listing(classes.tolist())}"
         )
     return indices

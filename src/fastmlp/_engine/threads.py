@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine import layout
+from fastmlp._spec.values import shown
 
 COST_MODEL = True  # for tests: if False, a training run that is asked for a number of threads takes exactly that many
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
@@ -77,7 +78,7 @@ def default_threads() -> int:
             # OpenMP allows a list, one number per nesting level; the first is ours.
             numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
             if not all(_COUNT.fullmatch(number) for number in numbers):
-                raise ValueError(f"{name}: got {value!r}; a whole number of 1 or more is accepted")
+                raise ValueError(f"{name}: got {shown(value)}; a whole number of 1 or more is accepted")
             threads = min(threads, int(numbers[0]))
     return threads
 

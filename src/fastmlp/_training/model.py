@@ -10,7 +10,7 @@ from fastmlp import initialization
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.topology import Topology, checked_dropout
 from fastmlp._engine import backend, layout, prediction
-from fastmlp._spec.values import number
+from fastmlp._spec.values import as_array, number
 from fastmlp._training.access import Access
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -82,7 +82,7 @@ class Model:
         """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
         self.access.check_assignment(name)
         if name == "params":
-            self.params[:] = self._checked_params(np.asarray(value))
+            self.params[:] = self._checked_params(as_array(value, "params"))
             return
         if name == "dropout":
             self.dropout = checked_dropout(value, len(self.sizes) - 2)

@@ -7,6 +7,7 @@ import numpy as np
 from fastmlp._checks.options import TrainingOptions
 from fastmlp._engine import layout
 from fastmlp._spec.records import OF_EPOCH
+from fastmlp._spec.values import as_array, shown
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
 # The position of a network that has not been trained.
@@ -57,17 +58,18 @@ class OptimizerState:
 
 def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int) -> np.ndarray:
     """Return a schedule's rates, which may be one of the user's own."""
-    rates = np.array(schedule.rates(begun, epochs, batches), np.float64, order="C")
-    if rates.shape not in ((epochs,), (epochs * batches,)):
+    rates = as_array(schedule.rates(begun, epochs, batches), "learning_rate")
+    if rates.dtype.kind not in "iuf" or rates.shape not in ((epochs,), (epochs * batches,)):
         raise ValueError(
-            f"learning_rate: got rates of shape {rates.shape} from {schedule!r}; ({epochs},), one per epoch, or "
-            f"({epochs * batches},), one per step, are accepted"
+            f"learning_rate: got rates of {rates.dtype} and shape {rates.shape} from {shown(schedule)}; numbers of "
+            f"shape ({epochs},), one per epoch, or ({epochs * batches},), one per step, are accepted"
         )
     if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
         raise ValueError(
-            f"learning_rate: got {rates.min()} to {rates.max()} from {schedule!r}; finite rates from 0 on are accepted"
+            f"learning_rate: got {rates.min()} to {rates.max()} from {shown(schedule)}; finite rates from 0 on are "
+            "accepted"
         )
-    return rates
+    return np.array(rates, np.float64, order="C")
 
 
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
