@@ -23,7 +23,7 @@ _SATURATED = 0.9  # the fraction of saturated outputs above which a layer counts
 _DEAD = 0.75  # the fraction of dead units above which a layer counts as dead; half are where features are not centred
 _VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
 _EXPLODED = 100.0  # how many times larger than at the beginning
-_FITTED = 1e-3  # a loss that has fallen below this fraction of the first one leaves nothing to learn
+_FITTED = 1e-6  # a loss that has fallen to this fraction of the first one leaves nothing to learn
 _EQUAL = 1e-5  # weights of two units that differ by less, relatively, differ by rounding, which training multiplies
 _CONSTANT = 1e-6  # outputs that differ by less, relatively, differ by rounding
 # What to change first.
@@ -366,14 +366,14 @@ def health(network: Network, X: Any = None) -> Health:
                        activation is odd but for a constant (identity, tanh, sigmoid, hard_tanh, hard_sigmoid); units
                        whose weights are 0 only if those of all are
     no gradient        a layer whose gradient is exactly 0 when it was noted last, while the loss has not fallen to a
-                       thousandth
+                       millionth
     vanishing          a gradient that is less than a thousandth of the last layer's, number by number (root mean
                        squares)
     dead units         more than three quarters of a hidden layer's relu units have a slope of 0 for every row
     saturated          more than nine tenths of the outputs of a hidden layer of sigmoid, tanh, hard_sigmoid or
                        hard_tanh have a slope of less than a hundredth of the steepest
     constant           outputs that are the same for all rows, to 1e-6 of their size, from some layer on, while the
-                       rows differ and the loss has not fallen to a thousandth
+                       rows differ and the loss has not fallen to a millionth
     ================== ===================================================================================
 
     Examples
