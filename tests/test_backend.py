@@ -107,7 +107,7 @@ def test_the_environment_lowers_the_threads(monkeypatch, own, openmp, threads):
 
 
 @pytest.mark.parametrize("name", ["FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"])
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1 2", "²", ",4", "4,", "4,x", "4,0", "9" * 5000])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1 2", "²", ",4", "4,", "4,x", "4,0", "9" * 11])
 def test_a_wrong_number_of_threads_is_refused(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=rf"^{name}: got '{value}'; a whole number of 1 or more is accepted$"):

@@ -194,6 +194,13 @@ def backends() -> tuple[Backend, ...]:
         Each with `name`, `in_use` and `missing`. A build that is there is loaded, so that one that is broken has its
         error in `missing`.
 
+    Raises
+    ------
+    ValueError
+        If FASTMLP_BACKEND names one that cannot be used.
+    ImportError
+        If there is no build of the kernels, and FASTMLP_BACKEND does not ask for the reference.
+
     Examples
     --------
     >>> import fastmlp
@@ -217,6 +224,11 @@ def _reason(name: str) -> str:
 
 def show_config() -> None:
     """Print the version, the build in use, all builds and the number of threads.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As in `backends`; or if FASTMLP_NUM_THREADS or OMP_NUM_THREADS is no number of threads.
 
     Examples
     --------
