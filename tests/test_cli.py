@@ -430,3 +430,12 @@ def test_the_version_needs_no_build():
     called = [sys.executable, "-m", "fastmlp", "--version"]
     done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"fastmlp {fastmlp.__version__}\n"), done.stderr
+
+
+@pytest.mark.parametrize(("error", "line"), [(MemoryError("no\nroom"), "no room"), (MemoryError(), "MemoryError")])
+def test_too_little_memory_is_one_line(run, monkeypatch, error, line):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(fastmlp, "show_config", refuse)
+    assert run("config") == (2, "", f"fastmlp: error: {line}\n")

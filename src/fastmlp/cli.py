@@ -84,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of standard output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"fastmlp: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"fastmlp: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 2
     return code
 
