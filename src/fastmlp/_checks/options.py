@@ -47,11 +47,14 @@ def optimizer(value: Any, dtype: Any = np.float64) -> Optimizer:
             import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
         except ImportError as error:
             raise ImportError("optimizer: 'lbfgs' needs SciPy: pip install \"fastmlp[lbfgs]\"") from error
-    epsilon, smallest = getattr(chosen, "epsilon", 1.0), np.finfo(dtype).tiny
-    if epsilon < smallest:  # the kernels would divide by 0
-        raise ValueError(
-            f"epsilon: got {epsilon}; numbers from {smallest:.3g} on, the smallest {np.dtype(dtype)}, are accepted"
-        )
+    smallest, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    for name in ("epsilon", "initial_accumulator"):  # which must not become 0, that is divided by, nor infinity
+        value = getattr(chosen, name, 0.0)
+        if value > 0 and not smallest <= value <= largest:
+            raise ValueError(
+                f"{name}: got {value}; numbers from {smallest:.3g} to {largest:.3g}, as {np.dtype(dtype)} holds them, "
+                "are accepted"
+            )
     return chosen
 
 
