@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from decimal import Decimal
 
@@ -640,10 +641,18 @@ def test_whole_or_epochs_takes_no_array_without_a_dimension():
 def test_epsilon_is_a_number_of_the_dtype(kind, dtype):
     smallest = float(np.finfo(dtype).tiny)
     assert places.checks.optimizer(kind(epsilon=smallest), dtype).epsilon == smallest
-    with pytest.raises(
-        ValueError, match=f"^epsilon: got {smallest / 2}; numbers from .* the smallest {np.dtype(dtype)}"
-    ):
-        places.checks.optimizer(kind(epsilon=smallest / 2), dtype)
+    for value in (smallest / 2, 1e39) if dtype is F32 else (smallest / 2,):
+        words = f"^epsilon: got {re.escape(str(value))}; numbers from .* to .*, as {np.dtype(dtype)} holds them"
+        with pytest.raises(ValueError, match=words):
+            places.checks.optimizer(kind(epsilon=value), dtype)
+
+
+def test_an_initial_accumulator_is_a_number_of_the_dtype():
+    for value in (0.0, 1e30):
+        assert places.checks.optimizer(Adagrad(initial_accumulator=value), F32).initial_accumulator == value
+    words = "^initial_accumulator: got 1e.300; numbers from 1.18e-38 to 3.4e.38, as float32 holds them, are accepted"
+    with pytest.raises(ValueError, match=words):
+        places.checks.optimizer(Adagrad(initial_accumulator=1e300), F32)
 
 
 @pytest.mark.parametrize(
