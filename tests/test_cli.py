@@ -423,3 +423,31 @@ def test_reader_that_leaves_early_is_no_error(model, tmp_path):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize("variable", ["FASTMLP_BACKEND", "FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("command", ["config", "xor", "train no.csv --target y", "predict no no"])
+def test_a_wrong_variable_of_the_environment_is_one_line_before_any_work(tmp_path, command, variable):
+    environment = os.environ | {variable: "foo"}
+    called = [sys.executable, "-m", "fastmlp", *command.split()]
+    done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"fastmlp: error: {variable}: got 'foo'")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_needs_no_build():
+    environment = os.environ | {"FASTMLP_BACKEND": "foo"}
+    called = [sys.executable, "-m", "fastmlp", "--version"]
+    done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"fastmlp {fastmlp.__version__}\n"), done.stderr
+
+
+@pytest.mark.parametrize(("error", "line"), [(MemoryError("no\nroom"), "no room"), (MemoryError(), "MemoryError")])
+def test_too_little_memory_is_one_line(run, monkeypatch, error, line):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(fastmlp, "show_config", refuse)
+    assert run("config") == (2, "", f"fastmlp: error: {line}\n")

@@ -131,7 +131,7 @@ def test_a_loaded_network_trains_on(path, backend):
 
 def test_the_backend_is_not_part_of_the_file(path):
     fastmlp.Network((3, 1), seed=0, backend="reference").save(path)
-    assert fastmlp.load(path).backend == places.backend.in_use
+    assert fastmlp.load(path).backend == places.backend.in_use()
     with pytest.raises(ValueError, match="^backend: got 'refernce'"):
         fastmlp.load(path, backend="refernce")
 
@@ -155,7 +155,7 @@ def test_another_process_reads_the_file(path):
         "print(ascii(net.classes_.tolist()))\n"
     )
     files = [str(path), str(path.with_name("X.npy")), str(path.with_name("proba.npy"))]
-    environment = os.environ | {"FASTMLP_BACKEND": places.backend.in_use}
+    environment = os.environ | {"FASTMLP_BACKEND": places.backend.in_use()}
     command = [sys.executable, "-W", "error", "-c", code, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

@@ -313,6 +313,34 @@ def test_targets_that_do_not_go_with_a_loss(y, loss, kind, words):
         fastmlp.train(np.zeros((2, 1)), y, loss=loss)
 
 
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.minimum > -np.inf])
+def test_targets_lie_in_the_domain_of_a_loss_as_numbers_of_the_dtype(backend, dtype, name, normal):
+    X, smallest, loss = normal(4, 2), np.finfo(dtype).tiny, LOSSES[name]
+    made = fastmlp.Network((2, 1), loss=name, dtype=dtype, backend=backend)
+
+    def uses(value):
+        y = np.array([1.0, 2.0, value, 3.0])
+        yield lambda: fastmlp.train(X, y, hidden=2, epochs=1, seed=0, loss=name, dtype=dtype, backend=backend)
+        yield lambda: made.loss(X, y)
+        yield lambda: made.train(X, np.ones(4), validation=(X, y), epochs=1)
+
+    # Denormal numbers, which are 0 in the kernels, and what becomes 0 or one of them in this dtype.
+    for value in (float(smallest) / 2, float(smallest) / 2**20, 1e-310, 5e-324):
+        for use in uses(value):
+            if loss.open:
+                words = f"^y: got {value!s} at row 2 with loss '{name}'; numbers above 0 are accepted, and "
+                with pytest.raises(ValueError, match=words):
+                    use()
+            else:
+                use()  # they are 0, which the loss accepts
+        for use in uses(-value):
+            with pytest.raises(ValueError, match=f"^y: got -{value!s} at row 2 with loss '{name}'; numbers "):
+                use()
+    for use in uses(float(smallest) * 2):
+        use()
+    assert np.isfinite(made.loss(X, np.full(4, float(smallest) * 2)))
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [

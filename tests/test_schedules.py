@@ -200,11 +200,14 @@ class Own(schedules.RateSchedule):
     [
         (
             [0.1] * 3,
-            r"^learning_rate: got rates of shape \(3,\) from .*; \(4,\), one per epoch, or \(8,\), one per step",
+            r"^learning_rate: got rates of float64 and shape \(3,\) from .*; numbers of shape \(4,\), one per epoch, "
+            r"or \(8,\), one per step",
         ),
-        ([], r"^learning_rate: got rates of shape \(0,\)"),
-        ([[0.1] * 4], r"^learning_rate: got rates of shape \(1, 4\)"),
-        (0.1, r"^learning_rate: got rates of shape \(\)"),
+        ([], r"^learning_rate: got rates of float64 and shape \(0,\)"),
+        ([[0.1] * 4], r"^learning_rate: got rates of float64 and shape \(1, 4\)"),
+        (0.1, r"^learning_rate: got rates of float64 and shape \(\)"),
+        (["fast"] * 4, r"^learning_rate: got rates of <U4 and shape \(4,\)"),
+        ([0.1, [1], 0.1, 0.1], "^learning_rate: got a list that cannot be read as an array"),
         ([0.1, np.nan, 0.1, 0.1], "^learning_rate: got nan to nan .*; finite rates from 0 on"),
         ([0.1, -0.1, 0.1, 0.1], "^learning_rate: got -0.1 to 0.1"),
         ([0.1, np.inf, 0.1, 0.1], "^learning_rate: got 0.1 to inf"),

@@ -303,6 +303,32 @@ def steps_by_hand(net, X, y, weights, validation, *, batch, epochs, rate):
     return params, losses, val_losses
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("weight", [1e-60, 1e-300, 1e300])
+def test_weights_of_any_size_train_as_weights_of_mean_one(dtype, weight, optimizer, normal):
+    X, y = normal(8, 2), normal(8, seed=1)
+    options = {"hidden": 3, "epochs": 3, "seed": 0, "dtype": dtype, "optimizer": optimizer}
+    relative = np.array([1, 2, 1, 2, 1, 2, 1, 2]) / 1.5
+    net = fastmlp.train(X, y, sample_weight=relative * weight, **options)
+    expected = fastmlp.train(X, y, sample_weight=relative, **options)
+    # Scaled weights differ by a rounding, which a few steps may multiply.
+    np.testing.assert_allclose(net.history.loss, expected.history.loss, rtol=1000 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e308])
+def test_weights_that_have_no_sum_are_refused(dtype, weight, normal):
+    X, y = normal(8, 2), np.arange(8) % 2
+    words = "^sample_weight: got weights .* whose sum is .*; sums from 1e-300 to 1e\\+300 are accepted"
+    whole = {"sample_weight": np.full(8, weight)}
+    # A product of weights that is 0 everywhere has another message.
+    product = {"sample_weight": np.full(8, weight**0.6), "class_weight": {0: weight**0.6, 1: 0.0}}
+    for options in (whole, product, {"class_weight": {0: weight, 1: weight}}):
+        with pytest.raises(ValueError, match=words if options is not product else "_weight: got "):
+            fastmlp.train(X, y, dtype=dtype, **options)
+    with pytest.raises(ValueError, match=words):
+        fastmlp.train(X, y, dtype=dtype, validation=(X, y, np.full(8, weight)))
+
+
 @pytest.mark.parametrize("kind", WEIGHTINGS)
 def test_steps_over_a_batchs_own_weight(backend, layout, dtype, kind, normal, tolerance):
     # Batches of 16, 16 and 8 rows.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.values import checked_path, choice, flag, number, whole_or_epochs
+from fastmlp._spec.values import checked_path, choice, flag, number, shown, whole_or_epochs
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class Every(Callback):
     def __init__(self, every: int | Collection[int], callback: Callable[[EpochState], object]) -> None:
         self.every = whole_or_epochs(every, "every")
         if not callable(callback):
-            raise TypeError(f"callback: got {callback!r}; a callable that takes a state is accepted")
+            raise TypeError(f"callback: got {shown(callback)}; a callable that takes a state is accepted")
         self.callback = callback
         self.best = getattr(callback, "best", None)  # checked before a training run begins
         self.__name__ = getattr(callback, "__name__", type(callback).__name__)
@@ -439,11 +439,11 @@ class Checkpoint(Callback):
             self.path.format(epoch=1)
         except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"path: got {self.path!r}; {{epoch}} is the only field that is accepted; double other braces"
+                f"path: got {shown(self.path)}; {{epoch}} is the only field that is accepted; double other braces"
             ) from error
         self.every = whole_or_epochs(every, "every")
         if best is not None and not isinstance(best, str):
-            raise TypeError(f"best: got {best!r}; the name of a number is accepted, such as 'val_loss'")
+            raise TypeError(f"best: got {shown(best)}; the name of a number is accepted, such as 'val_loss'")
         self.best = best
         self._best_value = math.inf
 

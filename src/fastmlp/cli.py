@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
+from fastmlp._engine import backend, threads
 from fastmlp._spec.values import choice, whole
 from fastmlp.callbacks import Every
 from fastmlp.tables import TASKS, Table, choose_task, read_table, split_table
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            backend.in_use(), threads.default_threads()  # what the environment sets wrongly, before any work
             code = options.run(options) or 0
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -82,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of standard output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"fastmlp: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"fastmlp: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 2
     return code
 

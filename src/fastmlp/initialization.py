@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._spec.elsewhere import table
-from fastmlp._spec.values import choice
+from fastmlp._spec.values import as_array, choice, shown
 
 # Family -> the variance of the weights of a layer, from its inputs and outputs.
 _VARIANCES = {
@@ -74,8 +74,10 @@ def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
     if isinstance(init, str):
         return choice(init, INITIALIZATIONS, "init", ELSEWHERE)
     if isinstance(init, type(None) | bool) or callable(init):
-        raise TypeError(f"init: got {init!r}; a name such as 'he_normal', or all parameters in a vector, is accepted")
-    values = np.asarray(init)
+        raise TypeError(
+            f"init: got {shown(init)}; a name such as 'he_normal', or all parameters in a vector, is accepted"
+        )
+    values = as_array(init, "init")
     if values.dtype.kind not in "iuf" or values.shape != (parameters,):
         raise ValueError(
             f"init: got {values.dtype} of shape {values.shape}; a name such as 'he_normal', or numbers of shape "

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._spec.elsewhere import keywords, table
-from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
+from fastmlp._spec.values import as_array, check_fields, choice, flag, listing, named, shown, typed, whole
 from fastmlp.losses import quantile
 
 GIVEN = ("predictions", "codes", "scores")
@@ -45,7 +45,7 @@ KINDS = ("real", "labels", "multilabel")
 
 def _classes(values: Any, argument: str) -> np.ndarray:
     """Return class codes as int64 of shape (rows,), or a 0/1 matrix as bool of shape (rows, outputs)."""
-    array = np.asarray(values, order="C")  # one order of adding, whatever the layout of y
+    array = np.asarray(as_array(values, argument), order="C")  # one order of adding, whatever the layout of y
     if array.ndim == 1 and array.dtype.kind in "biu":
         if array.size and array.min() < 0:
             raise ValueError(f"{argument}: got the class code {array.min()}; codes of at least 0 are accepted")
@@ -66,7 +66,7 @@ def _classes(values: Any, argument: str) -> np.ndarray:
 
 def _numbers(values: Any, argument: str) -> np.ndarray:
     """Return numbers of shape (rows,) or (rows, columns), in their own dtype."""
-    array = np.asarray(values, order="C")
+    array = np.asarray(as_array(values, argument), order="C")
     if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
         raise TypeError(
             f"{argument}: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) or (rows, columns) are "
@@ -79,7 +79,7 @@ def _weighted(sample_weight: Any, y: np.ndarray, other: np.ndarray) -> tuple[np.
     """Return y, the other array and the weights in float64, without the rows of weight 0."""
     if sample_weight is None:
         return y, other, np.ones(len(y))
-    weights = np.asarray(sample_weight)
+    weights = as_array(sample_weight, "sample_weight")
     if weights.dtype.kind not in "biuf" or weights.shape != y.shape[:1]:
         raise ValueError(
             f"sample_weight: got {weights.dtype} of shape {weights.shape} for {len(y)} rows; one number per row is "
@@ -507,7 +507,7 @@ def r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:
 
 def _kinds_of_targets(value: Any, argument: str) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)) or not value:
-        raise TypeError(f"{argument}: got {value!r}; a tuple of some of {listing(KINDS)} is accepted")
+        raise TypeError(f"{argument}: got {shown(value)}; a tuple of some of {listing(KINDS)} is accepted")
     return tuple(choice(kind, KINDS, argument) for kind in value)
 
 
@@ -579,8 +579,7 @@ class Metric:
             raise ValueError("name: got an empty string; a name to show is accepted")
         if not callable(self.function):
             raise TypeError(
-                f"function: got {self.function!r} ({type(self.function).__name__}); a callable that takes y and "
-                "predictions is accepted"
+                f"function: got {typed(self.function)}; a callable that takes y and predictions is accepted"
             )
 
     @property
@@ -666,6 +665,5 @@ def metric(value: str | Callable[..., float] | Metric, argument: str = "metrics"
     if callable(value):
         return Metric(getattr(value, "__name__", type(value).__name__), value)
     raise TypeError(
-        f"{argument}: got {value!r} ({type(value).__name__}); a name, a callable or a Metric is accepted; the names "
-        f"are {listing(METRICS)}"
+        f"{argument}: got {typed(value)}; a name, a callable or a Metric is accepted; the names are {listing(METRICS)}"
     )

@@ -19,6 +19,7 @@ from fastmlp._checks.warn import warn_caller
 from fastmlp._engine.prediction import is_as_kernels_read
 from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.shown import Text, counted, table
+from fastmlp._spec.values import shown, typed
 from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -240,6 +241,8 @@ class Network:
 
     @history.setter
     def history(self, history: History) -> None:
+        if not isinstance(history, History):
+            raise TypeError(f"history: got {typed(history)}; a History is accepted")
         self._record.histories = [history]
 
     def __repr__(self) -> str:
@@ -320,7 +323,9 @@ class Network:
         """
         rows = self._checked(X, y, sample_weight)
         if validation is not None and not isinstance(validation, (tuple, list)):
-            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
+            raise TypeError(
+                f"validation: got {shown(validation)}; rows (X, y) are accepted, which no training run has seen"
+            )
         seed = self.seed if seed is None else checked_seed(seed)
         names = self._record.feature_names
         names = arrays.column_names(X) if names is None else names
@@ -412,7 +417,8 @@ class Network:
         """
         if "epochs" in options:
             raise TypeError("epochs: got it for one pass over a chunk; leave it out, or call train")
-        if options.get("class_weight") == "balanced":
+        weighting = options.get("class_weight")
+        if isinstance(weighting, str) and weighting == "balanced":
             raise ValueError(
                 "class_weight: got 'balanced' for a chunk, whose fractions of the classes are not the stream's; a dict "
                 "of label to weight is accepted"
@@ -699,7 +705,7 @@ class Network:
 
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
-            raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
+            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
         with self._model.access.reading:
             state, names = self._record.state, self._record.feature_names
             fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))

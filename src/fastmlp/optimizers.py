@@ -42,7 +42,8 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
         number,
     ),
     **dict.fromkeys(("nesterov", "amsgrad", "centered", "rate_in_velocity", "epsilon_hat"), flag),
-    **dict.fromkeys(("memory", "trials", "most_looks"), whole),
+    "memory": partial(whole, maximum=1000),  # SciPy's workspace grows with its square
+    **dict.fromkeys(("trials", "most_looks"), partial(whole, maximum=2**31 - 1)),
 }
 
 
@@ -508,7 +509,7 @@ class LBFGS(
     Parameters
     ----------
     memory : int, default 10
-        Steps that the curvature is estimated from.
+        Steps that the curvature is estimated from, at most 1000.
     gradient_tolerance : float, default 1e-5
         The training run ends when no entry of the gradient is larger, at least 0.
     loss_tolerance : float, default 2.220446049250313e-09

@@ -16,14 +16,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmlp._spec.elsewhere import keywords, table
-from fastmlp._spec.values import check_fields, choice, flag, improves, named, number, optional, whole
+from fastmlp._spec.values import (
+    check_fields,
+    choice,
+    flag,
+    improves,
+    is_collection,
+    named,
+    number,
+    optional,
+    shown,
+    whole,
+)
 
 
 def _rising(values: Any, argument: str) -> tuple[int, ...]:
     """Check whole numbers that increase."""
     accepted = "increasing whole numbers are accepted, such as (30, 60)"
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{argument}: got {values!r}; {accepted}")
+    if not is_collection(values):
+        raise TypeError(f"{argument}: got {shown(values)}; {accepted}")
     checked = tuple(whole(value, f"{argument}[{i}]") for i, value in enumerate(values))
     if not checked or checked != tuple(sorted(set(checked))):
         raise ValueError(f"{argument}: got {list(checked)}; {accepted}")

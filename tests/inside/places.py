@@ -51,12 +51,7 @@ SWITCHES = {
 SparseRows, Window = sparse.SparseRows, sparse.Window
 first_steps, max_growth = steps._FIRST_STEPS, steps._MAX_GROWTH
 aligned, many_zeros = layout.aligned, run._has_many_zeros
-find_missing, pick_build, load_build, module_name = (
-    backend._find_missing,
-    backend._pick,
-    backend._load,
-    backend._module_name,
-)
+find_missing, load_build, module_name = backend._find_missing, backend._load, backend._module_name
 REQUIREMENTS = backend._REQUIREMENTS
 BUILDS = tuple(name for name in backend.NAMES if name != backend.REFERENCE)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._checks.warn import warn_caller
-from fastmlp._spec.values import listing
+from fastmlp._spec.values import as_array, listing, typed
 
 # Numbers inspected together by the finite check: they fit in the cache, and so does what the check allocates.
 BLOCK = 1 << 16
@@ -127,23 +127,16 @@ def read_array(values: Any, argument: str) -> np.ndarray:
         raise TypeError(f"{argument}: got a masked array; a plain array is accepted; fill the masked entries")
     if hasattr(values, "toarray"):
         raise TypeError(f"{argument}: got a sparse {type(values).__name__}; a dense array is accepted; use .toarray()")
-    try:
-        array = np.asarray(values)
-        if array.dtype == object and _is_numeric_frame(values):
-            # A frame whose columns are numbers of several dtypes (bool and float, say) arrives as objects.
-            array = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
-        raise ValueError(
-            f"{argument}: got a {type(values).__name__} that cannot be read as an array ({error}); "
-            "rows of equal length are accepted"
-        ) from error
+    array = as_array(values, argument)
+    if array.dtype == object and _is_numeric_frame(values):
+        # A frame whose columns are numbers of several dtypes (bool and float, say) arrives as objects.
+        array = values.to_numpy(dtype=np.float64, na_value=np.nan)
     if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
         # Of a flat list such as ["a", None, 1] NumPy silently makes strings.
         for row, value in enumerate(values):
             if not isinstance(value, (str, bytes, list, tuple, np.ndarray)):
                 raise TypeError(
-                    f"{argument}: got {value!r} ({type(value).__name__}) at row {row} among strings; "
-                    "values of one kind are accepted"
+                    f"{argument}: got {typed(value)} at row {row} among strings; values of one kind are accepted"
                 )
     return array
 
@@ -218,7 +211,7 @@ def _labels_of_objects(array: np.ndarray, argument: str) -> np.ndarray:
             break
     label = array[other]
     raise TypeError(
-        f"{argument}: got {label!r} ({type(label).__name__}) at row {other}; labels of one kind "
+        f"{argument}: got {typed(label)} at row {other}; labels of one kind "
         "(integers, bools or strings) are accepted; leave out rows without a label"
     )
 

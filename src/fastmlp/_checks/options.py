@@ -17,7 +17,7 @@ from fastmlp._checks.task import Task
 from fastmlp._checks.topology import CheckedRecord, Dropout, checked, checked_seed
 from fastmlp._engine.threads import default_threads
 from fastmlp._spec.elsewhere import plain
-from fastmlp._spec.values import choice, flag, listing, number, whole, whole_or_epochs
+from fastmlp._spec.values import choice, flag, listing, number, shown, whole, whole_or_epochs
 from fastmlp.callbacks import ProgressBar
 from fastmlp.optimizers import OPTIMIZERS, Optimizer
 from fastmlp.schedules import Constant, RateSchedule
@@ -40,7 +40,7 @@ class TrainingData(NamedTuple):
     dropout: Dropout = ()
 
 
-def optimizer(value: Any) -> Optimizer:
+def optimizer(value: Any, dtype: Any = np.float64) -> Optimizer:
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
     chosen = (
@@ -53,6 +53,14 @@ def optimizer(value: Any) -> Optimizer:
             import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
         except ImportError as error:
             raise ImportError("optimizer: 'lbfgs' needs SciPy: pip install \"fastmlp[lbfgs]\"") from error
+    smallest, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    for name in ("epsilon", "initial_accumulator"):  # which must not become 0, that is divided by, nor infinity
+        value = getattr(chosen, name, 0.0)
+        if value > 0 and not smallest <= value <= largest:
+            raise ValueError(
+                f"{name}: got {value}; numbers from {smallest:.3g} to {largest:.3g}, as {np.dtype(dtype)} holds them, "
+                "are accepted"
+            )
     return chosen
 
 
@@ -64,8 +72,8 @@ def learning_rate(value: Any, optimizer: Optimizer, dtype: Any = np.float64) -> 
         )
     if optimizer.searches_step and value is not None:
         raise ValueError(
-            f"learning_rate: got {value!r} with optimizer {optimizer.name!r}, which searches the length of every step "
-            "itself; leave it out"
+            f"learning_rate: got {shown(value)} with optimizer {optimizer.name!r}, which searches the length of every "
+            "step itself; leave it out"
         )
     if isinstance(value, str) and (use := schedules.ELSEWHERE.get(plain(value))):
         raise TypeError(f"learning_rate: got {value!r}; use {' or '.join(use)}")
@@ -87,7 +95,7 @@ def batch_size(value: Any, rows: int, optimizer: Optimizer) -> int:
     if isinstance(value, str):
         name = choice(value, ("auto", "full"), "batch_size")
         return rows if name == "full" or optimizer.full_batch else min(_AUTO_BATCH, rows)
-    size = min(whole(value, "batch_size"), rows)
+    size = min(whole(value, "batch_size", maximum=np.inf), rows)
     if optimizer.full_batch and size < rows:
         raise ValueError(
             f"batch_size: got {size} with {optimizer.name!r} and {rows} rows in X; it needs the gradient "
@@ -104,7 +112,7 @@ def _bound(value: Any, name: str) -> float:
 def metrics(value: Any, data: TrainingData, argument: str = "metrics") -> tuple[measures.Metric, ...]:
     """Check what is measured at the end of every epoch; with the singular `argument` there is one metric."""
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"metrics: got {value!r}; a list of names or callables is accepted, such as ['roc_auc']")
+        raise TypeError(f"metrics: got {shown(value)}; a list of names or callables is accepted, such as ['roc_auc']")
     found = tuple(
         measures.metric(each, argument if argument == "metric" else f"metrics[{i}]") for i, each in enumerate(value)
     )
@@ -149,7 +157,7 @@ def _refuse_metric(metric: measures.Metric, data: TrainingData, argument: str) -
 
 def _callbacks(value: Any, options: "TrainingOptions") -> tuple[Callable[..., object], ...]:
     if not isinstance(value, (tuple, list)) or not all(map(callable, value)):
-        raise TypeError(f"callbacks: got {value!r}; a list of callables that take a state is accepted")
+        raise TypeError(f"callbacks: got {shown(value)}; a list of callables that take a state is accepted")
     for callback in value:
         whole_or_epochs(getattr(callback, "every", 1), "callbacks: every")
         if isinstance(callback, type):
@@ -170,7 +178,7 @@ def progress(value: Any) -> Callable[..., None] | None:
         return None
     chosen = ProgressBar() if value is True else value
     if not callable(chosen):
-        raise TypeError(f"progress: got {value!r}; True, or a callable that takes a fastmlp.Progress, is accepted")
+        raise TypeError(f"progress: got {shown(value)}; True, or a callable that takes a fastmlp.Progress, is accepted")
     return chosen
 
 
@@ -180,7 +188,7 @@ def _early_stopping(value: Any, options: "TrainingOptions") -> EarlyStopping | N
     rule = EarlyStopping() if value is True else value
     if not isinstance(rule, EarlyStopping):
         raise TypeError(
-            f"early_stopping: got {value!r}; True, False or an EarlyStopping is accepted"
+            f"early_stopping: got {shown(value)}; True, False or an EarlyStopping is accepted"
             + ("; write EarlyStopping()" if value is EarlyStopping else "")
         )
     if not callable(rule.monitor):
@@ -238,7 +246,7 @@ class TrainingOptions(CheckedRecord):
     """How a training run is to run, checked: the arguments of `Network.train` that are not rows."""
 
     data: TrainingData
-    optimizer: Optimizer = checked(lambda value, _: optimizer(value), "adam")
+    optimizer: Optimizer = checked(lambda value, self: optimizer(value, self.data.dtype), "adam")
     shuffle: bool | Callable[[int], Any] = checked(lambda value, _: shuffle(value), True)
     epochs: int = checked(lambda value, _: whole(value, "epochs", maximum=_MAX_EPOCHS), 200)
     batch_size: int = checked(lambda value, self: batch_size(value, len(self.data.samples), self.optimizer), "auto")

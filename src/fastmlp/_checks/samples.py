@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
-from fastmlp._spec.values import choice, listing, number, renamed
+from fastmlp._spec.values import as_array, choice, listing, number, renamed, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class Samples:
         own = None if weights is None else _of_mean_one(weights, x.dtype)
         if of_classes is None:
             return cls(x, y, own, None if weights is None else float(weights.sum()), own)
-        both = of_classes if weights is None else weights * of_classes
+        with np.errstate(over="ignore", invalid="ignore"):  # found when the weights are scaled
+            both = of_classes if weights is None else weights * of_classes
         if not both.any():
             raise ValueError(
                 "class_weight: got 0 for every class of a row whose sample_weight is above 0, among the rows to train "
@@ -52,11 +53,19 @@ class Samples:
 
 
 def _of_mean_one(weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return (weights * (len(weights) / float(weights.sum()))).astype(dtype)
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    scale = len(weights) / total
+    if not 0 < scale < np.inf:  # the sum is infinite, or so small that the scale is
+        raise ValueError(
+            f"sample_weight: got weights (with class_weight their products) whose sum is {total:.3g}; sums from 1e-300 "
+            "to 1e+300 are accepted; multiply all by one number, which shifts the penalties alone"
+        )
+    return (weights * scale).astype(dtype)
 
 
 def _row_weights(value: Any, rows: int) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_array(value, "sample_weight")
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise TypeError(
             f"sample_weight: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) are accepted"
@@ -97,20 +106,20 @@ def weights_of_classes(value: Any, values: np.ndarray, weights: np.ndarray | Non
         choice(value, ("balanced",), "class_weight")
         return balanced(hard_codes(values, task), weights, len(task.classes))
     if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
+        raise TypeError(f"class_weight: got {shown(value)}; 'balanced' or a dict of label to weight is accepted")
     classes = task.classes.tolist()
     given = {label.item() if isinstance(label, np.generic) else label: weight for label, weight in value.items()}
     unknown = set(given).difference(classes)
     if unknown:
         raise ValueError(
-            f"class_weight: got the unknown label {min(unknown, key=str)!r}; the classes are {listing(classes)}"
+            f"class_weight: got the unknown label {shown(min(unknown, key=str))}; the classes are {listing(classes)}"
         )
     return named_weights(given, classes)
 
 
 def named_weights(value: Mapping[Any, float], classes: list) -> np.ndarray:
     """Return one weight per class from a mapping of labels; 1 for those that are not named."""
-    return np.array([number(value.get(label, 1.0), f"class_weight[{label!r}]") for label in classes])
+    return np.array([number(value.get(label, 1.0), f"class_weight[{shown(label)}]") for label in classes])
 
 
 def balanced(codes: np.ndarray, weights: np.ndarray | None, classes: int) -> np.ndarray:
@@ -172,7 +181,7 @@ def _fraction(value: Any, rows: tuple, task: Task, seed: int) -> list[tuple]:
     """Return the rows that are left and those that are drawn."""
     X, values, weights = rows
     if isinstance(value, (bool, str)) or not np.isscalar(value):
-        raise TypeError(f"validation: got {value!r}; a fraction such as 0.2, or rows (X, y), is accepted")
+        raise TypeError(f"validation: got {shown(value)}; a fraction such as 0.2, or rows (X, y), is accepted")
     chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
     if not 0 < chosen.sum() < len(X):
         raise ValueError(

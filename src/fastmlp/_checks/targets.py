@@ -11,7 +11,7 @@ import numpy as np
 from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, refuse_nonfinite
 from fastmlp._checks.task import Task, checked_loss, checked_output
 from fastmlp._checks.warn import warn_caller
-from fastmlp._spec.values import choice, listing
+from fastmlp._spec.values import choice, listing, shown
 from fastmlp.losses import LOSSES, Loss
 
 # Whole numbers of more values than this, each in fewer rows on average, are likely to be no labels.
@@ -183,7 +183,7 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
                 "a row or rows of probabilities; leave such rows out"
             )
     if len(classes) < 2:
-        raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
+        raise ValueError(f"y: got one single class, {shown(classes.tolist()[0])}; at least two classes are needed")
     return classes, None if gaps else by_blocks(classes.searchsorted, labels, np.int32)
 
 
@@ -291,16 +291,27 @@ def coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
         refuse_not_binary(array)
     loss = known.loss
     if loss.minimum > -np.inf:
-        outside = np.argwhere(array <= loss.minimum if loss.open else array < loss.minimum)
-        if len(outside):
-            at = tuple(outside[0])
-            accepted = f"numbers {'above' if loss.open else 'of at least'} {loss.minimum:g}"
-            raise ValueError(f"y: got {array[at]!s} at row {at[0]} with loss {loss.name!r}; {accepted} are accepted")
+        _refuse_outside(array, dtype, loss)
     if loss.coding == "signs":
         array = 2.0 * array - 1.0
     values = converted(array.reshape(len(array), -1), dtype, "y", known.missing)
     each = loss.outputs_per_target
     return values if each == 1 else np.repeat(values, each, axis=1)
+
+
+def _refuse_outside(array: np.ndarray, dtype: Any, loss: Loss) -> None:
+    """Check that targets lie in the domain of a loss, also once they are numbers of `dtype`."""
+    # Kernels read what is nearer to 0 than the smallest normal number as 0.
+    smallest = float(np.finfo(dtype).tiny)
+    least = loss.minimum + smallest if loss.open else loss.minimum
+    outside = np.argwhere(array <= least if loss.open else array < least)
+    if not len(outside):
+        return
+    at = tuple(outside[0])
+    accepted = f"numbers {'above' if loss.open else 'of at least'} {loss.minimum:g} are accepted"
+    if array[at] > loss.minimum:
+        accepted += f", and {np.dtype(dtype)} tells them from it above {smallest:.3g}; scale y or use a wider dtype"
+    raise ValueError(f"y: got {array[at]!s} at row {at[0]} with loss {loss.name!r}; {accepted}")
 
 
 def _coded_labels(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
@@ -346,7 +357,7 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
-            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
+            f"y: got the unknown label {shown(rows.tolist()[row])} at row {row}; the network knows "
             f"{listing(classes.tolist())}"
         )
     return indices

@@ -123,7 +123,7 @@ def task(
     labels = label_array(read_array(classes, "classes"), "classes")
     if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
         raise ValueError(
-            f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
+            f"classes: got {listing(labels.ravel().tolist())}; {max(needed, 2)} different labels go with {outputs} "
             f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
         )
     return Task(chosen, activation, outputs, labels, "labels", False, missing)

@@ -11,7 +11,7 @@ import numpy as np
 from fastmlp import initialization
 from fastmlp._checks.task import Task
 from fastmlp._engine import backend
-from fastmlp._spec.values import choice, flag, number, whole
+from fastmlp._spec.values import choice, flag, number, shown, typed, whole
 from fastmlp.activations import ELSEWHERE, HIDDEN_ACTIVATIONS
 
 _MAX_BYTES = 2**44  # of the parameters: more than any machine has
@@ -26,8 +26,7 @@ def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
     if isinstance(hidden, (int, np.integer)):
         return (whole(hidden, argument),)
     raise TypeError(
-        f"{argument}: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
-        "accepted, such as (64, 32)"
+        f"{argument}: got {typed(hidden)}; a whole number or a tuple or list of them is accepted, such as (64, 32)"
     )
 
 
@@ -50,8 +49,8 @@ def floating(dtype: Any) -> np.dtype | None:
     accepted = "'float32', 'float64' or None is accepted"
     try:
         found = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise TypeError(f"dtype: got {dtype!r} ({type(dtype).__name__}); {accepted}") from error
+    except Exception as error:  # whatever NumPy meets in a foreign object
+        raise TypeError(f"dtype: got {typed(dtype)}; {accepted}") from error
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype: got {found}; {accepted}")
     return found
@@ -104,7 +103,7 @@ def _init(value: Any, topology: "Topology") -> Any:
     count = topology.parameters
     if count * topology.dtype.itemsize > _MAX_BYTES:
         raise ValueError(
-            f"hidden: got {topology.hidden}, which make {count} parameters of {topology.dtype}; at most "
+            f"hidden: got {shown(topology.hidden)}, which make {count} parameters of {topology.dtype}; at most "
             f"{_MAX_BYTES // topology.dtype.itemsize} are accepted"
         )
     return initialization.checked(value, count, topology.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 from fastmlp._engine.reference import activations, training
 from fastmlp._training.model import Model
 
+TITLES = ("the loss stopped being finite", "the loss grew beyond use")
 _BLOCK = 4096  # rows that are inspected together
 _LARGE = 1e4  # of features and targets: such units have not been chosen on purpose
 
@@ -39,7 +40,7 @@ class Divergence:
 
     @property
     def title(self) -> str:
-        return "the loss stopped being finite" if self.loss is None else "the loss grew beyond use"
+        return TITLES[self.loss is not None]
 
 
 def report(divergence: Divergence, model: Model, run: Any) -> str:

@@ -12,6 +12,7 @@ from fastmlp import initialization
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.topology import Topology
 from fastmlp._engine import backend, layout, prediction
+from fastmlp._spec.values import as_array
 from fastmlp._training.access import Access
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -68,7 +69,7 @@ class Model:
         return layout.network_layers(*self._structure, tuple(part > 0 for part in dropped))
 
     def use(self, name: str | None) -> None:
-        self.asked_backend, self.backend = name, name or backend.in_use
+        self.asked_backend, self.backend = name, name or backend.in_use()
         self.kernels = backend.kernels(self.dtype, name)
         self.predictor = prediction.Predictor()
 
@@ -86,7 +87,7 @@ class Model:
         """Set params, dropout, l1 or l2; a training run under way takes it over at its next step."""
         self.access.check_assignment(name)
         if name == "params":
-            self.params[:] = self._checked_params(np.asarray(value))
+            self.params[:] = self._checked_params(as_array(value, "params"))
             return
         self.topology = replace(self.topology, **{name: value})
         self.changes += 1

@@ -1,6 +1,7 @@
 """What an optimizer remembers from step to step, and where the training of a network stands."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from fastmlp._checks.options import TrainingOptions
 from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout
 from fastmlp._spec.records import OF_RUN
+from fastmlp._spec.values import as_array, shown
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
 # The position of a network that has not been trained.
@@ -90,19 +92,19 @@ class Rates:
             return self._checked(self._schedule._some_rates(epochs, *self._run), len(epochs))
         return self._whole.reshape(self._run[1], -1)[epochs.start : epochs.stop].ravel()
 
-    def _checked(self, given: np.ndarray, epochs: int) -> np.ndarray:
-        rates, steps = np.array(given, np.float64, order="C"), epochs * self._run[2]
-        if rates.shape not in ((epochs,), (steps,)):
+    def _checked(self, given: Any, epochs: int) -> np.ndarray:
+        rates, steps = as_array(given, "learning_rate"), epochs * self._run[2]
+        if rates.dtype.kind not in "iuf" or rates.shape not in ((epochs,), (steps,)):
             raise ValueError(
-                f"learning_rate: got rates of shape {rates.shape} from {self._schedule!r}; ({epochs},), one per epoch, "
-                f"or ({steps},), one per step, are accepted"
+                f"learning_rate: got rates of {rates.dtype} and shape {rates.shape} from {shown(self._schedule)}; "
+                f"numbers of shape ({epochs},), one per epoch, or ({steps},), one per step, are accepted"
             )
         if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
             raise ValueError(
-                f"learning_rate: got {rates.min()} to {rates.max()} from {self._schedule!r}; finite rates from 0 on "
-                "are accepted"
+                f"learning_rate: got {rates.min()} to {rates.max()} from {shown(self._schedule)}; finite rates from 0 "
+                "on are accepted"
             )
-        return rates
+        return np.array(rates, np.float64, order="C")
 
 
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:

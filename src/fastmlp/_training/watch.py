@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp import metrics
 from fastmlp._checks.task import Task
-from fastmlp._spec.values import improves
+from fastmlp._spec.values import as_float, improves
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import all_finite
 from fastmlp.callbacks import EpochState, Progress
@@ -28,7 +28,7 @@ def measured(
     options = {} if weights is None else {"sample_weight": weights}
     if metric.function is metrics.f1 and task.classes is not None:
         options["classes"] = len(task.classes)
-    return float(metric.function(y, given, **options))
+    return as_float(metric.function(y, given, **options), f"metric {metric.name!r}")
 
 
 def next_call(callback: object, epoch: int, epochs: int) -> int:
@@ -199,7 +199,10 @@ class Watch:
         """Judge what is monitored, and keep the weights if it is the best."""
         self.decided = state.epoch
         monitor = self._patience.rule.monitor
-        given = monitor(state) if callable(monitor) else state.metrics.get(monitor, getattr(state, monitor, math.nan))
+        if callable(monitor):
+            given = as_float(monitor(state), "early_stopping: monitor")
+        else:
+            given = state.metrics.get(monitor, getattr(state, monitor, math.nan))
         if self._judge(state.epoch, given) and self.wants_best:
             self.keep_best()
 
