@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -90,11 +91,13 @@ def _fractions(value: Any, layers: int) -> tuple[float, ...]:
 
 
 def _bias_init(value: Any, topology: "Topology") -> float | None:
-    start = None if value is None else number(value, "bias_init", minimum=-np.inf)
-    if start is not None and not topology.bias:
+    if value is None:
+        return None
+    start = number(value, "bias_init", minimum=-np.inf)
+    if not topology.bias:
         raise ValueError(f"bias_init: got {start} with bias=False; leave it out, or take biases")
     largest = float(np.finfo(topology.dtype).max)
-    if start is not None and abs(start) > largest:
+    if abs(start) > largest:
         raise ValueError(f"bias_init: got {start}; {topology.dtype} holds numbers up to {largest:.4g}")
     return start
 
@@ -119,10 +122,14 @@ class CheckedRecord:
     """A frozen record, all of whose values have been checked."""
 
     def __post_init__(self) -> None:
-        # Not `fields(self)`: each tuple that it makes stays in Python's store of free tuples, up to 2000 of them.
-        for each in self.__dataclass_fields__.values():
-            if "check" in each.metadata:
-                object.__setattr__(self, each.name, each.metadata["check"](getattr(self, each.name), self))
+        for name, check in _checks_of(type(self)):
+            object.__setattr__(self, name, check(getattr(self, name), self))
+
+
+@cache
+def _checks_of(record: type) -> tuple[tuple[str, Callable[[Any, Any], Any]], ...]:
+    """Return the fields of a kind of record that are checked, in their order, each with its check."""
+    return tuple((each.name, each.metadata["check"]) for each in fields(record) if "check" in each.metadata)
 
 
 @dataclass(frozen=True, eq=False)
