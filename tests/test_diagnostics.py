@@ -208,13 +208,13 @@ def test_dead_units_are_named(backend):
     X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
     net = fastmlp.Network((2, 6, 4, 1), loss="binary_cross_entropy", seed=0, backend=backend)
     net.train(X, y, epochs=2)
-    net.biases[0][[1, 4]] = -100
+    net.biases[0][1] = -100
     found = diagnostics.health(net)
-    np.testing.assert_array_equal(found.layers[0].dead, [1, 4])
-    assert not found.findings, "some dead units are no harm"
-    net.biases[0][[0, 2, 3]] = -100
+    np.testing.assert_array_equal(found.layers[0].dead, [1])
+    assert not found.findings, "a few dead units are no harm"
+    net.biases[0][4] = -100
     (finding,) = [finding for finding in diagnostics.health(net).findings if "layer 1" in finding]
-    assert "layer 1 has 5 dead relu units of 6 (0, 1, 2, 3, 4)" in finding
+    assert "layer 1 has 2 dead relu units of 6 (1, 4)" in finding
     assert "change first: a smaller learning_rate, then activation='leaky_relu'" in finding
     leaky = fastmlp.train(X, y, hidden=6, activation="leaky_relu", epochs=2, seed=0)
     leaky.biases[0][:] = -100
