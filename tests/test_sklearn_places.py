@@ -159,8 +159,11 @@ def threads_of():
         class Watched(type(model)):
             def _make_network(self, *arguments):
                 network = super()._make_network(*arguments)
-                train = network.train
-                network.train = lambda *rows, **options: (given.append(options["n_threads"]), train(*rows, **options))
+                prepared = network._prepared
+                network._prepared = lambda *rows, **options: (
+                    given.append(options["n_threads"]),
+                    prepared(*rows, **options),
+                )[1]
                 return network
 
         Watched(**model.get_params()).fit(X, y)

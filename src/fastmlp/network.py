@@ -287,13 +287,13 @@ class Network:
         DivergenceError
             If the loss stops being finite and that is to be an error; the last good weights have come back then.
         """
-        rows = self._checked(X, y, sample_weight, class_weight)
-        if validation is not None and not isinstance(validation, (tuple, list)):
-            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
-        seed = self.seed if seed is None else checked_seed(seed)
-        samples, checked = split(validation, rows, self._model.task, seed)
-        options = checks.TrainingOptions(
-            self._summary(samples, checked),
+        prepared = self._prepared(
+            X,
+            y,
+            sample_weight,
+            class_weight,
+            validation=validation,
+            seed=seed,
             optimizer=optimizer,
             learning_rate=learning_rate,
             clip_norm=clip_norm,
@@ -308,10 +308,27 @@ class Network:
             callbacks=callbacks,
             progress=progress,
             on_divergence=on_divergence,
-            seed=seed,
             n_threads=n_threads,
         )
-        return self._fit(samples, checked, options)
+        return self._fit(*prepared)
+
+    def _prepared(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Any = None,
+        validation: Any = None,
+        seed: Any = None,
+        **options: Any,
+    ) -> tuple[Samples, Samples, checks.TrainingOptions]:
+        """Check all that a training run is given, and return what `_fit` takes; the network is not touched."""
+        rows = self._checked(X, y, sample_weight, class_weight)
+        if validation is not None and not isinstance(validation, (tuple, list)):
+            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
+        seed = self.seed if seed is None else checked_seed(seed)
+        samples, checked = split(validation, rows, self._model.task, seed)
+        return samples, checked, checks.TrainingOptions(self._summary(samples, checked), seed=seed, **options)
 
     def _summary(self, samples: Samples, validation: Samples) -> checks.TrainingData:
         return checks.TrainingData(self._model.task, self.dtype, samples, validation, self.dropout)

@@ -1,6 +1,8 @@
 """The estimators: sparse rows in windows, the order of the rows, histories of a stream."""
 
 # ruff: noqa: E402 (scikit-learn may be missing)
+import sys
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,28 @@ def test_a_stream_keeps_few_histories(monkeypatch):
         assert len(places.histories(model.network_)) <= 5
     assert len(model.loss_curve_) == len(model.history_) == 23
     np.testing.assert_array_equal(model.history_.loss, model.loss_curve_)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_prediction_passes_through_few_functions_of_its_own(kind):
+    X, y = rows(kind)
+    model, row = one(kind).fit(X, y), X[:1].copy()
+
+    def calls(function):
+        """Count the calls of fastmlp's functions that a second call of a function makes."""
+        count = 0
+
+        def look(frame, event, _):
+            nonlocal count
+            count += event == "call" and frame.f_globals.get("__name__", "").startswith("fastmlp.")
+
+        function(row)
+        sys.setprofile(look)
+        try:
+            function(row)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    # predict, the network in use (four: is it fitted, replaced, set anew), labels, and the tags for scikit-learn's checks.
+    assert calls(model.predict) - calls(model.network_.predict) <= 10

@@ -218,6 +218,7 @@ class TrainingOptions(CheckedRecord):
     on_divergence: str = checked(lambda value, _: choice(value, ("warn", "raise"), "on_divergence"), "warn")
     frames: Collection[int] = ()  # epochs after which the parameters are copied into the history
     published_ridge: bool = False  # the article's penalty term instead of the gradient of its loss
+    best_so_far: float | None = None  # of what early stopping monitors: an earlier training run's, to be surpassed
     default_threads: int = checked(lambda _, __: default_threads(), None)
 
     def __post_init__(self) -> None:

@@ -40,6 +40,12 @@ class Record:
         """Leave out the rows, which are not the network's own."""
         return vars(self) | {"sample": None}
 
+    def twin(self) -> "Record":
+        """Copy what a training run changes in place, so that it can be taken back."""
+        twin = Record()
+        vars(twin).update(vars(self), histories=[*self.histories], state=self.state and self.state.twin())
+        return twin
+
     @property
     def history(self) -> History:
         """What happened in all training runs; joined when it is read, since a stream leaves thousands."""
@@ -106,7 +112,7 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
     watch = Watch(run, network)
     divergence = _train(run, watch, record)
     if divergence is None:
-        if options.early_stopping is not None and watch.decided and watch.best_epoch is None:
+        if options.early_stopping and options.best_so_far is None and watch.decided and watch.best_epoch is None:
             warn_caller(watch.nothing_best(), UserWarning)
         return
     record.state.lost = divergence.state_lost

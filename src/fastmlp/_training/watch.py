@@ -44,12 +44,12 @@ class Patience:
     the best. `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
-    def __init__(self, rule: EarlyStopping, rises: bool) -> None:
+    def __init__(self, rule: EarlyStopping, rises: bool, best_so_far: float | None = None) -> None:
         self.rule = rule
         self.best_epoch: int | None = None
         self.stopped = ""
-        self._best = math.inf
         self._sign = -1.0 if rises else 1.0
+        self._best = math.inf if best_so_far is None else self._sign * best_so_far
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
 
     def inspect(self, epoch: int, given: float) -> bool:
@@ -82,7 +82,7 @@ class Watch:
         self._memory, self._rising = run.state.memory, options.metric_names
         self.metrics = {name: np.full(options.epochs, math.nan) for name in self._rising}
         self._begun = self._reported = perf_counter()
-        self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
+        self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor), options.best_so_far)
         self.wants_best = rule is not None and rule.restore_best
         self._best_parameters: np.ndarray | None = None
         self._kept_epoch: int | None = None

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import joblib
 import numpy as np
@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
@@ -36,6 +36,18 @@ from fastmlp.sklearn import _translation
 from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, task_data, with_callbacks
 from fastmlp.sklearn._fitted import FittedState, warn
 from fastmlp.sklearn._translation import ACCEPTED, Rows
+
+
+class Run(NamedTuple):
+    """A training run of which all is checked."""
+
+    network: Network
+    rows: Rows  # to train on
+    prepared: tuple  # what `Network._fit` takes
+    stops: bool  # whether the best weights are to come back
+    orders: Any  # of the rows: `_translation.Orders`, or False
+    tasks: EpochTasks | None
+
 
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
@@ -65,10 +77,10 @@ def one_at_a_time(method: Callable) -> Callable:
 class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     """What `MLPClassifier` and `MLPRegressor` share. These add their targets, by methods that they both have.
 
-    ``_check_rows(X, y, reset, incremental)`` checks rows and targets as scikit-learn does, and returns X, coded targets
-    and the number of output units. ``_code(y, argument)`` returns targets whose kind is known as `Network.train` takes
-    them. ``_network_options(outputs)`` returns the options of a `Network` that follow from the targets: loss, classes,
-    label smoothing.
+    ``_check_rows(X, y, reset, incremental, classes)`` checks rows and targets as scikit-learn does, and returns X,
+    coded targets and the number of output units. ``_code(y, argument)`` returns targets whose kind is known as
+    `Network.train` takes them. ``_network_options(outputs)`` returns the options of a `Network` that follow from the
+    targets: loss, classes, label smoothing.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -162,35 +174,50 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
 
     def _fit_rows(
-        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: tuple = (None, None, None)
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        classes: Any = None,
+        incremental: bool = False,
+        validation: tuple = (None, None, None),
     ) -> BaseMLP:
+        """Check all on a draft, put it in this estimator's place, and train; what is refused changes nothing."""
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
         hidden = np.atleast_1d(self.hidden_layer_sizes)
         if np.any(hidden <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden.tolist()}.")
-        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, coded, outputs = self._check_rows(X, y, first, incremental)
-        given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        rows = Rows(X, coded, self._weighted(coded, given, learn=True), given)
-        self._random_state = check_random_state(self.random_state)
-        self.n_outputs_ = outputs
-        network = self._network_to_train(X, tuple(hidden.tolist()), first)
-        network._keep_schedule()
-        if not incremental:
-            network.reset_optimizer()
-        elif self.early_stopping:
+        if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        rows, held_out = self._split(rows, *validation)
-        if incremental or not hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
-            self._train(network, rows, held_out, incremental)
-            return self
-        task = task_data(self, X, y, given)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(**task)
-        self._train(network, rows, held_out)
-        context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
+        context = None
+        if not incremental and hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+        with self._all_or_nothing() as draft:
+            rows = draft._checked_rows(X, y, sample_weight, classes, incremental)
+            run = draft._prepared(rows, tuple(hidden.tolist()), validation, incremental)
+            self.__dict__ = vars(draft)  # at once, because callbacks and other threads may predict
+            self._link(run.network)
+            if context is not None:
+                task = task_data(self, rows.X, y, rows.given)
+                context.call_on_fit_task_begin(**task)
+                if run.tasks is not None:
+                    run.tasks.begin(task_data(self, run.rows.X, self._decode(run.rows.y), run.rows.given))
+            ended = self._train(run, incremental)
+        self._record(run, incremental, ended)
+        if context is not None:
+            context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
+
+    def _begins(self, incremental: bool) -> bool:
+        """Return whether a fit makes a network of its own."""
+        return not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+
+    def _checked_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Rows:
+        X, coded, self.n_outputs_ = self._check_rows(X, y, self._begins(incremental), incremental, classes)
+        given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        return Rows(X, coded, self._weighted(coded, given, learn=True), given)
 
     def _network_to_train(self, X: Any, hidden: tuple[int, ...], first: bool) -> Network:
         """Return the network that a fit trains; the first fit makes it, and all that is counted from then on."""
@@ -199,10 +226,10 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             activations = _translation.activation_names(self.activation, max(1, len(hidden)))
             drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
             network = self._make_network(sizes, drawn, X.dtype)
-            # New lists, because a user may have kept those of the last fit; at once, because another thread may
-            # predict.
+            # New lists, because a user may have kept those of the last fit.
             vars(self).update(network_=network, coefs_=list(network.weights), intercepts_=list(network.biases))
             self.n_layers_ = len(sizes)
+        if first or not hasattr(self, "t_"):  # there was no fit if coefficients were set by hand
             self.n_iter_ = self.t_ = 0
             self.validation_loss_curve_: list[float] | None = None
             if not self._searches():
@@ -247,32 +274,66 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     # ---- the training run ------------------------------------------------------------------------------------------
 
-    def _train(self, network: Network, rows: Rows, held_out: Rows | None, incremental: bool = False) -> None:
-        """Train the network, and record what scikit-learn's estimators would have recorded."""
+    def _prepared(self, rows: Rows, hidden: tuple[int, ...], validation: tuple, incremental: bool) -> Run:
+        """Draw what scikit-learn would draw before it trains, and check all that a training run is given."""
+        self._random_state = check_random_state(self.random_state)
+        network = self._network_to_train(rows.X, hidden, self._begins(incremental))
+        rows, held_out = self._split(rows, *validation)
         searches, count = self._searches(), rows.X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
-        name, metrics, _ = self._metric()
+        name, metrics, sign = self._metric()
         stops = self.early_stopping and not searches
         orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
         options = self._options(rows, held_out, network.dtype, incremental)
         if not searches:
             options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
-        options["callbacks"] = self._callbacks(name if stops else None, rows)
-        before, last_history = network.params.copy() if stops else None, network.last_history
-        rows = rows._replace(X=_translation.dense_or_windows(rows.X, network.dtype))
-        ended = None
+        best = getattr(self, "best_validation_score_", None)
+        if stops and best is not None and np.isfinite(best):
+            options["best_so_far"] = sign * best
+        context = getattr(self, "_callback_fit_ctx", None)
+        tasks = EpochTasks(context) if getattr(context, "_callbacks", ()) else None
+        prepared = network._prepared(
+            _translation.dense_or_windows(rows.X, network.dtype),
+            rows.y,
+            shuffle=orders,
+            metrics=metrics if held_out else (),
+            callbacks=self._callbacks(name if stops else None, count, tasks),
+            **options,
+        )
+        return Run(network, rows, prepared, stops, orders, tasks)
+
+    def _train(self, run: Run, incremental: bool) -> BaseException | None:
+        """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
+        network, last_history, ended = run.network, run.network.last_history, None
+        before = network.params.copy() if run.stops else None
+        is_best, last = self._take_standing(network)
+        network._keep_schedule()
+        if not incremental:
+            network.reset_optimizer()
+        if last is not None:
+            network.params = last
         try:
-            network.train(rows.X, rows.y, shuffle=orders, metrics=metrics if held_out else (), **options)
+            network._fit(*run.prepared)
         except (KeyboardInterrupt, DivergenceError) as error:
+            if network.last_history is last_history:  # nothing was trained
+                raise
             ended = error
-        if isinstance(ended, KeyboardInterrupt):
-            warn("Training interrupted by user.", UserWarning)
-        if network.last_history is last_history:  # an interruption came before the first epoch
-            return
-        if orders and not isinstance(self.random_state, Integral):
-            orders.leave_at(len(network.last_history))
-        self._record(network, rows, before, incremental, ended)
+        is_better = run.stops and network.last_history.best_epoch is not None
+        if isinstance(ended, DivergenceError) and not (is_better or (run.stops and is_best)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need "
+                f"to be preprocessed. ({ended})"
+            ) from ended
+        if is_better:
+            self._stand(network)
+        elif run.stops and is_best:
+            last = None if isinstance(ended, DivergenceError) else network.params.copy()
+            network.params = before
+            self._stand(network, last)
+        if run.orders and not isinstance(self.random_state, Integral):
+            run.orders.leave_at(len(network.last_history))
+        return ended
 
     def _options(self, rows: Rows, held_out: Rows | None, dtype: np.dtype, incremental: bool) -> dict[str, Any]:
         """Return the options of `Network.train` that follow from the parameters alone."""
@@ -305,23 +366,19 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         chosen = replace(metric(chosen, "stopping_metric"), training=False)
         return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
 
-    def _callbacks(self, name: str | None, rows: Rows) -> list[Callable]:
+    def _callbacks(self, name: str | None, rows: int, tasks: EpochTasks | None) -> list[Callable]:
         """Return the callbacks of a training run; `name` is the score that early stopping monitors."""
         found: list[Callable] = []
         if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
 
             def scale_inversely(state: EpochState) -> None:
-                trained_on = self.t_ + state.epoch * rows.X.shape[0]
+                trained_on = self.t_ + state.epoch * rows
                 state.learning_rate = float(self._chosen_rate) / (trained_on + 1) ** self.power_t
 
             found.append(scale_inversely)
         if self.verbose and not isinstance(self.verbose, str):
             found.append(Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
-        found.extend(self.callbacks or ())
-        context = getattr(self, "_callback_fit_ctx", None)
-        if getattr(context, "_callbacks", ()):
-            found.append(EpochTasks(context, task_data(self, rows.X, self._decode(rows.y), rows.given)))
-        return found
+        return [*found, *(self.callbacks or ()), *([] if tasks is None else [tasks])]
 
     def _solver(self) -> Any:
         return OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
@@ -348,9 +405,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     def _predictions(self, X: Any, of: Callable[[Network, np.ndarray], np.ndarray]) -> np.ndarray:
         """Return what the network predicts for checked rows; a sparse X is made dense part by part."""
-        check_is_fitted(self)
+        network = self._fitted_network()
         X = validate_data(self, X, **ACCEPTED, reset=False)
-        network = self._current_network()
         if not issparse(X):
             return of(network, X)
         return np.concatenate([of(network, block) for block in SparseRows(X.tocsr(), network.dtype).blocks()])

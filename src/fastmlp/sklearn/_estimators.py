@@ -4,6 +4,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -152,6 +153,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     _score_metric = "accuracy"
+    _needed: ClassVar[set[str]] = BaseMLP._needed | {"classes_"}
+    _multilabel = False  # unless a fit sees rows of several labels
+    _sparse_labels: LabelBinarizer | None = None
 
     def __init__(
         self,
@@ -196,20 +200,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool, classes: Any) -> tuple[Any, np.ndarray, int]:
         """Check rows and labels, and learn the labels if they are not known yet."""
-        X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
-        y = target_array(y)
+        if incremental and _check_partial_fit_first_call(self, classes):
+            self._learn_kind(y, type_of_target(y))
+        X, given = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
+        y = target_array(given)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             binarizer = LabelBinarizer().fit(y)  # which checks labels as scikit-learn's own classifiers do
             self.classes_ = binarizer.classes_
-            self._multilabel = binarizer.y_type_.startswith("multilabel")
+            self._learn_kind(given, binarizer.y_type_)
         else:
+            self.classes_ = np.asarray(self.classes_)
             self._check_known(y)
         coded, classes = self._code(y), len(self.classes_)
         if self._multilabel:
             return X, coded, coded.shape[1]
         return X, coded, classes if classes > 2 else 1
+
+    def _learn_kind(self, y: Any, kind: str) -> None:
+        """Learn whether rows have several labels, and what makes predictions sparse if these were."""
+        self._multilabel = kind.startswith("multilabel")
+        self._sparse_labels = LabelBinarizer().fit(y) if self._multilabel and issparse(y) else None
 
     def _check_known(self, y: np.ndarray) -> None:
         classes = unique_labels(y)
@@ -235,7 +247,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return y.astype(np.int64)
         if y.ndim != 1:
             raise ValueError("The object was not fitted with multilabel input.")
-        indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        order = np.argsort(self.classes_)  # if set by hand, they need not be sorted
+        indices = order[np.minimum(np.searchsorted(self.classes_, y, sorter=order), len(order) - 1)]
         unknown = self.classes_[indices] != y
         if np.any(unknown):
             raise ValueError(
@@ -244,8 +257,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return indices
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
-        # A network of a single class has two.
-        return y if self._multilabel else self.classes_[np.minimum(y, len(self.classes_) - 1)]
+        if self._multilabel:
+            return y if self._sparse_labels is None else self._sparse_labels.inverse_transform(y)
+        labels = np.asarray(self.classes_)
+        return labels[y if len(labels) > 1 else np.zeros_like(y)]  # a network of a single class has two
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
         loss = self.loss
@@ -253,7 +268,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_OF_LABELS)} is accepted")
         if loss == "log_loss":  # scikit-learn's name of both cross-entropies
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
-        classes = None if self._multilabel else np.arange(max(2, outputs))
+        known, classes = len(self.classes_), None if self._multilabel else np.arange(max(2, outputs))
+        if classes is not None and not outputs <= known <= len(classes):  # set by hand
+            raise ValueError(
+                f"classes_: got {known} labels with coefficients of {outputs} outputs; one label per output, or two "
+                "for a single output, are accepted"
+            )
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
 
     def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
@@ -313,9 +333,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"class_weight: got {self.class_weight!r} for partial_fit, whose rows need not have the classes' "
                 "fractions of all; a dict of label to weight is accepted"
             )
-        if _check_partial_fit_first_call(self, classes):
-            self._multilabel = type_of_target(y).startswith("multilabel")
-        return self._fit_rows(X, y, sample_weight, incremental=True)
+        return self._fit_rows(X, y, sample_weight, classes=classes, incremental=True)
 
     @available_if(lambda estimator: estimator._has_probabilities())
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -464,7 +482,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool, classes: None) -> tuple[Any, np.ndarray, int]:
         if self.missing_targets == "mask":  # scikit-learn's check of y refuses NaN
             X = validate_data(self, X, **ACCEPTED, order="C", reset=reset)
             check_consistent_length(X, y)
