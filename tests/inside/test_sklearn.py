@@ -119,5 +119,5 @@ def test_a_prediction_passes_through_few_functions_of_its_own(kind):
             sys.setprofile(None)
         return count
 
-    # predict, the network in use (four: is it fitted, replaced, set anew), labels, and the tags for scikit-learn's checks.
+    # The network in use (is there one, are its coefficients or settings replaced), labels, scikit-learn's tags.
     assert calls(model.predict) - calls(model.network_.predict) <= 10

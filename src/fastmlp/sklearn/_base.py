@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -45,7 +46,6 @@ class Run(NamedTuple):
     rows: Rows  # to train on
     prepared: tuple  # what `Network._fit` takes
     stops: bool  # whether the best weights are to come back
-    orders: Any  # of the rows: `_translation.Orders`, or False
     tasks: EpochTasks | None
 
 
@@ -167,7 +167,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data cannot be used, or if the loss stops being finite.
+            If a parameter or the data cannot be used, or if the loss stops being finite. The estimator is then as it
+            was before the call, as after any other exception.
         RuntimeError
             If another call, from another thread or around a callback, is fitting this estimator.
         """
@@ -194,13 +195,15 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         context = None
         if not incremental and hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
             context = self._init_callback_context(max_subtasks=self.max_iter)
-        with self._all_or_nothing() as draft:
-            rows = draft._checked_rows(X, y, sample_weight, classes, incremental)
-            run = draft._prepared(rows, tuple(hidden.tolist()), validation, incremental)
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        with self._all_or_nothing(goes_on=not first) as draft:
+            X, coded, draft.n_outputs_ = draft._check_rows(X, y, first, incremental, classes)
+            given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+            rows = Rows(X, coded, draft._weighted(coded, given, learn=True), given)
+            run = draft._prepared(rows, tuple(hidden.tolist()), validation, first, incremental)
             self.__dict__ = vars(draft)  # at once, because callbacks and other threads may predict
-            self._link(run.network)
             if context is not None:
-                task = task_data(self, rows.X, y, rows.given)
+                task = task_data(self, X, y, given)
                 context.call_on_fit_task_begin(**task)
                 if run.tasks is not None:
                     run.tasks.begin(task_data(self, run.rows.X, self._decode(run.rows.y), run.rows.given))
@@ -210,25 +213,22 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
 
-    def _begins(self, incremental: bool) -> bool:
-        """Return whether a fit makes a network of its own."""
-        return not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-
-    def _checked_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, incremental: bool) -> Rows:
-        X, coded, self.n_outputs_ = self._check_rows(X, y, self._begins(incremental), incremental, classes)
-        given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        return Rows(X, coded, self._weighted(coded, given, learn=True), given)
-
     def _network_to_train(self, X: Any, hidden: tuple[int, ...], first: bool) -> Network:
         """Return the network that a fit trains; the first fit makes it, and all that is counted from then on."""
         if first:
             sizes = (X.shape[1], *hidden, self.n_outputs_)
             activations = _translation.activation_names(self.activation, max(1, len(hidden)))
             drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
-            network = self._make_network(sizes, drawn, X.dtype)
-            # New lists, because a user may have kept those of the last fit.
+            network, self.n_layers_ = self._make_network(sizes, drawn, X.dtype), len(sizes)
+        else:
+            network = self._current_network()
+            if network.sizes[1:-1] != hidden:
+                raise ValueError(
+                    f"hidden_layer_sizes: got {hidden}, and what was fitted has {network.sizes[1:-1]}; with "
+                    "warm_start or partial_fit they stay"
+                )
+        if network is not vars(self).get("network_"):  # new lists, because a user may have kept those of the last fit
             vars(self).update(network_=network, coefs_=list(network.weights), intercepts_=list(network.biases))
-            self.n_layers_ = len(sizes)
         if first or not hasattr(self, "t_"):  # there was no fit if coefficients were set by hand
             self.n_iter_ = self.t_ = 0
             self.validation_loss_curve_: list[float] | None = None
@@ -237,12 +237,6 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
                 self.loss_curve_: list[float] = []
                 self.best_loss_ = None if stops else np.inf
                 self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if stops else (None, None)
-        network = self._current_network()
-        if network.sizes[1:-1] != hidden:
-            raise ValueError(
-                f"hidden_layer_sizes: got {hidden}, and what was fitted has {network.sizes[1:-1]}; with "
-                "warm_start or partial_fit they stay"
-            )
         return network
 
     def _split(self, rows: Rows, X_val: Any, y_val: Any, weights_val: Any) -> tuple[Rows, Rows | None]:
@@ -274,10 +268,10 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     # ---- the training run ------------------------------------------------------------------------------------------
 
-    def _prepared(self, rows: Rows, hidden: tuple[int, ...], validation: tuple, incremental: bool) -> Run:
+    def _prepared(self, rows: Rows, hidden: tuple[int, ...], validation: tuple, first: bool, incremental: bool) -> Run:
         """Draw what scikit-learn would draw before it trains, and check all that a training run is given."""
         self._random_state = check_random_state(self.random_state)
-        network = self._network_to_train(rows.X, hidden, self._begins(incremental))
+        network = self._network_to_train(rows.X, hidden, first)
         rows, held_out = self._split(rows, *validation)
         searches, count = self._searches(), rows.X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
@@ -301,7 +295,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             callbacks=self._callbacks(name if stops else None, count, tasks),
             **options,
         )
-        return Run(network, rows, prepared, stops, orders, tasks)
+        return Run(network, rows, prepared, stops, tasks)
 
     def _train(self, run: Run, incremental: bool) -> BaseException | None:
         """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
@@ -319,20 +313,22 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             if network.last_history is last_history:  # nothing was trained
                 raise
             ended = error
-        is_better = run.stops and network.last_history.best_epoch is not None
-        if isinstance(ended, DivergenceError) and not (is_better or (run.stops and is_best)):
+        diverged = isinstance(ended, DivergenceError)
+        is_better = network.last_history.best_epoch is not None
+        has_best = run.stops and (is_better or is_best)
+        if diverged and not has_best:
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need "
                 f"to be preprocessed. ({ended})"
             ) from ended
-        if is_better:
-            self._stand(network)
-        elif run.stops and is_best:
-            last = None if isinstance(ended, DivergenceError) else network.params.copy()
-            network.params = before
-            self._stand(network, last)
-        if run.orders and not isinstance(self.random_state, Integral):
-            run.orders.leave_at(len(network.last_history))
+        if has_best:
+            last = None if is_better or diverged else network.params.copy()
+            if not is_better:
+                network.params = before
+            self._standing = zlib.crc32(network.params), last
+        orders = run.prepared[-1].shuffle
+        if orders and not isinstance(self.random_state, Integral):
+            orders.leave_at(len(network.last_history))
         return ended
 
     def _options(self, rows: Rows, held_out: Rows | None, dtype: np.dtype, incremental: bool) -> dict[str, Any]:
@@ -422,8 +418,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         Returns
         -------
         ndarray, shape (rows,) or (rows, outputs)
-            A classifier's labels, or rows of 0 and 1 with one column per label; a regressor's numbers, of the
-            coefficients' dtype.
+            A classifier's labels, or rows of 0 and 1 with one column per label (a sparse matrix if those of the fit
+            were one); a regressor's numbers, of the coefficients' dtype.
         """
         return self._decode(self._predictions(X, Network.predict))
 

@@ -69,7 +69,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     verbose : bool, int or "bar", default False
         True prints one line per epoch; "bar" shows a progress bar.
     warm_start : bool, default False
-        Whether `fit` goes on from the coefficients of the last fit.
+        Whether `fit` goes on from the last fit, as scikit-learn's does: from its coefficients. If early stopping found
+        nothing better than in earlier fits, the coefficients are the best so far, and training goes on from the last
+        weights, which the estimator keeps until coefficients are set by hand.
     momentum : float, default 0.9
         Of sgd, in [0, 1].
     nesterovs_momentum : bool, default True
@@ -110,7 +112,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     classes_ : ndarray
         The labels.
     coefs_, intercepts_ : list of ndarray, shapes (in, out) and (out,)
-        The weights and biases of every layer: views of those of `network_`. They may be replaced.
+        The weights and biases of every layer: views of those of `network_`. They may be replaced, and set by hand
+        without a fit, together with `classes_`.
     loss_, best_loss_ : float
         The last epoch's loss and the lowest; `best_loss_` is None with early stopping.
     loss_curve_, validation_loss_curve_ : list of float

@@ -83,10 +83,10 @@ class FittedState:
 
     def _current_network(self) -> Network:
         """Return the network, after replaced coefficients and parameters were taken over into a new one."""
-        same_settings = vars(self).get("_made_with") == self._made_of()
-        if self._is_linked() and same_settings:
+        same_settings, linked = vars(self).get("_made_with") == self._made_of(), self._is_linked()
+        if linked and same_settings:
             return self.network_
-        if not self._is_linked():
+        if not linked:
             self._standing = None
         parameters = np.concatenate(
             [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
@@ -110,21 +110,17 @@ class FittedState:
             return False, None
         return True, standing[1]
 
-    def _stand(self, network: Network, last: np.ndarray | None = None) -> None:
-        self._standing = (zlib.crc32(network.params), last)
-
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[Any]:
-        """Yield a draft that shares all attributes; what is changed is taken back if an exception ends it.
+    def _all_or_nothing(self, goes_on: bool) -> Iterator[Any]:
+        """Yield a draft with the same attributes, and take back what is changed meanwhile if an exception ends it.
 
-        That is the attributes of this estimator, what its network has learned and remembers, and the random state. What
-        the exception tells of the training run stays with the exception: a copy of the network.
+        That is this estimator's attributes, the random state and, if a fit `goes_on` with the network, what the network
+        has learned and remembers. The exception keeps what was trained: a copy of the network.
         """
         attributes, draft = vars(self), object.__new__(type(self))
         vars(draft).update(attributes)
-        lists = [(held, [*held]) for held in map(attributes.get, ("coefs_", "intercepts_")) if isinstance(held, list)]
         state = self.random_state.get_state(legacy=False) if isinstance(self.random_state, RandomState) else {}
-        network = attributes.get("network_")
+        network = attributes.get("network_") if goes_on else None
         if network is not None:
             params, record = network.params.copy(), network._record
             network._record = record.twin()
@@ -132,8 +128,6 @@ class FittedState:
             yield draft
         except BaseException as error:
             self.__dict__ = attributes
-            for held, values in lists:
-                held[:] = values
             if state.get("bit_generator") == "MT19937":  # no other generator's state can be set
                 self.random_state.set_state(state)
             if network is not None:
@@ -152,9 +146,12 @@ class FittedState:
     def __setstate__(self, state: dict[str, Any]) -> None:
         written = state.pop("_fastmlp_version", "before 0.1")
         if written != __version__:
-            versions = {"current": __version__, "original": written}
-            names = {f"{which}_sklearn_version": f"fastmlp {version}" for which, version in versions.items()}
-            warn(InconsistentVersionWarning(estimator_name=type(self).__name__, **names), InconsistentVersionWarning)
+            warning = InconsistentVersionWarning(
+                estimator_name=type(self).__name__,
+                current_sklearn_version=f"fastmlp {__version__}",
+                original_sklearn_version=f"fastmlp {written}",
+            )
+            warn(warning, UserWarning)
         super().__setstate__(state)
         if "network_" in state and "coefs_" not in state:
             self._link(self.network_)
