@@ -16,6 +16,7 @@ from sklearn_models import (
     assert_equal_fits,
     assert_equal_records,
     both,
+    halves,
     one,
     parameters,
     refusal,
@@ -75,6 +76,26 @@ def test_many_warm_starts_of_one_epoch_go_on_and_on(kind, random_state):
     # Adam, which begins anew with each fit, divides the rounding of some small gradients by these: 2e-10 was seen.
     assert_goes_on_alike(model, other, kind, fits=60, limits={"rtol": 1e-6, "atol": 1e-8})
     assert len(set(model.loss_curve_)) == 60, "no epoch is repeated"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "sign"),
+    [("classifier", "loss", -1), ("classifier", "f1", 1), ("regressor", "mse", -1), ("regressor", "r2", 1)],
+)
+def test_predictions_are_those_of_the_best_epoch_of_all_fits(kind, metric, sign):
+    X, y, X_val, y_val = halves(kind)
+    options = {"warm_start": True, "early_stopping": True, "max_iter": 2, "alpha": 0.0, "learning_rate_init": 0.1}
+    model, kept = one(kind, stopping_metric=metric, **options), 0
+    for _ in range(20):
+        best = getattr(model, "best_validation_score_", -np.inf)
+        model.fit(X, y, X_val=X_val, y_val=y_val)
+        network = model.network_
+        found = network.loss(X_val, y_val) if metric == "loss" else network.score(X_val, y_val, metric=metric)
+        # One sum in another order.
+        assert sign * found == pytest.approx(model.best_validation_score_, rel=1e-12)
+        kept += model.best_validation_score_ == best
+    assert 0 < kept < 20
+    assert model.best_validation_score_ == max(model.validation_scores_)
 
 
 def past_its_best(kind, **options):

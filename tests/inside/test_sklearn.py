@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils import shuffle
 from sklearn_models import PAIRS, ROUNDING, assert_equal_fits, one, rows, sparse_rows
 
+import fastmlp
 from fastmlp import sklearn as ours
 from fastmlp.sklearn import _translation
 
@@ -121,3 +122,18 @@ def test_a_prediction_passes_through_few_functions_of_its_own(kind):
 
     # The network in use (is there one, are its coefficients or settings replaced), labels, scikit-learn's tags.
     assert calls(model.predict) - calls(model.network_.predict) <= 10
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_an_interruption_before_the_first_step_changes_nothing(fitted, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    X, y = rows("classifier")
+    model = one("classifier", warm_start=True)
+    before = dict(vars(model.fit(X, y) if fitted else model))
+    monkeypatch.setattr(fastmlp.Network, "_fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())

@@ -41,7 +41,8 @@ class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
     `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
-    the best. `stopped` says why the training run is to stop, and is empty if it is not.
+    the best, nor is one that is no better than `best_so_far`, an earlier training run's. `stopped` says why the
+    training run is to stop, and is empty if it is not.
     """
 
     def __init__(self, rule: EarlyStopping, rises: bool, best_so_far: float | None = None) -> None:
