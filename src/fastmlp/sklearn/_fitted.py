@@ -82,7 +82,7 @@ class FittedState:
         return all(map(is_, coefs, network.weights)) and all(map(is_, intercepts, network.biases))
 
     def _current_network(self) -> Network:
-        """Return the network, after replaced coefficients and parameters were taken over into a new one."""
+        """Return the network; a new one, which is not linked yet, if coefficients or parameters were replaced."""
         same_settings, linked = vars(self).get("_made_with") == self._made_of(), self._is_linked()
         if linked and same_settings:
             return self.network_
@@ -131,9 +131,11 @@ class FittedState:
             if state.get("bit_generator") == "MT19937":  # no other generator's state can be set
                 self.random_state.set_state(state)
             if network is not None:
-                if getattr(error, "network", None) is network:
-                    error.network = copy.deepcopy(network)
-                network._record, network.params = record, params
+                try:
+                    if getattr(error, "network", None) is network:
+                        error.network = copy.deepcopy(network)
+                finally:
+                    network._record, network.params = record, params
             raise
 
     def __getstate__(self) -> dict[str, Any]:
