@@ -52,9 +52,10 @@ def serve() -> None:
 
 
 def installation() -> str:
-    """Return which fastmlp this process has."""
+    """Return which fastmlp this process has, or raise if the build that is forced cannot be used."""
     import fastmlp
 
+    fastmlp.Network((1, 1))
     return f"fastmlp {fastmlp.__version__}, {os.path.dirname(fastmlp.__file__)}, Python {sys.version.split()[0]}"
 
 

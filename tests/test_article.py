@@ -213,7 +213,7 @@ def test_progress_tells_the_accuracy_over_all_points():
     net = article.train(epochs=50, progress=seen.append)
     assert (seen[-1].epoch, seen[-1].epochs) == (50, 50)
     assert seen[-1].loss == net.history.loss[-1]
-    assert seen[-1].accuracy == net.history.accuracy[-1]
+    assert seen[-1].val_accuracy == net.history.accuracy[-1]
 
 
 @pytest.mark.parametrize(

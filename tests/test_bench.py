@@ -478,11 +478,11 @@ def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
     asked = ["--cases", "chains", "--rivals", "numpy", "--builds", "all", "--threads", "1", "--out", str(path)]
     assert run.SCRIPT.main([*asked, *QUICK]) == 0
     record = records.read(path)
-    assert record.about["build"] == places.backend.in_use
+    assert record.about["build"] == places.backend.in_use()
     assert [row["rival"] for row in record.rows] == ["fastmlp"] * len(BUILDS) + ["numpy"]
     assert {row["build"] for row in record.rows if row["rival"] == "fastmlp"} == set(BUILDS)
     own = record.rows[0]
-    assert own["build"] == places.backend.in_use
+    assert own["build"] == places.backend.in_use()
     for row in record.rows:
         # Both medians are written with five digits, their ratio with four.
         assert float(row["ratio_to_fastmlp"]) == pytest.approx(

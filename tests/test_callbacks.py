@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import pickle
 
 import numpy as np
 import pytest
@@ -128,17 +130,201 @@ def test_the_best_checkpoint_is_kept(tmp_path, best):
     assert net.history.best_epoch < 60
 
 
+def test_a_log_goes_on(tmp_path):
+    path = tmp_path / "log.csv"
+    log = callbacks.CSVLog(path, append=True)
+    fit(callbacks=[log], epochs=2)
+    first = path.read_bytes()
+    fit(callbacks=[callbacks.Every(3, log)], epochs=4)
+    assert path.read_bytes().startswith(first)
+    fit(callbacks=[callbacks.CSVLog(str(path), append=True)], epochs=1)
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["epoch"] for line in lines] == ["1", "2", "3", "4", "1"]
+    assert all(None not in line and None not in line.values() for line in lines)
+    assert pickle.loads(pickle.dumps(log)).append is True
+
+
+@pytest.mark.parametrize("keep", ["all", "no newline", "other newlines", "mark", "names", "nothing", "mark alone"])
+def test_a_log_goes_on_below_whatever_ends_the_file(tmp_path, keep):
+    path = tmp_path / "log.csv"
+    log = callbacks.CSVLog(path, append=True)
+    fit(callbacks=[log], epochs=2)
+    text, mark = path.read_bytes(), b"\xef\xbb\xbf"  # a spreadsheet begins files with it
+    content = {
+        "all": text,
+        "no newline": text[:-2],
+        "other newlines": text.replace(b"\r\n", b"\n"),
+        "mark": mark + text,
+        "names": text.splitlines()[0],
+        "nothing": b"",
+        "mark alone": mark,
+    }[keep]
+    path.write_bytes(content)
+    fit(callbacks=[log], epochs=1)
+    assert path.read_bytes().startswith(content)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert len({len(row) for row in rows}) == 1
+    assert [row[0] for row in rows] == ["epoch", *(["1", "2"] if b"\n" in content else []), "1"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"epoch,seconds,loss\r\n1,0.5,0.25\r\n", b"old", b"\n", b"\xff\xfe\x00\x01" * 99, b"\0" * 300_000, b"a" * 300_000],
+    ids=["fewer", "no log", "no first line", "no text", "zeros", "long"],
+)
+def test_a_log_of_other_columns_is_refused_before_the_training_run(tmp_path, content):
+    path = tmp_path / "log.csv"
+    path.write_bytes(content)
+    X, y = moons()
+    net = fit(epochs=1, validation=None)
+    before = net.params.copy()
+    for log in (callbacks.CSVLog(path, append=True), callbacks.Every(2, callbacks.CSVLog(path, append=True))):
+        with pytest.raises(
+            ValueError, match=r"^path: got '.*log.csv' to append to, .* 'epoch,seconds,learning_rate,lo"
+        ):
+            net.train(X, y, epochs=2, callbacks=[log])
+    np.testing.assert_array_equal(net.params, before)
+    assert len(net.history) == 1
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("place", ["none/log.csv", "."])
+def test_a_log_needs_a_folder(tmp_path, place, append):
+    net = fit(epochs=1)
+    with pytest.raises(FileNotFoundError, match="^path: got '.*'; a file in a folder that exists is accepted$"):
+        net.train(*moons(), callbacks=[callbacks.CSVLog(tmp_path / place, append=append)])
+    assert len(net.history) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"validation": None},
+        {"metrics": ["f1", "accuracy", Metric("a, b\n", lambda y, predicted: 0.5)]},
+        {"X": np.ones((9, 1)), "y": np.arange(9.0), "metrics": ["r2", Metric("accuracy", lambda y, predicted: 0.5)]},
+        {
+            "optimizer": "lbfgs",
+            "learning_rate": None,
+            "batch_size": "full",
+            "metrics": [Metric("f", lambda y, predicted: 0.5, training=False)],
+        },
+    ],
+    ids=["all", "training rows", "metrics", "numbers", "lbfgs"],
+)
+def test_callbacks_hear_of_the_numbers_beforehand(options):
+    class Names(callbacks.Callback):
+        checked = called = None
+
+        def check_numbers(self, names):
+            assert self.called is None
+            self.checked = list(names)
+
+        def __call__(self, state):
+            self.called = list(state.numbers())
+
+    names = Names()
+    fit(callbacks=[callbacks.Every(1, names)], epochs=2, **options)
+    assert names.checked == names.called
+
+
+def test_a_worse_network_replaces_no_better_file(tmp_path):
+    best = callbacks.Checkpoint(tmp_path / "best-{epoch}", best="val_loss")
+    net = fit(callbacks=[best], learning_rate=0.3, epochs=60, hidden=32)
+    epoch = 1 + int(np.argmin(net.history.val_loss))
+    saved = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert f"best-{epoch}" in saved
+    fit(callbacks=[callbacks.Every(1, best)], epochs=2, learning_rate=1e-6)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == saved
+    X, y = moons()
+    net = fastmlp.load(tmp_path / f"best-{epoch}")
+    net.train(X, y, validation=(X, y), callbacks=[best], epochs=200, learning_rate=0.01, seed=0)
+    assert min(net.history.val_loss) < best._best_value + 1e-15, "a better one does"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} != saved
+
+
+def test_what_could_not_be_saved_is_not_the_best(tmp_path):
+    best = callbacks.Checkpoint(tmp_path / "folder" / "best", best="loss")
+    with pytest.raises(FileNotFoundError):
+        fit(callbacks=[best])
+    (tmp_path / "folder").mkdir()
+    net = fit(callbacks=[best], epochs=1)
+    np.testing.assert_array_equal(fastmlp.load(tmp_path / "folder" / "best").params, net.params)
+
+
+@pytest.mark.parametrize("best", [None, "loss"])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, backend, best):
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    seen = []
+    with pytest.warns(fastmlp.DivergenceWarning):
+        fit(
+            backend,
+            X,
+            1e3 * X.sum(axis=1),
+            optimizer="sgd",
+            learning_rate=1e37,
+            batch_size="full",
+            callbacks=[callbacks.Checkpoint(tmp_path / "x", best=best), lambda state: seen.append(state.params.copy())],
+        )
+    assert not np.isfinite(seen[0]).all(), "the loss is finite, and the step that follows it overflows"
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_no_best_one(tmp_path, value):
+    mine = Metric("mine", lambda y, predicted: value)
+    fit(metrics=[mine], callbacks=[callbacks.Checkpoint(tmp_path / "x", best="val_mine")])
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_bar_shows_how_far_it_is():
     pytest.importorskip("tqdm")
     text = io.StringIO()
     bar = callbacks.ProgressBar(every=4, file=text, ascii=True)
     fit(callbacks=[bar])
     assert "12.0/12.0" in text.getvalue()
-    assert "loss=" in text.getvalue()
-    assert "accuracy=" in text.getvalue()
     first = len(text.getvalue())
     fit(callbacks=[bar], validation=None, X=np.ones((9, 1)), y=np.arange(9.0))
+    assert "loss=" in text.getvalue()[first:]
     assert "accuracy" not in text.getvalue()[first:]
+    assert "val_" not in text.getvalue()[first:]
+
+
+@pytest.mark.parametrize("show", ["progress", "callback"])
+def test_a_bar_names_the_numbers_of_both_kinds_of_rows(show, capsys):
+    pytest.importorskip("tqdm")
+    net = fit(progress=True) if show == "progress" else fit(callbacks=[callbacks.ProgressBar()])
+    shown = capsys.readouterr().err
+    loss, val_loss, accuracy, val_accuracy = (
+        getattr(net.history, name)[-1] for name in ("loss", "val_loss", "accuracy", "val_accuracy")
+    )
+    assert (
+        f"loss={loss:.4g}, val_loss={val_loss:.4g}, accuracy={accuracy:.4f}, val_accuracy={val_accuracy:.4f}" in shown
+    )
+
+
+def test_a_bar_takes_a_progress():
+    pytest.importorskip("tqdm")
+    text = io.StringIO()
+    bar = callbacks.ProgressBar(file=text)
+    bar(fastmlp.Progress(0, 3, math.nan, math.nan, math.nan, math.nan))
+    bar(fastmlp.Progress(3, 3, 0.5, None))
+    bar.close()
+    assert text.getvalue().rstrip().endswith(", loss=0.5]")
+    assert "val_" not in text.getvalue()
+
+
+def test_the_text_of_a_state():
+    seen = []
+    net = fit(callbacks=[lambda state: seen.append(repr(state))], metrics=["f1"])
+    history = net.history
+    assert seen[1].startswith(f"EpochState(epoch 2 of 12, learning_rate {history.learning_rate[1]:.4g}, loss ")
+    assert seen[1].endswith(f", f1 {history.metrics['f1'][1]:.4g}, val_f1 {history.metrics['val_f1'][1]:.4g})")
+    assert "\n" not in seen[1]
+    assert "nan" not in seen[1]
 
 
 def test_progress_true_shows_a_bar(capsys):
@@ -164,18 +350,19 @@ class Lazy:
         (lambda: callbacks.Every(0, print), ValueError, "^every: got 0"),
         (lambda: callbacks.Every(2, 3), TypeError, "^callback: got 3"),
         (lambda: callbacks.CSVLog("x", every=1.5), TypeError, "^every: got 1.5"),
+        (lambda: callbacks.CSVLog("x", append=1), TypeError, "^append: got 1"),
         (lambda: callbacks.Checkpoint("x", best=3), TypeError, "^best: got 3"),
         (
             lambda: fit(callbacks=[callbacks.Every(5, callbacks.Checkpoint("x", best="val_f1"))]),
             ValueError,
-            "^callbacks: best: got 'val_f1'",
+            r"^callbacks: got best 'val_f1', which is not measured; pass metrics=\['f1'\]",
         ),
         (lambda: fit(callbacks=[Lazy()]), ValueError, "^callbacks: every: got 0"),
         (lambda: fit(callbacks=[callbacks.CSVLog]), TypeError, "^callbacks: got the class CSVLog"),
         (
-            lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_f1")]),
+            lambda: fit(callbacks=[callbacks.Checkpoint("x", best="val_los")]),
             ValueError,
-            "^callbacks: best: got 'val_f1', expected one of 'loss', 'accuracy', 'val_loss'",
+            "^callbacks: best: got 'val_los', expected one of .*; did you mean 'val_loss'",
         ),
     ],
 )
@@ -317,6 +504,59 @@ def test_a_metric_of_validation_rows_alone_is_looked_at(tmp_path):
 def test_of_training_rows_it_has_no_number(options):
     with pytest.raises(ValueError, match="got (monitor )?'share'"):
         fit(metrics=[Metric("share", share, training=False)], epochs=5, **options)
+
+
+X_ROWS, CODES = moons(60)
+LABELS = np.array(["no", "yes"])[CODES]
+THREE = np.arange(60) % 3
+ONES = CODES == 1
+ALIKE = np.c_[CODES, 1 - CODES, CODES]
+# Rows to validate on whose areas are NaN whatever is predicted: their targets are all the same.
+ONE_SIDED = {
+    "labels": {"y": LABELS, "validation": (X_ROWS[ONES], LABELS[ONES])},
+    "two classes, one of weight 0": {"y": CODES, "validation": (X_ROWS, CODES, np.where(ONES, 0.5, 0.0))},
+    "three classes": {"y": THREE, "validation": (X_ROWS[THREE == 2], THREE[THREE == 2])},
+    "one row": {"y": THREE, "validation": (X_ROWS[:1], THREE[:1])},
+    "one-hot": {"y": np.eye(3)[THREE], "loss": "squared_error", "validation": (X_ROWS[:1], np.eye(3)[:1])},
+    "hinge": {"y": CODES, "loss": "hinge", "validation": (X_ROWS[ONES], CODES[ONES])},
+    "several labels": {"y": ALIKE, "validation": (X_ROWS[ONES], ALIKE[ONES])},
+}
+MONITORS = {
+    "early_stopping": ("monitor", lambda name: {"early_stopping": EarlyStopping(name)}),
+    "learning_rate": ("monitor", lambda name: {"learning_rate": Adaptive(0.1, monitor=name)}),
+    "callbacks": ("best", lambda name: {"callbacks": [callbacks.Every(2, callbacks.Checkpoint("x", best=name))]}),
+}
+
+
+@pytest.mark.parametrize("argument", MONITORS)
+@pytest.mark.parametrize("rows", ONE_SIDED)
+@pytest.mark.parametrize("metric", ["roc_auc", Metric("area", METRICS["roc_auc"].function, given="scores")], ids=str)
+def test_what_is_nan_for_the_rows_is_not_monitored(rows, argument, metric):
+    name, (field, monitored) = getattr(metric, "name", metric), MONITORS[argument]
+    options = ONE_SIDED[rows] | {"X": X_ROWS, "metrics": [metric], "epochs": 1}
+    with pytest.raises(
+        ValueError, match=f"^{argument}: got {field} 'val_{name}', which is NaN if all rows have the same"
+    ):
+        fit(**options | monitored(f"val_{name}"))
+    assert np.isnan(fit(**options).history.metrics[f"val_{name}"]).all(), "measured, and not monitored, it is NaN"
+    assert fit(**options | {"early_stopping": EarlyStopping(name)}).history.best_epoch == 1, (
+        "of training rows it is not"
+    )
+
+
+def test_a_metric_of_ones_own_may_compare_rows():
+    options = ONE_SIDED["labels"] | {"X": X_ROWS, "epochs": 1, "early_stopping": EarlyStopping("val_mine")}
+    fit(**options, metrics=[Metric("mine", lambda y, predicted: 0.5)])
+    with pytest.raises(ValueError, match="^early_stopping: got monitor 'val_mine', which is NaN if all rows"):
+        fit(**options, metrics=[Metric("mine", lambda y, predicted: 0.5, compares_rows=True)])
+
+
+def test_a_search_has_no_rate_to_monitor():
+    options = {"optimizer": "lbfgs", "batch_size": "full"}
+    for argument in ("early_stopping", "callbacks"):
+        field, monitored = MONITORS[argument]
+        with pytest.raises(ValueError, match=f"^{argument}: got {field} 'learning_rate' with optimizer 'lbfgs', which"):
+            fit(**options | {"learning_rate": None} | monitored("learning_rate"))
 
 
 def test_metrics_of_every_kind_of_targets(backend, normal):
@@ -580,13 +820,17 @@ def test_ends_by_hand():
 @pytest.mark.parametrize(
     ("monitor", "options", "words"),
     [
-        ("val_f2", {}, "got monitor 'val_f2'; of loss, accuracy, val_loss, val_accuracy, gradient_norm one is acc"),
-        ("val_f1", {}, "got monitor 'val_f1'; of loss"),
-        ("val_r2", {"metrics": ["f1"]}, "got monitor 'val_r2'; of"),
-        ("seconds", {}, "got monitor 'seconds'; of loss"),
+        (
+            "val_f2",
+            {},
+            "monitor: got 'val_f2', expected one of 'learning_rate', 'loss', 'accuracy', 'val_loss', 'val_acc",
+        ),
+        ("val_f1", {}, r"got monitor 'val_f1', which is not measured; pass metrics=\['f1'\]"),
+        ("val_r2", {"metrics": ["f1"]}, "got monitor 'val_r2', which is not measured"),
+        ("seconds", {}, "monitor: got 'seconds', expected one of"),
         ("val_accuracy", {"validation": None}, "got monitor 'val_accuracy' without validation rows; pass validation="),
         ("val_f1", {"metrics": ["f1"], "validation": None}, "got monitor 'val_f1' without validation rows"),
-        ("accuracy", {"X": np.ones((9, 1)), "y": np.arange(9.0)}, "got monitor 'accuracy'; of loss, val_loss, grad"),
+        ("accuracy", {"X": np.ones((9, 1)), "y": np.arange(9.0)}, "got monitor 'accuracy' for regression"),
     ],
     ids=str,
 )
@@ -606,6 +850,11 @@ def test_plateaus_by_hand():
     assert followed(absolute, losses) == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]
     nan = float("nan")
     assert followed(OnPlateau(1.0, factor=0.5, patience=0), [nan, nan, 1.0, 1.0]) == [1, 0.5, 0.25, 0.25]
+    # Numbers that rise come with their sign reversed: -0.5 is no improvement on -0.5, nor -0.55 by a fifth.
+    rule = OnPlateau(1.0, factor=0.5, patience=1, threshold=0.2)
+    assert followed(rule, [-0.5, -0.5, -0.55, -0.61, -0.7]) == [1, 1, 1, 0.5, 0.5]
+    # No positive loss can fall by more than all of itself; the first is the best even so.
+    assert followed(OnPlateau(1.0, factor=0.5, patience=1, threshold=1.5), [1.0, 0.1, 0.1, 0.1]) == [1, 1, 1, 0.5]
 
 
 def test_a_callback_takes_over_from_a_schedule():
@@ -624,7 +873,7 @@ def test_a_callback_takes_over_from_a_schedule():
         (OnPlateau, {"patience": -1}, ValueError, "^patience"),
         (OnPlateau, {"relative": 1}, TypeError, "^relative: got 1"),
         (OnPlateau, {"cooldown": 0.5}, TypeError, "^cooldown"),
-        (OnPlateau, {"monitor": "accuracy"}, ValueError, "^monitor: got 'accuracy', expected one of 'loss', 'val_"),
+        (OnPlateau, {"monitor": None}, TypeError, "^monitor: got None"),
         (OnPlateau, {"threshold": -1}, ValueError, "^threshold"),
         (OnPlateau, {"final": -1}, ValueError, "^final"),
         (Adaptive, {"divisor": 1.0}, ValueError, "^divisor: got 1.0"),

@@ -321,6 +321,8 @@ def test_unseen_category_warns_and_predicts(run, model, tmp_path):
         (["--target", "label", "--batch-size", "some"], "--batch-size: got 'some'"),
         (["--target", "label", "--batch-size", 0], "batch_size: got 0"),
         (["--target", "label", "--threads", 0], "n_threads: got 0"),
+        (["--target", "label", "--activation", "ReLU"], "argument --activation: got 'ReLU'; use 'relu'"),
+        (["--target", "label", "--optimizer", "adma"], "--optimizer: got 'adma', expected .*did you mean 'adam'"),
         (["--target", "label", "--save", "no/folder/model"], "--save: got 'no/folder/model', whose folder"),
         ([], "required: --target"),
     ],
@@ -360,6 +362,16 @@ def test_predict_refusals(run, data, model, tmp_path):
     network.metadata["table"] = "{}"
     network.save(tmp_path / "damaged.safetensors")
     assert "model file is damaged" in run("predict", tmp_path / "damaged.safetensors", data)[2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_command_knows_its_task_and_does_not_warn_of_targets(run, tmp_path):
+    pd.DataFrame({"a": range(60), "b": np.arange(60) % 30}).to_csv(tmp_path / "data.csv", index=False)
+    options = ("--target", "b", "--task", "classification", "--epochs", 1)
+    code, text, err = run("train", tmp_path / "data.csv", *options)
+    assert code == 0
+    assert "task: classification" in text
+    assert "warning" not in err
 
 
 @pytest.mark.parametrize("module", ["pandas", "tqdm"])
@@ -411,3 +423,31 @@ def test_reader_that_leaves_early_is_no_error(model, tmp_path):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize("variable", ["FASTMLP_BACKEND", "FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("command", ["config", "xor", "train no.csv --target y", "predict no no"])
+def test_a_wrong_variable_of_the_environment_is_one_line_before_any_work(tmp_path, command, variable):
+    environment = os.environ | {variable: "foo"}
+    called = [sys.executable, "-m", "fastmlp", *command.split()]
+    done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"fastmlp: error: {variable}: got 'foo'")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_needs_no_build():
+    environment = os.environ | {"FASTMLP_BACKEND": "foo"}
+    called = [sys.executable, "-m", "fastmlp", "--version"]
+    done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"fastmlp {fastmlp.__version__}\n"), done.stderr
+
+
+@pytest.mark.parametrize(("error", "line"), [(MemoryError("no\nroom"), "no room"), (MemoryError(), "MemoryError")])
+def test_too_little_memory_is_one_line(run, monkeypatch, error, line):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(fastmlp, "show_config", refuse)
+    assert run("config") == (2, "", f"fastmlp: error: {line}\n")

@@ -131,7 +131,7 @@ def test_a_loaded_network_trains_on(path, backend):
 
 def test_the_backend_is_not_part_of_the_file(path):
     fastmlp.Network((3, 1), seed=0, backend="reference").save(path)
-    assert fastmlp.load(path).backend == places.backend.in_use
+    assert fastmlp.load(path).backend == places.backend.in_use()
     with pytest.raises(ValueError, match="^backend: got 'refernce'"):
         fastmlp.load(path, backend="refernce")
 
@@ -155,7 +155,7 @@ def test_another_process_reads_the_file(path):
         "print(ascii(net.classes_.tolist()))\n"
     )
     files = [str(path), str(path.with_name("X.npy")), str(path.with_name("proba.npy"))]
-    environment = os.environ | {"FASTMLP_BACKEND": places.backend.in_use}
+    environment = os.environ | {"FASTMLP_BACKEND": places.backend.in_use()}
     command = [sys.executable, "-W", "error", "-c", code, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -314,6 +314,9 @@ DESCRIPTIONS = {
     "metadata": (description(metadata=[]), "metadata is a list"),
     "metadata's values": (description(metadata={"a": 1}), "metadata is not text"),
     "metadata NaN": (description(metadata={"a": float("nan")}), "metadata is not text"),
+    "names of columns": (description(feature_names="abc"), "feature_names is a str"),
+    "names of columns no text": (description(feature_names=["a", "b", 3]), "feature_names are not text"),
+    "names of other columns": (description(feature_names=["a"]), "1 names of columns do not go with sizes [3, 2, 3]"),
     "a size 0": (description(sizes=[3, 0, 3]), "sizes are not whole numbers above 0"),
     "a size -2": (description(sizes=[3, -2, 3]), "sizes are not whole numbers above 0"),
     "a size 2.0": (description(sizes=[3, 2.0, 3]), "sizes are not whole numbers above 0"),

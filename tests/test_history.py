@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -32,9 +33,49 @@ def test_an_empty_history():
 
 
 def test_the_text_shows_the_last_epoch():
-    assert repr(history(3, accuracy=np.array([0.1, 0.2, 0.98765]))) == "History(3 epochs, loss 0.02, accuracy 0.9877)"
-    assert repr(history(2, accuracy=None)) == "History(2 epochs, loss 0.01)"
-    assert repr(history(1, loss=np.array([np.nan]), accuracy=None)) == "History(1 epochs, loss nan)"
+    plain = {"accuracy": np.array([0.1, 0.2, 0.98765]), "val_loss": None, "val_accuracy": None}
+    assert repr(history(3, **plain)) == "History(3 epochs, loss 0.02, accuracy 0.9877)"
+    assert repr(History(np.array([np.nan]))) == "History(1 epoch, loss nan)"
+    every = history(2, metrics={"f1": np.array([0.0, 0.5])}, stopped="a callback returned True")
+    assert repr(every) == (
+        "History(2 epochs, loss 0.01, accuracy 4.01, val_loss 5.01, val_accuracy 6.01, f1 0.5; "
+        "stopped: a callback returned True)"
+    )
+
+
+def test_the_table_shows_the_first_and_the_last_epoch():
+    page = history(2, val_loss=None, metrics={"<b>": np.array([0.0, 0.5])}, stopped="a & b")._repr_html_()
+    assert page.startswith("<table><caption>History: 2 epochs in 6.01 s; stopped: a &amp; b</caption>")
+    assert "<tr><td>epoch</td><td>1</td><td>2</td></tr><tr><td>loss</td><td>0</td><td>0.01</td></tr>" in page
+    assert "<td>&lt;b&gt;</td><td>0</td><td>0.5</td>" in page
+    assert "val_loss" not in page
+    assert "History: 0 epochs in 0 s" in History()._repr_html_()
+    assert not re.findall(r"style|color|class|href|src|script", page), (
+        "the page's own colours, and nothing from outside"
+    )
+
+
+def test_to_dict_has_arrays_of_one_length():
+    every = history(3, metrics={"f1": np.ones(3), "val_f1": np.zeros(3)}, frames=[(0, np.zeros(2))], best_epoch=2)
+    assert list(every.to_dict()) == [
+        *("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds"),
+        *("f1", "val_f1"),
+    ]
+    assert every.to_dict()["epoch"].tolist() == [1, 2, 3]
+    assert every.to_dict()["val_loss"] is every.val_loss
+    assert {len(values) for values in every.to_dict().values()} == {3}
+    without = history(3, val_loss=None, val_accuracy=None, accuracy=None).to_dict()
+    assert list(without) == ["epoch", "loss", "learning_rate", "gradient_norm", "seconds"]
+    assert list(History(np.zeros(2)).to_dict()) == ["epoch", "loss"], "made by hand, without the others"
+    assert {name: values.shape for name, values in History().to_dict().items()} == dict.fromkeys(without, (0,))
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_to_dict_makes_a_data_frame(epochs):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame((history(epochs) if epochs else History()).to_dict())
+    assert frame.epoch.tolist() == [*range(1, epochs + 1)]
+    assert frame.loss.tolist() == [number / 100 for number in range(epochs)]
 
 
 @pytest.mark.parametrize(("epochs", "later"), [(1, 1), (3, 2), (2, 5)])

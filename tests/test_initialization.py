@@ -57,6 +57,7 @@ def test_seeds(init):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_biases_of_ones_own(normal):
     net = fastmlp.Network((4, 5, 2), init="he_normal", bias_init=0.1, seed=1)
     assert all((b == 0.1).all() for b in net.biases)
@@ -67,6 +68,7 @@ def test_biases_of_ones_own(normal):
     assert all((b == -2).all() for b in trained.biases)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_parameters_of_ones_own(dtype, normal):
     values = normal(13)
     net = fastmlp.train(

@@ -260,6 +260,23 @@ def test_what_minimises_each_loss(backend, normal):
     np.testing.assert_allclose([small, large], [np.median(y), y.mean()], **near)
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_metric_of_ones_own_takes_several_quantiles(targets, normal):
+    X = normal(20, 2)
+    y = X[:, 0] if targets == 1 else X
+    shapes = set()
+
+    def seen(true, predicted, sample_weight=None):
+        shapes.add((true.shape, predicted.shape))
+        return 0.0
+
+    options = {"loss": fastmlp.losses.quantile(0.2, 0.8), "epochs": 2, "seed": 0}
+    fastmlp.train(X, y, metrics=[seen], **options)
+    assert shapes == {(y.shape, (20, 2 * targets))}
+    with pytest.raises(ValueError, match="^metrics: got 'mae' with 2 quantiles per target; a callable is accepted"):
+        fastmlp.train(X, y, metrics=["mae"], **options)
+
+
 def test_quantiles_of_several_targets_stand_target_by_target(backend, normal):
     y = np.stack([normal(300), 10 + normal(300, seed=1)], axis=1)
     net = constant_model(y, fastmlp.losses.quantile(0.2, 0.8), backend)
@@ -294,6 +311,34 @@ def test_counts_may_be_integers(backend):
 def test_targets_that_do_not_go_with_a_loss(y, loss, kind, words):
     with pytest.raises(kind, match=words):
         fastmlp.train(np.zeros((2, 1)), y, loss=loss)
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.minimum > -np.inf])
+def test_targets_lie_in_the_domain_of_a_loss_as_numbers_of_the_dtype(backend, dtype, name, normal):
+    X, smallest, loss = normal(4, 2), np.finfo(dtype).tiny, LOSSES[name]
+    made = fastmlp.Network((2, 1), loss=name, dtype=dtype, backend=backend)
+
+    def uses(value):
+        y = np.array([1.0, 2.0, value, 3.0])
+        yield lambda: fastmlp.train(X, y, hidden=2, epochs=1, seed=0, loss=name, dtype=dtype, backend=backend)
+        yield lambda: made.loss(X, y)
+        yield lambda: made.train(X, np.ones(4), validation=(X, y), epochs=1)
+
+    # Denormal numbers, which are 0 in the kernels, and what becomes 0 or one of them in this dtype.
+    for value in (float(smallest) / 2, float(smallest) / 2**20, 1e-310, 5e-324):
+        for use in uses(value):
+            if loss.open:
+                words = f"^y: got {value!s} at row 2 with loss '{name}'; numbers above 0 are accepted, and "
+                with pytest.raises(ValueError, match=words):
+                    use()
+            else:
+                use()  # they are 0, which the loss accepts
+        for use in uses(-value):
+            with pytest.raises(ValueError, match=f"^y: got -{value!s} at row 2 with loss '{name}'; numbers "):
+                use()
+    for use in uses(float(smallest) * 2):
+        use()
+    assert np.isfinite(made.loss(X, np.full(4, float(smallest) * 2)))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastmlp.metrics import METRICS, Metric, metric
+from fastmlp.metrics import METRICS, Metric, metric, pinball
 
 NAN = float("nan")
 # Sums of some hundred terms in float64, of which any order is within some hundred roundoffs of 1e-16; means, quotients
@@ -287,6 +287,20 @@ def test_nothing_to_measure_is_nan(name, y, given, weights):
     assert math.isnan(measure(name, y, given, weights))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in METRICS for shape in ((6,), (6, 3)) if (name, shape) != ("balanced_accuracy", (6, 3))],
+)
+@pytest.mark.parametrize("value", [0, 1])
+def test_which_metrics_compare_rows(name, value, shape, normal):
+    alike = np.full(shape, value)
+    given = normal(*shape) if METRICS[name].given == "scores" or "real" in METRICS[name].targets else 1 - alike
+    assert math.isnan(METRICS[name].function(alike, given)) == METRICS[name].compares_rows
+    different = alike.copy()
+    different[0] = 1 - value
+    assert not math.isnan(METRICS[name].function(different, given)), "all that they lack is another target"
+
+
 def test_a_network_that_diverged_is_measured_without_a_warning():
     y, h = [1.0, 2.0, 3.0], np.array([1e200, -np.inf, 3.0])
     assert measure("mse", y, h) == measure("mae", y, h) == np.inf
@@ -320,6 +334,46 @@ def test_arrays_stay_as_they_are(name, shape):
         array.flags.writeable = False
         np.testing.assert_array_equal(array, was)
     assert measure(name, np.asfortranarray(y), np.asfortranarray(given), weights) == measure(name, y, given, weights)
+
+
+@pytest.mark.parametrize("kind", [None, "fractions", "zeros"])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_pinball_is_scikit_learns_averaged_over_levels(sklearn_metrics, targets, kind):
+    levels = (0.1, 0.5, 0.8)
+    generator, weights = np.random.default_rng(5), weights_of(kind, 120)
+    y, predicted = generator.standard_normal((120, targets)), generator.standard_normal((120, targets * 3))
+    expected = [
+        sklearn_metrics.mean_pinball_loss(
+            y[:, column // 3], predicted[:, column], alpha=levels[column % 3], sample_weight=weights
+        )
+        for column in range(targets * 3)
+    ]
+    found = pinball(y if targets > 1 else y[:, 0], predicted, weights, levels=levels)
+    assert type(found) is float
+    assert found == pytest.approx(np.mean(expected), rel=1e-12), "the same sums in another order"
+
+
+def test_pinball_leaves_out_what_was_not_observed():
+    y = np.array([[1.0, math.nan], [2.0, math.nan], [math.nan, 5.0]])
+    predicted = np.array([[0.0, 3.0, 9.0, 9.0], [2.0, 3.0, 9.0, 9.0], [7.0, 7.0, 4.0, 6.0]])
+    # Level 1/4 of the first target 1/4 and 0, level 3/4 1/2 and 1/4; of the second target 1/4 and 1/4.
+    assert pinball(y, predicted, levels=(0.25, 0.75)) == (0.125 + 0.375 + 0.25 + 0.25) / 4
+    assert math.isnan(pinball([math.nan], [1.0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "levels", "words"),
+    [
+        (([1.0, 2.0], [1.0, 2.0]), (0.0,), "^levels: got 0.0"),
+        (([1.0, 2.0], [1.0, 2.0]), (), "^levels: got "),
+        (([1.0, 2.0], [1.0, 2.0]), (0.1, 0.9), "^predicted: got shape [(]2, 1[)] with y of shape [(]2, 2[)]"),
+        (([1.0, 2.0], ["a", "b"]), (0.5,), "^predicted: got <U1"),
+        (([1.0, 2.0], [1.0, 2.0], [1.0]), (0.5,), "^sample_weight: "),
+    ],
+)
+def test_pinball_checks_its_arguments(arguments, levels, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        pinball(*arguments, levels=levels)
 
 
 def test_float32_is_added_in_float64():
@@ -405,6 +459,7 @@ def test_the_table():
         "mae": ("codes", False, ("real",)),
         "r2": ("codes", True, ("real",)),
     }
+    assert [name for name, known in METRICS.items() if known.compares_rows] == ["roc_auc"]
     for name, known in METRICS.items():
         assert known.name == name
         assert metric(name) is known
@@ -439,6 +494,7 @@ def test_a_measure_of_ones_own():
         ({"given": None}, TypeError, "^given: got None"),
         ({"rises": 1}, TypeError, "^rises: got 1"),
         ({"training": "no"}, TypeError, "^training: got 'no'"),
+        ({"compares_rows": 1}, TypeError, "^compares_rows: got 1"),
         ({"targets": "real"}, TypeError, "^targets: got 'real'; a tuple of some of 'real', 'labels', 'multilabel'"),
         ({"targets": ()}, TypeError, r"^targets: got \(\)"),
         ({"targets": ("label",)}, ValueError, "^targets: got 'label', .*did you mean 'labels'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import tracemalloc
 
 import numpy as np
@@ -335,8 +336,28 @@ def test_the_summary():
 )
 def test_the_summary_names_the_kind(loss, kind):
     net = fastmlp.Network((4, 2), loss=loss, bias=False, seed=0)
-    assert net.summary().startswith(f"Network: {kind}, {loss}, float64, backend {places.backend.in_use}\n")
+    assert net.summary().startswith(f"Network: {kind}, {loss}, float64, backend {places.backend.in_use()}\n")
     assert "8 parameters in all, no biases\n" in net.summary()
+
+
+def test_the_summary_is_shown_as_it_reads():
+    text = fastmlp.Network((4, 2), seed=0).summary()
+    assert isinstance(text, str)
+    assert repr(text) == str(text) == text == copy.copy(text)
+    assert pickle.loads(pickle.dumps(text)) == text
+    assert type(str(text)) is str
+
+
+def test_the_table_of_a_network():
+    net = fastmlp.Network((4, 64, 3), loss="cross_entropy", seed=0, backend="reference")
+    page = net._repr_html_()
+    caption = "Network: classification, cross_entropy, float64, backend reference; 515 parameters in all; not trained"
+    assert page.startswith(f"<table><caption>{caption}</caption>")
+    assert "<tr><td>4 -&gt; 64</td><td>relu</td><td>320</td></tr>" in page
+    assert page.count("<tr>") == 3
+    net.train(features(), classes(3), epochs=1)
+    assert "; trained for 1 epoch in " in net._repr_html_()
+    assert not re.findall(r"style|color|href|src|script", page), "the page's own colours, and nothing from outside"
 
 
 def test_the_text_of_a_network():
@@ -384,7 +405,7 @@ BAD = {
     "activation": ({"activation": "rleu"}, ValueError, "^activation: got 'rleu', .*did you mean 'relu'"),
     "activations": ({"activation": ("relu", "tanh")}, ValueError, "^activation: got 2 names for 1 hidden layers"),
     "hidden softmax": ({"activation": "softmax"}, ValueError, "^activation: got 'softmax'"),
-    "loss": ({"loss": "crossentropy"}, ValueError, "^loss: got 'crossentropy', .*did you mean 'cross_entropy'"),
+    "loss": ({"loss": "crossentropy"}, ValueError, "^loss: got 'crossentropy'; use 'cross_entropy'"),
     "output": ({"output": "sigmiod"}, ValueError, "^output: got 'sigmiod', .*did you mean 'sigmoid'"),
     "optimizer": ({"optimizer": "adma"}, ValueError, "^optimizer: got 'adma', .*did you mean 'adam'"),
     "optimizer class": ({"optimizer": fastmlp.SGD}, TypeError, r"^optimizer: got the class SGD; .*SGD\(\)"),
@@ -588,7 +609,8 @@ def test_spare_lanes_do_not_overflow_where_no_sample_does(backend):
             "^bias_init: got 1e\\+300; float32 holds numbers up to 3.4",
         ),
         ({"bias_init": -1e39, "dtype": "float32"}, ValueError, "^bias_init: got -1e\\+39"),
-        ({"hidden": 10**30}, ValueError, "^hidden: got .* parameters of float64; at most 2199023255552 are accepted"),
+        ({"hidden": 10**30}, ValueError, "^hidden: got 10*, expected a whole number of at least 1 and at most 9223372"),
+        ({"hidden": 10**18}, ValueError, "^hidden: got .* parameters of float64; at most 2199023255552 are accepted"),
         ({"hidden": (10**9, 10**9)}, ValueError, "^hidden: got "),
         ({"epochs": 10**30}, ValueError, "^epochs: got 10*, expected .* at most 2147483647"),
         ({"loss": np.array([2, 2])}, TypeError, "^loss: got array"),
@@ -663,3 +685,38 @@ def test_braces_of_a_path_may_be_doubled(tmp_path, normal):
     kept = fastmlp.callbacks.Checkpoint(tmp_path / "{{a}}-{epoch:03}.st")
     fastmlp.train(normal(10, 3), np.arange(10) % 2, epochs=2, hidden=3, callbacks=[kept])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["{a}-001.st", "{a}-002.st"]
+
+
+RAGGED = [[1.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("name", ["init", "sample_weight", "X", "y"])
+def test_arrays_that_are_ragged_are_named(name, normal):
+    options = {"X": normal(2, 2), "y": [0, 1], name: RAGGED}
+    with pytest.raises(ValueError, match=f"^{name}: got a list that cannot be read as an array"):
+        fastmlp.train(**options)
+
+
+def test_what_is_assigned_to_a_network_is_checked():
+    net = fastmlp.Network((2, 3, 1))
+    with pytest.raises(ValueError, match="^params: got a list that cannot be read as an array"):
+        net.params = RAGGED
+    with pytest.raises(TypeError, match=r"^history: got 5 \(int\); a History is accepted"):
+        net.history = 5
+    with pytest.raises(ValueError, match="^classes: got 3; 2 different labels"):
+        fastmlp.Network((2, 1), loss="binary_cross_entropy", classes=3)
+
+
+@pytest.mark.parametrize("value", [None, "high", [1.0], 1j, 10**400], ids=str)
+def test_what_a_callable_returns_in_place_of_a_number_is_named(value, normal):
+    X, y = normal(8, 2), normal(8)
+
+    def mine(*_):
+        return value
+
+    with pytest.raises(TypeError, match=r"^metric 'mine': got .* \(.*\); a number is accepted$"):
+        fastmlp.train(X, y, metrics=[mine])
+    with pytest.raises(TypeError, match=r"^early_stopping: monitor: got .* \(.*\); a number is accepted$"):
+        fastmlp.train(X, y, early_stopping=fastmlp.EarlyStopping(monitor=mine))
+    with pytest.raises((TypeError, ValueError), match="^shuffle: got "):
+        fastmlp.train(X, y, batch_size=4, shuffle=mine)

@@ -1,5 +1,8 @@
 """Dropout, clipping and max_norm: formulas by hand, the same bits everywhere, and what contradicts them."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from inside import places
@@ -174,6 +177,272 @@ def test_dropout_makes_noise_harder_to_learn_by_heart():
     assert losses[1] < 0.7 * losses[0]
 
 
+# ---- dropout that changes over the epochs -------------------------------------------------------------------
+
+# One answer per epoch: for all layers or one each, equal ones in a row, and none in either layer, which keeps less.
+ANSWERS = (0, (0.2, 0.4), [0.2, 0.4], 0.5, np.float32(0.25), (0.3, 0), np.array([0.0, 0.6]), 0.0, np.array(0.1))
+
+
+class Answers:
+    """A callable that can be pickled, and remembers the epochs that it was asked for."""
+
+    def __init__(self, answers=ANSWERS):
+        self.answers, self.asked = answers, []
+
+    def __call__(self, epoch):
+        self.asked.append(epoch)
+        return self.answers[epoch]
+
+
+def assert_same(net, other):
+    assert net.params.tobytes() == other.params.tobytes()
+    assert places.slots(net).tobytes() == places.slots(other).tobytes()
+    for name in ("loss", "accuracy", "gradient_norm", "layer_epochs", "layer_activations", "layer_gradient_norms"):
+        np.testing.assert_array_equal(getattr(net.history, name), getattr(other.history, name), name)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("batch", ["full", 64])
+def test_a_callable_leaves_out_what_it_answers_for_each_epoch(backend, layout, dtype, batch, n_threads, normal):
+    X, y = rows(normal, 300, dtype=dtype)
+    options = {"batch_size": batch, "learning_rate": 0.01, "clip_norm": 0.5, "n_threads": n_threads}
+    net, by_hand = network(backend, dtype, dropout=Answers(), l2=0.1), network(backend, dtype, l2=0.1)
+    net.train(X, y, epochs=len(ANSWERS), **options)
+    for fractions in ANSWERS:
+        by_hand.dropout = fractions
+        by_hand.train(X, y, epochs=1, **options)
+    assert_same(net, by_hand)
+    assert net.dropout.asked == list(range(len(ANSWERS))), "once per epoch"
+
+
+@pytest.mark.parametrize("fractions", [0, 0.0, 0.3, (0.0, 0.5)], ids=str)
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_a_callable_whose_answer_stays_is_that_number(backend, layout, dtype, fractions, activation, normal):
+    X, y = rows(normal, 300, dtype=dtype)
+    net, plain = (
+        network(backend, dtype, activation=activation, dropout=dropout) for dropout in (lambda _: fractions, fractions)
+    )
+    for each in (net, plain):
+        each.train(X, y, epochs=4, batch_size=150, validation=(X, y))
+    assert_same(net, plain)
+    np.testing.assert_array_equal(net.history.val_loss, plain.history.val_loss)
+    assert net.loss(X, y) == plain.loss(X, y)
+
+
+@pytest.mark.parametrize("batch", ["full", 16])
+def test_a_callable_counts_the_epochs_of_all_trainings(backend, dtype, batch, normal):
+    X, y = rows(normal, dtype=dtype)
+    at_once, in_parts, chunks = (network(backend, dtype, dropout=Answers()) for _ in range(3))
+    options = {"batch_size": batch, "learning_rate": 0.01}
+    at_once.train(X, y, epochs=9, **options)
+    in_parts.train(X, y, epochs=3, **options)
+    in_parts = pickle.loads(pickle.dumps(copy.deepcopy(in_parts)))
+    in_parts.train(X, y, epochs=6, **options)
+    for _ in range(9):
+        chunks.partial_train(X, y, **options)
+    assert_same(in_parts, at_once)
+    assert_same(chunks, at_once)
+    assert at_once.dropout.asked == in_parts.dropout.asked == chunks.dropout.asked == list(range(9))
+
+
+def test_a_callable_is_asked_some_epochs_ahead(normal):
+    X, y = rows(normal, 12)
+    asked = []
+
+    def answer(epoch):
+        asked.append(epoch)
+        return 0.5 / (1 + epoch)
+
+    net = network(None, dropout=answer)
+    net.train(X, y, epochs=2500, callbacks=[lambda state: state.epoch == 1500])
+    assert asked == list(range(2048)), "in blocks, each once it is needed"
+
+
+@pytest.mark.parametrize("batch", ["full", 32])
+def test_what_is_gone_back_to_leaves_out_what_it_did(backend, batch, monkeypatch, normal):
+    # Stopping is inspected after calls of many epochs, and the best weights are found by running again; with a callback
+    # every epoch is the end of a call.
+    places.switch(monkeypatch, lookback_seconds=10.0)
+    X, y = rows(normal)
+    rng = np.random.default_rng(0)
+    answers = [rng.choice([0, 0.1, 0.4]) if epoch % 3 else (0.5 * rng.random(), 0) for epoch in range(200)]
+    rule = fastmlp.EarlyStopping("val_loss", patience=25)
+    options = {"epochs": 200, "batch_size": batch, "validation": (X[:20], y[:20]), "early_stopping": rule}
+    schedule = fastmlp.schedules.OnPlateau(0.05, factor=0.7, patience=2)
+    back, watched = (network(backend, dropout=Answers(answers)) for _ in range(2))
+    back.train(X[20:], y[20:], **options, learning_rate=schedule)
+    watched.train(X[20:], y[20:], **options, learning_rate=schedule, callbacks=[lambda state: None])
+    assert_same(back, watched)
+    assert back.history.best_epoch == watched.history.best_epoch < len(back.history) < 200
+    assert back.dropout.asked == list(range(200)), "what is gone back to is not asked for again"
+
+
+def test_a_divergence_goes_back_by_the_same_units(backend, monkeypatch, normal):
+    X, y = normal(40, 3), normal(40, 1, seed=1)
+    answers, rising = [0.05 * (epoch % 4) for epoch in range(999)], fastmlp.schedules.Exponential(0.01, 1.5)
+    nets = []
+    for seconds in (1e9, 0.0):  # kept: the first moment alone, from which all is run again; and each call's
+        places.switch(monkeypatch, kept_seconds=seconds, first_steps=3, max_growth=1)
+        nets.append(
+            fastmlp.Network((3, 4, 1), activation="identity", dropout=Answers(answers), seed=1, backend=backend)
+        )
+        with pytest.warns(fastmlp.DivergenceWarning, match="the weights before the last step came back"):
+            nets[-1].train(X, y, optimizer="sgd", learning_rate=rising, batch_size=20, epochs=999)
+    assert_same(*nets)
+    assert 8 < len(nets[0].history) < 999
+
+
+@pytest.mark.parametrize("orders", ["seed", "callable", "together"])
+def test_sparse_rows_and_given_orders_with_a_callable(backend, orders, monkeypatch, normal):
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    X, y = rows(normal)
+    X[np.abs(X) < 0.5] = 0
+    places.switch(monkeypatch, window_bytes=2 * 8 * X[:8].nbytes, ahead_numbers=4 * len(X))
+
+    def drawn(epoch):
+        return np.random.default_rng(epoch).permutation(len(X))
+
+    drawn.ahead = orders == "together"
+    shuffle = True if orders == "seed" else drawn
+    dense, sparse, by_hand = (network(backend, dropout=Answers()) for _ in range(3))
+    dense.train(X, y, epochs=9, batch_size=8, shuffle=shuffle)
+    sparse.train(places.SparseRows(scipy_sparse.csr_array(X), dense.dtype), y, epochs=9, batch_size=8, shuffle=shuffle)
+    assert_same(sparse, dense)
+    for epoch, fractions in enumerate(ANSWERS):
+        by_hand.dropout = fractions
+        by_hand.train(X, y, epochs=1, batch_size=8, shuffle=shuffle if shuffle is True else lambda _, e=epoch: drawn(e))
+    assert_same(by_hand, dense)
+
+
+@pytest.mark.parametrize("before", [0.2, lambda epoch: 0.1 * (epoch % 3)], ids=["number", "callable"])
+@pytest.mark.parametrize("after", [0.0, 0.4, lambda epoch: 0.05 * epoch], ids=["0", "0.4", "callable"])
+def test_a_callback_replaces_a_callable_and_by_one(backend, before, after, normal):
+    X, y = rows(normal)
+    net, twin = (network(backend, dropout=before) for _ in range(2))
+
+    def assign(state):
+        if state.epoch == 4:
+            state.network.dropout = after
+
+    net.train(X, y, epochs=9, batch_size=16, callbacks=[assign])
+    twin.train(X, y, epochs=4, batch_size=16)
+    twin.dropout = after
+    twin.train(X, y, epochs=5, batch_size=16)
+    assert_same(net, twin)
+    assert net.dropout == twin.dropout
+
+
+def test_what_a_callback_assigns_beside_does_not_ask_again(normal):
+    X, y = rows(normal)
+    net = network(None, dropout=Answers())
+
+    def assign(state):
+        state.network.l2 = 0.1 * state.epoch
+
+    net.train(X, y, epochs=9, callbacks=[assign])
+    assert net.dropout.asked == list(range(9))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "shown"),
+    [
+        (1.5, ValueError, "1.5"),
+        (1, ValueError, "1"),
+        (np.float64(1.5), ValueError, "1.5"),
+        (float("nan"), ValueError, "nan"),
+        (-0.1, ValueError, "-0.1"),
+        ([0.1, 1.5], ValueError, r"\[0.1, 1.5\]"),
+        (np.array([0.5]), ValueError, r"\[0.5\]"),
+        ((), ValueError, r"\(\)"),
+        (None, TypeError, "None"),
+        ("half", TypeError, "'half'"),
+        (True, TypeError, "True"),
+        ((0.1, "a"), TypeError, r"\(0.1, 'a'\)"),
+        (np.zeros((1, 2)), TypeError, r"\[\[0.0, 0.0\]\]"),
+        (lambda _: 0.1, TypeError, "<function .*>"),
+    ],
+    ids=repr,
+)
+def test_answers_that_cannot_be_used_are_refused_before_anything_is_touched(answer, kind, shown, normal):
+    X, y = rows(normal)
+    schedule = fastmlp.schedules.Exponential(0.1, 0.9)
+    net, twin = (network(None, dropout=lambda epoch: answer if epoch == 7 else 0.1) for _ in range(2))
+    for each in (net, twin):
+        each.train(X, y, epochs=4, learning_rate=schedule)
+    message = f"^dropout: got {shown} for epoch 7; numbers of at least 0 and below 1, .* 2 hidden layers, are"
+    with pytest.raises(kind, match=message) as caught:
+        net.train(X, y, epochs=4, learning_rate=0.5)
+    assert "\n" not in str(caught.value)
+    assert_same(net, twin)
+    for each in (net, twin):
+        each.dropout = 0.1
+        each.train(X, y, epochs=4, learning_rate=schedule)
+    assert_same(net, twin)
+
+
+def test_an_answer_far_ahead_keeps_what_was_trained(normal):
+    X, y = rows(normal, 12)
+    net, twin = (network(None, dropout=lambda epoch: 2.0 if epoch == 1500 else 0.1) for _ in range(2))
+    with pytest.raises(ValueError, match="^dropout: got 2.0 for epoch 1500") as caught:
+        net.train(X, y, epochs=2000)
+    assert caught.value.network is net
+    twin.train(X, y, epochs=1024)
+    assert_same(net, twin)
+
+
+def test_callables_at_the_door(normal):
+    X, y = normal(20, 2), normal(20)
+    options = {"hidden": 4, "epochs": 5, "seed": 0}
+    number, answer = (fastmlp.train(X, y, dropout=given, **options) for given in (0.5, lambda _: 0.5))
+    np.testing.assert_array_equal(answer.params, number.params)
+    with pytest.raises(ValueError, match="^dropout: got <function .*> with optimizer 'lbfgs', .*'adam'"):
+        fastmlp.train(X, y, hidden=4, optimizer="lbfgs", dropout=lambda _: 0.0)
+
+    class Empty(Answers):
+        def __len__(self):
+            return 0
+
+    with pytest.raises(ValueError, match="^dropout: got <.*Empty object .*> with optimizer 'lbfgs'"):
+        fastmlp.train(X, y, hidden=4, optimizer="lbfgs", dropout=Empty())
+    with pytest.raises(TypeError, match="^dropout: got <class 'float'>"):
+        fastmlp.Network((2, 4, 1), dropout=float)
+    linear = fastmlp.Network((2, 1), dropout=lambda epoch: 0.5 * (epoch == 3))
+    linear.train(X, y, epochs=3)
+    with pytest.raises(ValueError, match="^dropout: got 0.5 for epoch 3; .* only 0 without hidden ones, are accepted"):
+        linear.train(X, y, epochs=1)
+
+
+def test_a_callable_can_be_replaced_read_and_checked(normal):
+    X, y = rows(normal)
+    net = network(None, activation="tanh", dropout=lambda epoch: 0.3 + 0.1 * epoch)
+    twin = network(None, activation="tanh", dropout=0.3)
+    assert net.dropout(0) == 0.3
+    assert fastmlp.diagnostics.check_gradient(net, X, y).ok
+    np.testing.assert_array_equal(places.dropped_gradient(net, X, y), places.dropped_gradient(twin, X, y))
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(net)
+    net.dropout = 0.3
+    assert pickle.loads(pickle.dumps(net)).dropout == (0.3, 0.3)
+
+
+def test_files_keep_the_fractions_of_the_last_epoch(tmp_path, normal):
+    X, y = rows(normal)
+    net = network(None, dropout=Answers())
+    for epochs, expected in ((0, (0.0, 0.0)), (2, (0.2, 0.4)), (9, (0.1, 0.1))):
+        if epochs:
+            net.train(X, y, epochs=epochs - len(net.history))
+        with pytest.warns(
+            UserWarning, match="^dropout: got a callable, which a file does not keep; .* assign"
+        ) as caught:
+            net.save(tmp_path / "net")
+        assert caught[0].filename == __file__
+        assert fastmlp.load(tmp_path / "net").dropout == expected
+    net.dropout = lambda epoch: 1.5 * epoch
+    with pytest.raises(ValueError, match="^dropout: got 12.0 for epoch 8"):
+        net.save(tmp_path / "net")
+    assert fastmlp.load(tmp_path / "net").dropout == expected, "the file is as it was"
+
+
 # ---- clipping ----------------------------------------------------------------------------------------------
 
 
@@ -262,6 +531,7 @@ def test_max_norm_holds_and_the_penalty_is_that_of_what_is_left(backend, layout,
     np.testing.assert_allclose(again.history.loss, net.history.loss, rtol=1e-13)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_weights_whose_squares_overflow_are_cut_too(backend, dtype, normal):
     X, y = rows(normal, dtype=dtype)
     net = network(backend, dtype)
@@ -284,6 +554,7 @@ def test_dropout_may_be_set_later(backend, normal):
         net.dropout = 1.0
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_a_column_of_zeros_stays(backend, normal):
     X, y = rows(normal)
     net = network(backend, activation="relu")

@@ -135,6 +135,18 @@ def test_going_on_goes_on_with_the_rates(backend, normal, schedule):
     np.testing.assert_array_equal(in_parts.history.learning_rate, at_once.history.learning_rate)
 
 
+@pytest.mark.parametrize("schedule", [Exponential(0.01, 0.9, unit="step"), Cosine(0.01, unit="step", length=30)])
+def test_steps_are_counted_whatever_the_chunks(backend, normal, schedule):
+    # 3, 1 and 2 batches: t goes on by the steps that were made, and not by the present chunk's.
+    net = fastmlp.Network((3, 1), seed=0, backend=backend)
+    seen = []
+    for rows in (30, 10, 15):
+        X = normal(rows, 3)
+        net.partial_train(X, X[:, 0], learning_rate=schedule, batch_size=10)
+        seen.append(net.history.learning_rate[-1])
+    np.testing.assert_array_equal(seen, schedule.rates(0, 6, 1)[[0, 3, 4]])
+
+
 def test_a_schedule_counts_from_where_it_was_first_given(backend, normal):
     X, y = normal(20, 3), normal(20, 2, seed=1)
     net = fastmlp.Network((3, 2), seed=0, backend=backend)
@@ -188,11 +200,14 @@ class Own(schedules.RateSchedule):
     [
         (
             [0.1] * 3,
-            r"^learning_rate: got rates of shape \(3,\) from .*; \(4,\), one per epoch, or \(8,\), one per step",
+            r"^learning_rate: got rates of float64 and shape \(3,\) from .*; numbers of shape \(4,\), one per epoch, "
+            r"or \(8,\), one per step",
         ),
-        ([], r"^learning_rate: got rates of shape \(0,\)"),
-        ([[0.1] * 4], r"^learning_rate: got rates of shape \(1, 4\)"),
-        (0.1, r"^learning_rate: got rates of shape \(\)"),
+        ([], r"^learning_rate: got rates of float64 and shape \(0,\)"),
+        ([[0.1] * 4], r"^learning_rate: got rates of float64 and shape \(1, 4\)"),
+        (0.1, r"^learning_rate: got rates of float64 and shape \(\)"),
+        (["fast"] * 4, r"^learning_rate: got rates of <U4 and shape \(4,\)"),
+        ([0.1, [1], 0.1, 0.1], "^learning_rate: got a list that cannot be read as an array"),
         ([0.1, np.nan, 0.1, 0.1], "^learning_rate: got nan to nan .*; finite rates from 0 on"),
         ([0.1, -0.1, 0.1, 0.1], "^learning_rate: got -0.1 to 0.1"),
         ([0.1, np.inf, 0.1, 0.1], "^learning_rate: got 0.1 to inf"),
@@ -223,3 +238,18 @@ def test_rates_of_a_users_own_may_be_integers(backend, normal, monkeypatch):
 
 
 OWN_RATES: list = []
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, Constant(0.0), Cosine(0.0), schedules.Adaptive(0.0)], ids=str)
+def test_a_rate_of_0_warns(backend, normal, rate):
+    X, y = normal(5, 2), normal(5)
+    with pytest.warns(UserWarning, match=r"^learning_rate: got 0; a number above 0 trains; None takes") as caught:
+        net = fastmlp.train(X, y, hidden=2, learning_rate=rate, epochs=2, seed=0, backend=backend)
+    with pytest.warns(UserWarning, match="^learning_rate: got 0") as again:
+        net.train(X, y, learning_rate=rate, epochs=1)
+    assert [warning.filename for warning in (*caught, *again)] == [__file__] * 2
+
+
+def test_a_users_own_rates_do_not_warn_whatever_they_scale(normal, monkeypatch):
+    monkeypatch.setitem(globals(), "OWN_RATES", [0.1, 0.0])
+    fastmlp.train(normal(5, 2), normal(5), hidden=2, learning_rate=Own(0.0), epochs=2)

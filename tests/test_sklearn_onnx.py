@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 
 import numpy as np
@@ -300,6 +301,25 @@ def test_one_class_has_no_zipmap(X):
     model = classifier(X, labels_of(X, ["only"]))
     with pytest.raises(ValueError, match="zipmap: got a classifier of one class.*options={'zipmap': False}"):
         answers(model, X)
+
+
+@pytest.mark.parametrize("options", [{}, {"zipmap": False}, {"zipmap": "columns"}], ids=str)
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["2020-01-01", "2021-01-01"], "M8[D]"),
+        np.array([1, 2], "m8[D]"),
+        np.array([1, 2**63 + 5], np.uint64),
+    ],
+    ids=["dates", "durations", "past int64"],
+)
+def test_labels_that_onnx_does_not_have_are_refused(classes, options, X):
+    model = classifier(X, classes[(X[:, 0] > 0).astype(int)])
+    with pytest.raises(ValueError, match=f"^classes_: got labels of dtype {re.escape(str(classes.dtype))}; "):
+        answers(model, X, options)
+    numbers, scores = answers(model, X, {"nocl": True, "zipmap": False})
+    np.testing.assert_array_equal(model.classes_[numbers], model.predict(X))
+    assert_close(scores, model.predict_proba(X))
 
 
 def test_inputs_are_numbers(X):

@@ -22,6 +22,9 @@ from sklearn_models import (
     rows,
 )
 
+import fastmlp
+from fastmlp.metrics import Metric
+
 # Most fits end at max_iter, long before they have converged.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -62,7 +65,7 @@ def test_parameters_are_set_by_name(kind):
 
 
 WRONG = {
-    "hidden_layer_sizes": [0, -1, (3, 0), (3, -2), "ten", 2.5, None, (2.5,), ("a",)],
+    "hidden_layer_sizes": [0, -1, "ten", 2.5, None],
     "activation": ["swish", None, 3],
     "solver": ["newton", None, 1],
     "alpha": [-1, "a", None, float("nan")],
@@ -122,6 +125,83 @@ def test_what_is_added_is_checked(options, words):
     for kind in PAIRS:
         with pytest.raises(ValueError, match=words):
             one(kind, **options).fit(*rows(kind))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(({"hidden_layer_sizes": sizes}, r"^hidden_layer_sizes(\[[01]\])?: got ") for sizes in (
+            (3, 0), (3, -2), (2.5,), (3.0,), ("a",), ("5",), (None,), (float("nan"),), (True,), (3, True), True,
+            [[3, 4]], {3, 4}, {"a": 3}, np.array([3.0]), np.array(["3"]),
+        )),
+        ({"solver": "rprop", "batch_size": 8}, "^batch_size: got 8 .*: 'auto' is accepted$"),
+        ({"alpha": True}, "^alpha: got True"),
+        ({"learning_rate_init": True}, "^learning_rate_init: got True"),
+        ({"max_iter": 2**31}, "^max_iter: got 2147483648"),
+        ({"tol": True}, "^tol: got True"),
+        ({"tol": True, "solver": "lbfgs"}, "^tol: got True"),
+        ({"tol": True, "learning_rate": fastmlp.schedules.Cosine(0.1)}, "^tol: got True"),
+        ({"beta_1": False}, "^beta_1: got False"),
+        ({"beta_2": False}, "^beta_2: got False"),
+        ({"max_fun": True, "solver": "lbfgs"}, "^max_fun: got True"),
+        ({"n_jobs": 5000}, "^n_jobs: got 5000"),
+        ({"early_stopping": True, "validation_fraction": 0.0}, "^validation_fraction: got 0.0 with n_samples=90"),
+        ({"early_stopping": True, "validation_fraction": 0}, "^validation_fraction: got 0 with n_samples=90"),
+        ({"early_stopping": True, "validation_fraction": 0.999}, "^validation_fraction: got 0.999 with n_samples=90"),
+        ({"early_stopping": True, "stopping_metric": Metric("epoch", max)}, "^stopping_metric: got a metric called"),
+        ({"learning_rate": fastmlp.schedules.Adaptive(0.1, monitor="val_loss")}, "^learning_rate: .* X_val and y_val"),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("kind", PAIRS)
+def test_messages_name_parameters_as_they_were_written(kind, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        one(kind, **options).fit(*rows(kind))
+
+
+@pytest.mark.parametrize("sizes", [5.0, "5", None, True, float("nan")])
+def test_hidden_layers_are_checked_where_scikit_learn_checks_nothing(sizes):
+    with (
+        sklearn.config_context(skip_parameter_validation=True),
+        pytest.raises(TypeError, match="^hidden_layer_sizes: got "),
+    ):
+        one("classifier", hidden_layer_sizes=sizes).fit(*rows("classifier"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("regressor", "hinge"), ("regressor", "cross_entropy"), ("classifier", "huber")]
+)
+def test_losses_go_with_the_targets(kind, loss):
+    with pytest.raises(ValueError, match=f"^loss: got '{loss}' for "):
+        one(kind, loss=fastmlp.losses.LOSSES[loss]).fit(*rows(kind))
+
+
+def test_a_rate_that_float32_cannot_hold_is_named():
+    X, y = rows("regressor")
+    for options, name in (
+        ({"learning_rate_init": 1e39}, "learning_rate_init"),
+        ({"learning_rate": fastmlp.schedules.Exponential(1e39, 0.5)}, "learning_rate"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}: got 1e[+]39"):
+            one("regressor", **options).fit(X.astype(np.float32), y)
+
+
+def test_parameters_that_are_set_after_a_fit_are_named_too():
+    X, y = rows("classifier")
+    model = one("classifier").fit(X, y).set_params(alpha=-1.0)
+    with pytest.raises(ValueError, match="^alpha: got -1.0"):
+        model.predict(X)
+    model = one("regressor").fit(X, y).set_params(loss=fastmlp.losses.quantile(0.1, 0.9))
+    with pytest.raises(ValueError, match="^loss: got 1 outputs with 2 quantiles"):
+        model.predict(X)
+
+
+def test_what_a_callback_raises_stays_as_it_is():
+    def refuse(state):
+        raise ValueError("epochs: those of the callback")
+
+    with pytest.raises(ValueError, match="^epochs: those of the callback$"):
+        one("classifier", callbacks=[refuse]).fit(*rows("classifier"))
 
 
 def test_parameters_are_checked_no_sooner_than_in_a_fit():
@@ -240,3 +320,63 @@ def test_an_old_scikit_learn_is_refused():
 def test_fastmlp_alone_does_not_import_scikit_learn():
     done = run("import sys, fastmlp; print({'sklearn', 'joblib', 'scipy', 'fastmlp.sklearn'} & set(sys.modules))")
     assert done.stdout.strip() == "set()", done.stderr
+
+
+# ---- names that are not scikit-learn's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+@pytest.mark.parametrize(
+    ("keyword", "answer"),
+    [
+        ("lr", "use learning_rate_init="),
+        ("epochs", "use max_iter="),
+        ("batchsize", "use batch_size="),
+        ("hidden", "use hidden_layer_sizes="),
+        ("optimizer", "use solver="),
+        ("seed", "use random_state="),
+        ("l2", "use alpha= (alpha / 2n Σ W², n the rows of a batch)"),
+        ("beta1", "use beta_1="),
+        ("patience", "use n_iter_no_change="),
+        ("validation_split", "use validation_fraction="),
+        ("validation_data", "use fit(X, y, X_val=…, y_val=…)"),
+        ("nesterov", "use nesterovs_momentum="),
+    ],
+)
+def test_a_keyword_that_is_not_scikit_learns_is_answered_with_its_own(kind, keyword, answer):
+    estimator = PAIRS[kind][0]
+    with pytest.raises(TypeError, match=f"^{re.escape(f'{estimator.__name__}() got {keyword}=; {answer}')}$"):
+        estimator(**{keyword: 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "answer"),
+    [
+        ("classifier", "loss", "bce", "'log_loss'"),
+        ("classifier", "loss", "crossentropy", "'log_loss'"),
+        ("classifier", "loss", "LogLoss", "'log_loss'"),
+        ("classifier", "loss", "hinge_loss", "'hinge'"),
+        ("classifier", "activation", "swish", "'silu'"),
+        ("classifier", "solver", "SGD", "'sgd'"),
+        ("regressor", "loss", "mse", "'squared_error'"),
+        ("regressor", "init", "xavier", "'glorot_uniform' or 'glorot_normal'"),
+        ("regressor", "stopping_metric", "mean_absolute_error", "'mae'"),
+    ],
+)
+def test_a_value_from_elsewhere_is_answered_with_the_one_here(kind, name, value, answer):
+    words = f"^The '{name}' parameter of .* must be .*; use {answer}[.] Got '{value}' instead[.]$"
+    with pytest.raises(ValueError, match=words):
+        one(kind, **{name: value}).fit(*rows(kind))
+
+
+def test_what_does_not_go_with_an_estimator_is_not_advised():
+    with pytest.raises(ValueError, match="^The 'loss' parameter ") as raised:
+        one("regressor", loss="bce").fit(*rows("regressor"))
+    assert "; use" not in str(raised.value)
+
+
+def test_estimators_do_not_warn_of_targets():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    for y in (np.arange(60), np.arange(60) % 2.0):
+        for kind in PAIRS:
+            one(kind, max_iter=1, tol=1.0, solver="lbfgs").set_params(max_iter=500).fit(X, y)

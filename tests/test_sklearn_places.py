@@ -159,11 +159,8 @@ def threads_of():
         class Watched(type(model)):
             def _make_network(self, *arguments):
                 network = super()._make_network(*arguments)
-                prepared = network._prepared
-                network._prepared = lambda *rows, **options: (
-                    given.append(options["n_threads"]),
-                    prepared(*rows, **options),
-                )[1]
+                fit = network._fit
+                network._fit = lambda *rows: (given.append(rows[-1].n_threads), fit(*rows))
                 return network
 
         Watched(**model.get_params()).fit(X, y)

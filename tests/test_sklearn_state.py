@@ -170,6 +170,10 @@ def fail(state):
     raise RuntimeError("disk full")
 
 
+def later_above_1(epoch):
+    return 0.5 if epoch < 2 else 1.5
+
+
 LONE = {"X_val": np.ones((9, 5)), "y_val": np.zeros(9, int)}
 # What is refused -> parameters, arguments beside X and y: of rows, of parameters that are checked late, of a training.
 REFUSED = {
@@ -193,6 +197,8 @@ REFUSED = {
     "batches of rprop": ({"solver": "rprop", "batch_size": 8}, {}),
     "a search with clipping": ({"solver": "lbfgs", "clip_norm": 1.0}, {}),
     "activations of other layers": ({"activation": ["gelu", "relu"]}, {}),
+    "a dropout of text": ({"dropout": str}, {}),
+    "a later dropout": ({"dropout": later_above_1}, {}),
     "an error of a callback": ({"callbacks": [fail]}, {}),
     "a divergence": ({}, {"X": np.full((90, 5), 1.7e308)}),
 }

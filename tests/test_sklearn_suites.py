@@ -32,6 +32,7 @@ CONFIGURATIONS = [
     ),
     MLPRegressor(loss="huber", solver="rmsprop", activation="silu", max_norm=3.0, max_iter=100),
     MLPRegressor(loss=losses.huber(0.5), solver="nadam", max_iter=100),
+    MLPClassifier(loss="hinge", max_iter=100),
 ]
 IGNORED = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # the checks stop early on purpose

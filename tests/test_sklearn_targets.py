@@ -133,6 +133,114 @@ def test_wrong_data_are_refused_in_the_same_words(spoil):
     assert found == expected
 
 
+# Numbers some of which were not observed, one kind each; NaN stands where they are missing.
+GAPS = {
+    "floats": lambda y: y,
+    "a column": lambda y: y[:, None],
+    "float32": lambda y: y.astype(np.float32),
+    "None": lambda y: np.where(np.isnan(y), None, y),
+    "a list": lambda y: [None if np.isnan(value) else value for value in y],
+    "sparse": lambda y: sparse.csr_array(y[:, None]),
+}
+FRAMES = {
+    "pandas' NA in an array": lambda pandas, y: np.where(np.isnan(y), pandas.NA, y.astype(object)),
+    "pandas' NA in a frame": lambda pandas, y: pandas.DataFrame({"y": np.where(np.isnan(y), pandas.NA, y)}),
+    "Float64": lambda pandas, y: pandas.Series(np.where(np.isnan(y), pandas.NA, y), dtype="Float64"),
+    "a frame of Float64": lambda pandas, y: pandas.DataFrame({"y": np.where(np.isnan(y), None, y)}, dtype="Float64"),
+}
+
+
+def with_gaps():
+    X, y = rows("regressor")
+    return X, np.where(np.arange(90) % 7 == 0, np.nan, y)
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.parametrize("kind", [*GAPS, *FRAMES])
+def test_gaps_of_every_kind(kind):
+    X, y = with_gaps()
+    given = GAPS[kind](y) if kind in GAPS else FRAMES[kind](pytest.importorskip("pandas"), y)
+    model, plain = (one("regressor", missing_targets="mask") for _ in range(2))
+    # float32 rounds the numbers; nothing else changes them.
+    limits = {"rtol": 1e-4, "atol": 1e-6} if kind == "float32" else {"rtol": 0, "atol": 0}
+    np.testing.assert_allclose(parameters(model.fit(X, given)), parameters(plain.fit(X, y)), **limits)
+    assert model.score(X, given) == pytest.approx(plain.score(X, y), rel=1e-4 if kind == "float32" else 1e-12)
+    validated = model.fit(X, y, X_val=X, y_val=given).validation_scores_
+    np.testing.assert_allclose(validated, plain.fit(X, y, X_val=X, y_val=y).validation_scores_, **limits)
+    if kind in FRAMES:
+        with pytest.raises((TypeError, ValueError)):
+            one("regressor").fit(X, given)
+
+
+def test_gaps_in_some_columns_of_a_frame():
+    pandas = pytest.importorskip("pandas")
+    X, y = with_gaps()
+    frame = pandas.DataFrame({"a": pandas.Series(np.where(np.isnan(y), None, y), dtype="Float64"), "b": X[:, 0]})
+    model, plain = (one("regressor", missing_targets="mask") for _ in range(2))
+    np.testing.assert_array_equal(
+        parameters(model.fit(X, frame)), parameters(plain.fit(X, np.c_[y, X[:, 0]])), "the same numbers"
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda y: None,
+        lambda y: y + 0j,
+        lambda y: np.where(y > 1, 1j, y),
+        lambda y: np.zeros((90, 0)),
+        lambda y: np.zeros((90, 2, 2)),
+        lambda y: y[:-1],
+        lambda y: np.where(y > 1, np.inf, y),
+        lambda y: "y",
+        lambda y: 1.0,
+        lambda y: [[1.0], [1.0, 2.0]] * 45,
+    ],
+    ids=["None", "complex", "some complex", "no columns", "3-D", "short", "infinity", "text", "number", "ragged"],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_with_gaps_other_targets_are_refused_as_without(method, spoil):
+    X, y = rows("regressor")
+    said = []
+    for options in ({"missing_targets": "mask"}, {}):
+        with pytest.raises((TypeError, ValueError)) as error:
+            getattr(one("regressor", **options), method)(X, spoil(y))
+        said.append((type(error.value), str(error.value)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("missing_targets", ["error", "mask"])
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]", str, bytes])
+def test_numbers_are_not_dates_or_text(dtype, missing_targets):
+    X, y = rows("regressor")
+    with pytest.raises(TypeError, match="^y: got dtype .*; numbers are accepted"):
+        one("regressor", missing_targets=missing_targets).fit(X, np.round(y).astype(int).astype(dtype))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_nothing_observed_is_an_error(columns):
+    X, y = rows("regressor")
+    y = y if columns == 1 else np.c_[y, y]
+    model = one("regressor", missing_targets="mask")
+    for method in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match="^y: got NaN in every place; at least one target must have been observed"):
+            getattr(model, method)(X, y * np.nan)
+    model = one("regressor", missing_targets="mask").partial_fit(X, y)
+    before = parameters(model)
+    with pytest.raises(ValueError, match="^y: got NaN in every place"):
+        model.partial_fit(X, y * np.nan)
+    np.testing.assert_array_equal(parameters(model), before)
+    with pytest.raises(ValueError, match="^y_val: got NaN in every place"):
+        model.fit(X, y, X_val=X, y_val=y * np.nan)
+
+
+def test_nothing_observed_in_a_part_of_the_split_is_named():
+    X, y = rows("regressor")
+    y[3:] = np.nan
+    with pytest.raises(ValueError, match="^validation_fraction: got 0.1 with n_samples=90, .* an observed target"):
+        one("regressor", missing_targets="mask", early_stopping=True).fit(X, y)
+
+
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 @pytest.mark.parametrize("kind", PAIRS)
 def test_without_hidden_layers(kind, activation):

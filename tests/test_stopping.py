@@ -99,6 +99,100 @@ def test_accuracy_is_to_rise_and_a_goal_ends_it():
     assert falls.history.best_epoch == 1 + int(np.argmax(accuracies)), "the first of equals"
 
 
+def ends(values, rule):
+    """After how many epochs a training run ends whose monitored number has these values, and its best epoch."""
+
+    def beats(value, other):
+        return value < other - rule.min_delta * (abs(other) if rule.relative and np.isfinite(other) else 1)
+
+    best, at, reached = np.inf, None, False
+    improved = 1 if rule.baseline is None else 0  # the first epoch, or none yet
+    for epoch, value in enumerate(values, 1):
+        if np.isfinite(value) and beats(value, best):
+            best, at = value, epoch
+            if rule.baseline is None or beats(value, rule.baseline):
+                improved = epoch
+        reached = reached or (rule.goal is not None and np.isfinite(value) and value <= rule.goal)
+        if epoch >= rule.min_epochs and (reached or epoch - improved >= rule.patience):
+            return epoch, at
+    return len(values), at
+
+
+@pytest.mark.filterwarnings("ignore:early_stopping")  # of those that end before a number is finite
+@pytest.mark.parametrize("seed", range(40))
+def test_when_a_training_run_ends(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.choice([0.5, 1.0, 2.0, -1.0, -0.5, 1.5, np.nan, np.inf], 20, p=[0.15] * 6 + [0.05] * 2)
+    lengths = set()
+    for _ in range(10):
+        rule = EarlyStopping(
+            lambda state: values[state.epoch - 1],
+            patience=int(rng.integers(1, 6)),
+            min_delta=rng.choice([0.0, 0.25, 0.5, 1.0]),
+            goal=rng.choice([None, -1.0, 0.5], p=[0.6, 0.2, 0.2]),
+            min_epochs=int(rng.choice([0, 0, 3, 12, 50])),
+            baseline=rng.choice([None, 1.0, 0.0, -0.75], p=[0.4, 0.2, 0.2, 0.2]),
+            relative=bool(rng.integers(2)),
+        )
+        net = fit(None, hidden=2, validation=None, epochs=20, batch_size="full", early_stopping=rule)
+        assert (len(net.history), net.history.best_epoch) == ends(values, rule), rule
+        lengths.add(len(net.history))
+    assert len(lengths) > 1, "the rules differ"
+
+
+def seen_by(values, **settings):
+    """A training run whose monitored number has these values."""
+    rule = EarlyStopping(lambda state: values[state.epoch - 1], **settings)
+    return fit(None, hidden=2, validation=None, epochs=len(values), batch_size="full", early_stopping=rule).history
+
+
+def test_a_baseline_has_to_be_beaten():
+    falls = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 4.0, 4.0]
+    never = seen_by(falls, patience=4, baseline=5.5)
+    assert (len(never), never.best_epoch) == (4, 4), "the best weights of those come back all the same"
+    assert never.stopped == "<lambda> has not improved for 4 epochs"
+    beaten = seen_by(falls, patience=5, baseline=5.5)
+    assert (len(beaten), beaten.best_epoch) == (8, 6), "it is from epoch 5 on"
+    assert len(seen_by(falls, patience=5, baseline=5.5, min_delta=1.0)) == 5, "5.0 is better, and not by more than 1"
+    assert len(seen_by([9.0, 1.0, 2.0, 2.0], patience=2, baseline=1.0)) == 2, "an equal number does not beat it"
+    rising = EarlyStopping("val_accuracy", patience=3, baseline=1.0)
+    assert len(fit(None, epochs=9, early_stopping=rising).history) == 3
+
+
+def test_an_improvement_may_be_a_fraction_of_the_best():
+    assert seen_by([100.0, 95.0, 89.0, 81.0, 80.5], patience=2, min_delta=0.1, relative=True).best_epoch == 3
+    below = seen_by([-100.0, -105.0, -111.0, -120.0], patience=3, min_delta=0.1, relative=True)
+    assert below.best_epoch == 3, "below 0 the best number's size counts"
+    assert seen_by([0.0, 0.0, -1e-9], patience=3, min_delta=0.5, relative=True).best_epoch == 3
+    assert seen_by([5.0, 1.0, 0.1], patience=3, min_delta=2.0, relative=True).best_epoch == 1
+
+
+def test_no_rule_but_time_ends_it_before_min_epochs():
+    values = [1.0, 0.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0]
+    late = seen_by(values, patience=2, min_epochs=6)
+    assert (len(late), late.best_epoch) == (6, 2)
+    assert late.stopped == "<lambda> has not improved for 4 epochs"
+    reached = seen_by(values, patience=9, min_epochs=6, goal=0.5)
+    assert (len(reached), reached.best_epoch, reached.stopped) == (6, 2, "<lambda> reached 0")
+    rule = EarlyStopping("loss", patience=1, max_time=0.05, min_epochs=10**6)
+    timed = fit(None, epochs=10**6, validation=None, early_stopping=rule)
+    assert timed.history.stopped == "0.05 seconds have passed"
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("monitor", ["gradient_norm", "learning_rate", "loss", "val_loss"])
+def test_whatever_every_epoch_has_is_monitored(backend, monitor, watched):
+    rates = fastmlp.schedules.Cosine(0.02, cycle=7)
+    callbacks = [lambda state: None] if watched else ()
+    net = fit(backend, epochs=60, learning_rate=rates, early_stopping=EarlyStopping(monitor, 60), callbacks=callbacks)
+    values = getattr(net.history, monitor)
+    assert net.history.best_epoch == 1 + int(np.argmin(values)) < 60
+    goal = float(np.sort(values)[5])
+    rule = EarlyStopping(monitor, 60, goal=goal)
+    net = fit(backend, epochs=60, learning_rate=rates, early_stopping=rule, callbacks=callbacks)
+    assert len(net.history) == 1 + int(np.argmax(values <= goal)) < 60
+
+
 def test_loss_alone_needs_no_validation_rows():
     net = fit(None, validation=None, epochs=40, early_stopping=EarlyStopping("loss", goal=0.3))
     assert net.history.loss[-1] <= 0.3 < net.history.loss[-2]
@@ -149,17 +243,26 @@ def test_anything_is_better_than_nan():
     assert (len(net.history), net.history.best_epoch) == (7, 5)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_what_is_never_a_number_has_no_best_epoch(number, optimizer):
     rule = EarlyStopping(lambda state: number, patience=3)
-    with pytest.warns(
-        UserWarning, match=r"^early_stopping: .* not a finite number in any of 4 epochs.*last weights stay"
-    ):
+    with pytest.warns(UserWarning, match=r"^early_stopping: .* not a finite number in any epoch.*last weights stay"):
         never = fit(None, epochs=7, early_stopping=rule, optimizer=optimizer, batch_size="full", learning_rate=None)
     plain = fit(None, epochs=4, optimizer=optimizer, batch_size="full", learning_rate=None)
     assert (len(never.history), never.history.best_epoch) == (4, None)
+    assert never.history.stopped == "<lambda> has not improved for 3 epochs", "an infinite number reaches no goal"
     np.testing.assert_array_equal(never.params, plain.params)
+
+
+def test_a_schedule_that_never_sees_a_number_warns():
+    mine = fastmlp.metrics.Metric("mine", lambda y, predicted: float("nan"))
+    schedule = fastmlp.schedules.Adaptive(0.02, divisor=None, patience=3, monitor="val_mine")
+    with pytest.warns(UserWarning, match="^learning_rate: val_mine was not a finite number in any epoch") as seen:
+        net = fit(None, metrics=[mine], learning_rate=schedule)
+    assert len(net.history) == 4
+    assert len(seen) == 1
+    np.testing.assert_array_equal(net.params, fit(None, epochs=4).params)
 
 
 @pytest.mark.parametrize("monitor", ["loss", "val_loss", lambda state: state.val_loss], ids=str)
@@ -179,7 +282,7 @@ def test_what_comes_back_after_a_divergence_is_finite(backend, normal, monitor, 
                 hidden=(8, 8, 8),
                 optimizer="sgd",
                 activation="identity",
-                learning_rate=(1.0, 0.1, 0.01, 0.003)[seed % 4],
+                learning_rate=(1.0, 0.1, 0.003, 0.002)[seed % 4],
                 batch_size=20,
                 epochs=30,
                 seed=seed,
@@ -236,7 +339,7 @@ def test_going_on_after_a_stop(backend):
         (
             {"early_stopping": EarlyStopping("val_los"), "validation": 0.2},
             ValueError,
-            "^early_stopping: monitor: got 'los', expected one of 'loss', 'accuracy'; did you mean 'loss'",
+            "^early_stopping: monitor: got 'val_los', expected one of .*; did you mean 'val_loss'",
         ),
         ({"early_stopping": "yes"}, TypeError, "^early_stopping: got 'yes'; True, False"),
         ({"early_stopping": EarlyStopping}, TypeError, r"^early_stopping: got .*; write EarlyStopping\(\)"),
@@ -247,7 +350,7 @@ def test_going_on_after_a_stop(backend):
         ({"validation": "0.2"}, TypeError, "^validation: got '0.2'"),
         ({"validation": (1, 2, 3, 4)}, ValueError, "^validation: got 4 parts"),
         ({"validation": (np.ones((3, 5)), np.ones(3))}, ValueError, "^validation X: got 5 columns"),
-        ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^y: got 4 rows where X has 3"),
+        ({"validation": (np.ones((3, 2)), np.ones(4))}, ValueError, "^validation y: got 4 rows where X has 3"),
         ({"callbacks": print}, TypeError, "^callbacks: got .*; a list of callables"),
         ({"callbacks": [3]}, TypeError, r"^callbacks: got \[3\]"),
     ],
@@ -272,6 +375,11 @@ def test_a_network_takes_no_share(normal):
         ({"restore_best": 1}, TypeError, "^restore_best: got 1"),
         ({"max_time": 0}, ValueError, "^max_time: got 0.0"),
         ({"goal": np.nan}, ValueError, "^goal: got nan"),
+        ({"min_epochs": -1}, ValueError, "^min_epochs: got -1"),
+        ({"min_epochs": 1.5}, TypeError, "^min_epochs: got 1.5"),
+        ({"baseline": np.inf}, ValueError, "^baseline: got inf"),
+        ({"baseline": "0.5"}, TypeError, "^baseline: got '0.5'"),
+        ({"relative": 1}, TypeError, "^relative: got 1"),
     ],
 )
 def test_rules_check_themselves(settings, kind, words):
@@ -293,7 +401,12 @@ RULES = [
     {"early_stopping": EarlyStopping("val_accuracy", patience=10, min_delta=0.01)},
     {"early_stopping": EarlyStopping("loss", patience=400, goal=0.25)},
     {"early_stopping": EarlyStopping("loss", patience=400)},
+    {"early_stopping": EarlyStopping("gradient_norm", patience=6)},
+    {"early_stopping": EarlyStopping("val_loss", patience=3, min_delta=0.01, relative=True, min_epochs=25)},
+    {"early_stopping": EarlyStopping("val_accuracy", patience=20, baseline=0.9)},
     {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.5, patience=1)},
+    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.5, patience=3, monitor="gradient_norm")},
+    {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.5, patience=3, monitor="val_accuracy")},
     {"learning_rate": fastmlp.schedules.OnPlateau(0.05, factor=0.9, patience=0, threshold=0.1)},
     {"learning_rate": fastmlp.schedules.Adaptive(0.05, patience=2, threshold=0.01, monitor="val_loss")},
     {

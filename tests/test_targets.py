@@ -1,6 +1,7 @@
 """Hinge, label smoothing, soft targets, and targets that were not observed: values, gradients and what is equal."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def outputs(kernels, z, y, loss, metric, parameters=None, weights=None):
         y,
         weights,
         parameters,
+        metric_weights=weights,
         loss=LOSSES[loss].code,
         metric=metric,
         activation=output,
@@ -357,8 +359,11 @@ def test_soft_rows_with_a_gap_do_not_count(backend, normal):
 def test_balance_counts_the_rows_that_were_observed(normal):
     y = np.array([0.0, 1.0, NAN, NAN, 0.0, 1.0, 1.0])
     known = places.checks.targets(y, 7, np.float64, loss="binary_cross_entropy", missing_targets="mask")
-    weights = places.checked_rows.weights(None, "balanced", known.values, known.task)
-    np.testing.assert_allclose(weights, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
+    weights = places.checked_rows.checked_weights(None, known.values, known.task)
+    samples, _ = places.checked_rows.split(None, (normal(7, 2), known.values, weights), known.task, 0, "balanced")
+    np.testing.assert_allclose(samples.weights * 5 / 7, [5 / 4, 5 / 6, 0, 0, 5 / 4, 5 / 6, 5 / 6], rtol=1e-15)
+    np.testing.assert_allclose(samples.metric_weights * 5 / 7, [1, 1, 0, 0, 1, 1, 1], rtol=1e-15)
+    assert samples.size == pytest.approx(5, rel=1e-15)
 
 
 def test_one_hot_rows_with_gaps_are_no_column(normal):
@@ -430,3 +435,76 @@ def test_files_keep_what_targets_are(tmp_path, normal, options):
     assert again.loss(X, y) == net.loss(X, y)
     np.testing.assert_array_equal(again.predict(X), net.predict(X))
     assert places.task_of(again).missing == places.task_of(net).missing
+
+
+# ---- labels that look like numbers, and numbers that look like labels ------------------------------------
+
+
+def number_of_warnings(y, **options):
+    """How often a training run warns of y, and where."""
+    options = {"hidden": 2, "epochs": 1, "seed": 0} | options
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fastmlp.train(np.ones((len(y), 1)), y, **options)
+    assert all(warning.category is UserWarning and warning.filename == __file__ for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+MANY = np.arange(104) % 21  # 21 values in fewer than 5 rows each, on average
+
+
+@pytest.mark.parametrize(
+    "y",
+    [MANY, MANY.tolist(), MANY[:, None], MANY.astype(np.uint8), MANY.astype(object), -MANY, np.arange(300)],
+    ids=["int64", "list", "column", "uint8", "objects", "negative", "all different"],
+)
+def test_whole_numbers_of_many_values_warn(y):
+    (message,) = number_of_warnings(y)
+    assert message == (
+        f"y: got {len(y)} whole numbers, which are taken as labels of {len(np.unique(y))} classes; to fit them as "
+        "numbers, pass y.astype(float); if they are labels, pass loss='cross_entropy'"
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("shape", [(6,), (6, 1)], ids=str)
+def test_floats_of_exactly_0_and_1_warn(dtype, shape):
+    (message,) = number_of_warnings(np.array([1, 0, 1, 1, 0, 0], dtype).reshape(shape))
+    assert message.startswith("y: got floats that are exactly 0 and 1, which are taken as numbers; ")
+    assert "2 classes" in message
+    assert "loss='binary_cross_entropy'" in message
+
+
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [
+        (np.arange(105) % 21, {}),  # 5 rows each
+        (np.arange(40) % 20, {}),  # 20 values
+        (MANY.astype(float), {}),
+        (MANY.astype(str), {}),
+        (MANY, {"loss": "cross_entropy"}),
+        (MANY, {"loss": "huber"}),
+        (np.eye(2, dtype=int)[[0, 1, 1]], {}),
+        (np.array([True, False, True]), {}),
+        (np.array([0, 1, 1]), {}),
+        (np.array([0.0, 1.0, 0.5]), {}),
+        (np.array([0.0, 1.0, 1 + 1e-15]), {}),
+        (np.array([0.0, 0.0, 0.0]), {}),
+        (np.array([1.0, 1.0]), {}),
+        (np.array([0.0, 2.0]), {}),
+        (np.array([[0.0, 1.0], [1.0, 0.0]]), {}),
+        (np.array([0.0, 1.0, NAN]), {"missing_targets": "mask"}),
+        (np.array([0.0, 1.0]), {"loss": "squared_error"}),
+        (np.array([0.0, 1.0]), {"loss": "binary_cross_entropy"}),
+    ],
+)
+def test_no_other_targets_warn(y, options):
+    assert number_of_warnings(y, **options) == []
+
+
+def test_categories_are_labels_and_do_not_warn():
+    pandas = pytest.importorskip("pandas")
+    assert number_of_warnings(pandas.Series(MANY, dtype="category")) == []
+    assert number_of_warnings(pandas.Series([0.0, 1.0, 1.0], dtype="category")) == []
+    (message,) = number_of_warnings(pandas.Series(MANY))
+    assert "21 classes" in message

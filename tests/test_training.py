@@ -148,8 +148,29 @@ def test_progress_has_no_accuracy_in_regression():
     X, _ = points()
     seen = []
     fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=3, seed=3, progress=seen.append)
-    assert seen[-1].accuracy is None
+    assert (seen[-1].accuracy, seen[-1].val_loss, seen[-1].val_accuracy) == (None, None, None)
     assert seen[-1].loss > 0
+    fastmlp.train(X, X[:, 0], hidden=NARROW, epochs=3, seed=3, validation=0.2, progress=seen.append)
+    assert (seen[-1].accuracy, seen[-1].val_accuracy) == (None, None)
+    assert seen[-1].val_loss > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_progress_has_the_numbers_of_both_kinds_of_rows(optimizer):
+    if optimizer == "lbfgs":
+        pytest.importorskip("scipy")
+    X, y = points()
+    seen = []
+    net = fastmlp.train(
+        X, y, hidden=NARROW, optimizer=optimizer, epochs=3, seed=3, validation=0.3, progress=seen.append
+    )
+    last = seen[-1]
+    assert (last.epoch, last.epochs) == (3, 3)
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert getattr(last, name) == getattr(net.history, name)[-1], name
+    assert last.accuracy != last.val_accuracy, "else this test cannot fail"
+    fastmlp.train(X, y, hidden=NARROW, optimizer=optimizer, epochs=3, seed=3, progress=seen.append)
+    assert (seen[-1].val_loss, seen[-1].val_accuracy) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["reference", None])
@@ -232,11 +253,11 @@ def test_a_loss_that_is_not_finite_stops_training_at_once(backend, dtype, hidden
     y = X[:, 0].copy()
     net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, dtype=dtype, backend=backend)
     start = net.params.copy()
-    with pytest.warns(fastmlp.DivergenceWarning, match=r"stopped being finite in epoch \d+, batch \d; "):
+    with pytest.warns(fastmlp.DivergenceWarning, match=r" in epoch \d+, batch \d; "):
         net.train(X, y, optimizer="sgd", learning_rate=1e6, epochs=50, batch_size=batch)
     assert 1 <= len(net.history) < 50
     assert np.isfinite(net.history.loss[:-1]).all()
-    assert not np.isfinite(net.history.loss[-1])
+    assert not net.history.loss[-1] < 1e6, "not finite, or far above the first one"
     assert np.isnan(net.history.gradient_norm[-1]), "that step was not taken"
     assert len(net.history.seconds) == len(net.history)
     assert np.isfinite(net.params).all()
@@ -270,6 +291,70 @@ def test_a_step_that_overflows_is_told(backend, epochs):
         net.train(X * 1e200, X[:, 0], optimizer="sgd", epochs=epochs)
     assert len(net.history) == min(epochs, 2)
     np.testing.assert_array_equal(net.params, before)
+
+
+def with_a_bound(message):
+    return pytest.warns(fastmlp.DivergenceWarning, match=message)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", fastmlp.SGD(momentum=0.9), "rmsprop"], ids=["sgd", "momentum", "rmsprop"])
+@pytest.mark.parametrize("batch", [10, "full"])
+def test_a_loss_beyond_use_stops_training_while_it_is_finite(backend, dtype, hidden, optimizer, batch):
+    X, _ = points()
+    X, rate = (1e3 * X).astype(dtype), 1e3 if optimizer == "rmsprop" else 1.0
+    net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, dtype=dtype, backend=backend)
+    first = net.loss(X, X[:, 0])
+    with with_a_bound(r"the loss grew beyond use, to .*e\+\d+, in epoch \d+, batch \d+; "):
+        net.train(X, X[:, 0], optimizer=optimizer, learning_rate=rate, epochs=200, batch_size=batch, seed=0)
+    assert net.history.stopped == "the loss grew beyond use"
+    assert np.isfinite(net.history.loss).all()
+    # The loss of one batch was at most 10 times the first batch's + 1; of all rows it may be a few times that.
+    assert net.loss(X, X[:, 0]) <= 100 * (first + 1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_rows_that_no_weights_fit_are_no_divergence(backend, hidden, weighted, n_threads):
+    # One target in 400 is 1e5 times the others: its batch's loss is 1e7 times that of all others, and stays so.
+    X, _ = points(400)
+    y = X[:, 0].copy()
+    y[123] = 1e5
+    weight = np.linspace(0.5, 1.5, 400) if weighted else None
+    options = {"epochs": 30, "batch_size": 20, "seed": 0, "learning_rate": 1e-3, "n_threads": n_threads}
+    net = fastmlp.train(X, y, hidden=hidden, sample_weight=weight, backend=backend, **options)
+    assert (len(net.history), net.history.stopped) == (30, "")
+
+
+def test_a_second_training_run_has_a_first_loss_of_its_own(backend):
+    X, _ = points()
+    net = fastmlp.train(X, X[:, 0], hidden=(), seed=0, epochs=300, learning_rate=0.01, backend=backend)
+    net.train(X, 1e5 * X[:, 0], epochs=20)
+    assert net.history.stopped == ""
+
+
+def test_with_early_stopping_the_best_weights_come_back_from_a_loss_beyond_use(backend):
+    X, _ = points()
+    net = fastmlp.Network((3, 6, 1), activation="identity", seed=3, backend=backend)
+    rule = fastmlp.EarlyStopping(patience=50)
+    rates = fastmlp.schedules.MultiStep(0.01, [20], factor=1e4)
+    options = {"optimizer": "sgd", "learning_rate": rates, "epochs": 60, "batch_size": "full", "early_stopping": rule}
+    with with_a_bound("grew beyond use.* the best weights so far came back, those of epoch 20"):
+        net.train(X, X[:, 0], validation=(X, X[:, 0]), **options)
+    assert net.history.best_epoch == 20
+    assert net.loss(X, X[:, 0]) == pytest.approx(net.history.val_loss[19], rel=1e-12), "a sum in another order"
+
+
+def test_the_best_weights_do_not_come_back_if_the_explosion_began_with_them(backend):
+    # The training rows' loss of epoch 21 is that before its update, and the best; its weights are those after it.
+    X, _ = points()
+    net = fastmlp.Network((3, 6, 1), activation="identity", seed=3, backend=backend)
+    rates = fastmlp.schedules.MultiStep(0.01, [20], factor=1e4)
+    rule = fastmlp.EarlyStopping(monitor="loss", patience=50)
+    options = {"optimizer": "sgd", "learning_rate": rates, "epochs": 60, "batch_size": "full", "early_stopping": rule}
+    with with_a_bound("grew beyond use, to .*, in epoch 2[23], batch 1; .* steps? before came back"):
+        net.train(X, X[:, 0], **options)
+    assert net.history.best_epoch is None
+    assert net.loss(X, X[:, 0]) == pytest.approx(net.history.loss[20], rel=1e-12), "a sum in another order"
 
 
 def test_a_divergence_is_an_error_to_those_who_want_one():
@@ -360,8 +445,8 @@ def test_the_last_history_of_a_training_that_diverged(backend, how):
         net.train(X, X[:, 0], epochs=50, optimizer="sgd", learning_rate=1e6, batch_size=20, on_divergence=how)
     assert_part(net, 3, len(net.history) - 3)
     assert 0 < len(net.last_history) < 50
-    assert not np.isfinite(net.last_history.loss[-1])
-    assert net.last_history.stopped == "the loss stopped being finite"
+    assert net.last_history.loss[-1] > 1e6 * net.history.loss[0]
+    assert net.last_history.stopped == "the loss grew beyond use"
 
 
 def test_the_history_may_be_looked_at_within_a_training():

@@ -78,12 +78,53 @@ def test_training_on_weights_is_training_on_repeated_rows(backend, dtype, normal
     np.testing.assert_allclose(weighted.history.loss, often.history.loss, rtol=limit)
 
 
-def test_accuracy_counts_weights(backend, normal):
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 0.0, 1: 7.0}], ids=str)
+@pytest.mark.parametrize("shuffle", [True, False, lambda epoch: np.arange(40)[::-1]], ids=["seed", "no", "callable"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows alike", "rows weighted"])
+def test_accuracy_counts_weights_of_rows_and_not_of_classes(backend, layout, shuffle, class_weight, weighted, normal):
     X, y = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40)
-    weights = np.random.default_rng(1).uniform(0, 2, 40)
-    net = fastmlp.train(X, y, hidden=4, sample_weight=weights, learning_rate=0.0, epochs=1, seed=0, backend=backend)
+    weights = np.random.default_rng(1).uniform(0, 2, 40) if weighted else np.ones(40)
+    options = {"hidden": 4, "learning_rate": 0.0, "epochs": 1, "batch_size": 16, "seed": 0, "backend": backend}
+    given = weights if weighted else None
+    net = fastmlp.train(X, y, sample_weight=given, class_weight=class_weight, shuffle=shuffle, **options)
     right = net.predict(X) == y
-    np.testing.assert_allclose(net.history.accuracy, [weights[right].sum() / weights.sum()], rtol=1e-12)
+    limit = 1e-12 if weighted else 0  # sums in double, of weights that were scaled
+    np.testing.assert_allclose(net.history.accuracy, [weights[right].sum() / weights.sum()], rtol=limit)
+
+
+def test_hits_have_weights_of_their_own(kernels, dtype):
+    z = np.array([[2.0, 0.0, -1.0], [0.0, 1.0, 3.0], [0.0, 4.0, 1.0]] * 9, dtype)
+    y, weights = np.array([0, 1, 1] * 9, np.int32), np.arange(27).astype(dtype)
+    right, found = y == z.argmax(axis=1), []
+    for losses_by, hits_by in ((None, None), (weights, None), (None, weights), (weights, weights**2)):
+        losses, dz, h = np.empty(27, dtype), np.empty_like(z), np.empty_like(z)
+        choices = {"loss": LOSSES["cross_entropy"].code, "metric": 1, "metric_weights": hits_by}
+        hits = places.output_layer(kernels, (losses, dz, h, z), y, losses_by, None, **choices)
+        assert hits == (right if hits_by is None else hits_by * right).sum()  # whole numbers, whose sum is exact
+        found.append(losses)
+    np.testing.assert_array_equal(found[1], found[0] * weights)
+    np.testing.assert_array_equal(found[2], found[0])
+    np.testing.assert_array_equal(found[3], found[1])
+
+
+def test_metrics_are_not_weighed_by_class(backend, normal):
+    X, y = normal(60, 3), np.arange(60) % 2
+    seen = []
+
+    def share(y, predicted):  # which takes no weights
+        seen.append(len(y))
+        return np.mean(y == predicted)
+
+    options = {"hidden": 4, "epochs": 2, "seed": 0, "backend": backend, "class_weight": {1: 9.0}}
+    options["validation"] = (X[:20], y[:20])
+    net = fastmlp.train(X, y, metrics=["accuracy", "f1", share], **options)
+    assert seen == [60, 20, 60, 20]
+    for name in ("accuracy", "f1"):
+        for prefix, rows in (("", slice(None)), ("val_", slice(20))):
+            assert net.history.metrics[f"{prefix}{name}"][-1] == net.score(X[rows], y[rows], metric=name)
+    with pytest.raises(ValueError, match="^metrics: got 'share', which takes no sample_weight"):
+        fastmlp.train(X, y, metrics=[share], sample_weight=np.ones(60), **options)
 
 
 def test_balanced_weighs_classes_alike(backend, normal):
@@ -95,6 +136,41 @@ def test_balanced_weighs_classes_alike(backend, normal):
     rows = fastmlp.train(X, y, sample_weight=np.repeat([40 / 90, 40 / 18, 40 / 12], [30, 6, 4]), **options)
     np.testing.assert_array_equal(balanced.params, named.params)
     np.testing.assert_array_equal(balanced.params, rows.params)
+
+
+def test_balanced_counts_a_row_of_weight_two_as_two_rows(backend, dtype, normal, tolerance):
+    X, y, counts = normal(40, 3, dtype=dtype), np.repeat([0, 1], [28, 12]), np.arange(40) % 3
+    options = {"hidden": 5, "activation": "tanh", "optimizer": "sgd", "learning_rate": 0.1, "batch_size": "full"}
+    options |= {"epochs": 10, "seed": 0, "backend": backend, "class_weight": "balanced", "l2": 0.3}
+    weighted = fastmlp.train(X, y, sample_weight=counts, validation=(X, y, counts), **options)
+    X_often, y_often = np.repeat(X, counts, axis=0), np.repeat(y, counts)
+    often = fastmlp.train(X_often, y_often, validation=(X_often, y_often), **options)
+    limit = tolerance("training", dtype)
+    assert np.abs(weighted.params - often.params).max() <= limit * np.abs(often.params).max()
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(getattr(weighted.history, name), getattr(often.history, name), rtol=limit)
+
+
+def test_a_class_without_a_row_to_train_on_weighs_one(backend, normal):
+    X, y = normal(30, 3), np.arange(30) % 3
+    seen = y < 2
+    seen[3] = False  # 9 rows of class 0, 10 of class 1
+    net = fastmlp.Network((3, 4, 3), loss="cross_entropy", seed=0, backend=backend)
+    net.train(X[seen], y[seen], class_weight="balanced", validation=(X, y), epochs=2)
+    factors = np.array([19 / (2 * 9), 19 / (2 * 10), 1.0])
+    assert net.history.val_loss[-1] == pytest.approx(net.loss(X, y, factors[y]), rel=1e-12)  # sums in double
+    assert net.history.val_accuracy[-1] == np.mean(net.predict(X) == y)
+
+
+def test_a_stream_validates_by_class(backend, normal):
+    X, y, weights = normal(40, 3), np.arange(40) % 2, np.linspace(0, 1, 10)
+    net = fastmlp.Network((3, 4, 1), loss="binary_cross_entropy", seed=0, backend=backend)
+    for first in (0, 15):
+        rows = slice(first, first + 15)
+        net.partial_train(X[rows], y[rows], class_weight={1: 6.0}, validation=(X[30:], y[30:], weights))
+        losses = weights * np.where(y[30:] == 1, 6.0, 1.0)
+        assert net.last_history.val_loss[-1] == pytest.approx(net.loss(X[30:], y[30:], losses), rel=1e-12)
+        assert net.last_history.val_accuracy[-1] == pytest.approx(net.score(X[30:], y[30:], weights), rel=1e-12)
 
 
 def test_weights_of_rows_and_classes_multiply(normal):
@@ -143,6 +219,25 @@ def test_a_weight_of_zero_hides_what_is_not_finite(kernels, dtype):
             "^class_weight: got 0 for every class of a row whose sample_weight is above 0",
         ),
         ({"class_weight": {0: 0, 1: 0}}, ValueError, "^class_weight: got 0 for every class"),
+        (
+            {"class_weight": {0: 0}, "validation": (np.ones((2, 2)), [0, 0])},
+            ValueError,
+            "^class_weight: got 0 for every class of a row .* among those to validate on",
+        ),
+        (
+            {"class_weight": {0: 0}, "validation": (np.ones((2, 2)), [0, 1], [1, 0])},
+            ValueError,
+            "^class_weight: got 0 for every class of a row .* among those to validate on",
+        ),
+        (
+            {
+                "loss": "cross_entropy",
+                "class_weight": "balanced",
+                "validation": (np.ones((2, 2)), [[0.5, 0.5], [0.1, 0.9]]),
+            },
+            ValueError,
+            "^class_weight: got it with soft targets",
+        ),
         ({"y": np.ones(6) / 3, "class_weight": "balanced"}, ValueError, "^class_weight: got it for targets without"),
     ],
 )
@@ -206,6 +301,32 @@ def steps_by_hand(net, X, y, weights, validation, *, batch, epochs, rate):
         squares = 0.5 * np.square(out - target).sum(axis=1)
         val_losses.append(np.average(squares, weights=own) + penalty(w, v) / given.sum())
     return params, losses, val_losses
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("weight", [1e-60, 1e-300, 1e300])
+def test_weights_of_any_size_train_as_weights_of_mean_one(dtype, weight, optimizer, normal):
+    X, y = normal(8, 2), normal(8, seed=1)
+    options = {"hidden": 3, "epochs": 3, "seed": 0, "dtype": dtype, "optimizer": optimizer}
+    relative = np.array([1, 2, 1, 2, 1, 2, 1, 2]) / 1.5
+    net = fastmlp.train(X, y, sample_weight=relative * weight, **options)
+    expected = fastmlp.train(X, y, sample_weight=relative, **options)
+    # Scaled weights differ by a rounding, which a few steps may multiply.
+    np.testing.assert_allclose(net.history.loss, expected.history.loss, rtol=1000 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e308])
+def test_weights_that_have_no_sum_are_refused(dtype, weight, normal):
+    X, y = normal(8, 2), np.arange(8) % 2
+    words = "^sample_weight: got weights .* whose sum is .*; sums from 1e-300 to 1e\\+300 are accepted"
+    whole = {"sample_weight": np.full(8, weight)}
+    # A product of weights that is 0 everywhere has another message.
+    product = {"sample_weight": np.full(8, weight**0.6), "class_weight": {0: weight**0.6, 1: 0.0}}
+    for options in (whole, product, {"class_weight": {0: weight, 1: weight}}):
+        with pytest.raises(ValueError, match=words if options is not product else "_weight: got "):
+            fastmlp.train(X, y, dtype=dtype, **options)
+    with pytest.raises(ValueError, match=words):
+        fastmlp.train(X, y, dtype=dtype, validation=(X, y, np.full(8, weight)))
 
 
 @pytest.mark.parametrize("kind", WEIGHTINGS)
@@ -328,6 +449,7 @@ def test_all_rows_in_one_batch_are_the_rows(backend, dtype, optimizer, kind, nor
         np.testing.assert_allclose(getattr(net.history, name), getattr(twin.history, name), rtol=10 * limit)
 
 
+@pytest.mark.filterwarnings("ignore:learning_rate. got 0")
 def test_accuracy_does_not_depend_on_what_a_batch_is_divided_by(backend, normal):
     X, y, weights = normal(40, 3), np.random.default_rng(0).integers(0, 3, 40), weights_of("a batch without", 40)
     options = {"hidden": 4, "sample_weight": weights, "learning_rate": 0.0, "epochs": 1, "batch_size": 16, "seed": 0}

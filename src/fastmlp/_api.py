@@ -5,6 +5,7 @@ from typing import Any
 
 from fastmlp._checks import arrays, options, samples, targets, topology
 from fastmlp._engine.backend import resolve
+from fastmlp._spec.elsewhere import keywords
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.losses import Loss
 from fastmlp.metrics import Metric
@@ -14,6 +15,7 @@ from fastmlp.schedules import RateSchedule
 from fastmlp.stopping import EarlyStopping
 
 
+@keywords()
 def train(
     X: Any,
     y: Any,
@@ -27,7 +29,7 @@ def train(
     learning_rate: float | RateSchedule | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
-    dropout: float | Sequence[float] = 0.0,
+    dropout: float | Sequence[float] | Callable[[int], float | Sequence[float]] = 0.0,
     clip_norm: float | None = None,
     clip_value: float | None = None,
     max_norm: float | None = None,
@@ -60,7 +62,8 @@ def train(
     Parameters
     ----------
     X : array-like, shape (rows, inputs)
-        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype.
+        The features, finite numbers. Not copied when C-contiguous and of the chosen dtype. The names of a data frame's
+        columns become ``net.feature_names_in_``: rows with other names, or in another order, are refused from then on.
     y : array-like, shape (rows,) or (rows, outputs)
         Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats); with
         ``loss="cross_entropy"`` also rows of probabilities.
@@ -87,10 +90,12 @@ def train(
         0.001 for Adam and 0.01 for SGD.
     l1, l2 : float, default 0.0
         The penalties' factors.
-    dropout : float or sequence of float, default 0.0
-        The share of units, in [0, 1), that each step leaves out of a hidden layer, one for all or one each; what is
-        left grows by 1 / (1 - share). Training loss and accuracy are those with units left out; validation, `predict`
-        and `loss` leave none out.
+    dropout : float, sequence of float or callable, default 0.0
+        The fraction of units, in [0, 1), that each step leaves out of a hidden layer, one for all or one each; what is
+        left grows by 1 / (1 - fraction). Training loss and accuracy are those with units left out; validation,
+        `predict` and `loss` leave none out. A callable gives the fractions of each epoch, such as
+        ``lambda epoch: min(0.5, 0.01 * epoch)``: it takes the number of the epoch, from 0 on over all training runs of
+        the network, and returns one number or one each. It is called once per epoch, up to 1024 epochs ahead.
     clip_norm, clip_value : float or None, default None
         The largest norm of a step's gradient, to which all of it is scaled down, or the largest size of its entries, to
         which each is cut; one of the two, above 0. `history.gradient_norm` tells of the gradient before that.
@@ -119,13 +124,17 @@ def train(
         A weight a row: its loss counts as often, in the training and in what is measured. The sum of the weights stands
         for N.
     class_weight : "balanced", mapping of label to weight, or None, default None
-        A weight a class, 1 for those that are not named; "balanced" weighs all classes alike.
+        A weight a class, 1 for those that are not named. It multiplies the weights of the rows in losses, of training
+        rows and of validation rows, and in N. Accuracy and `metrics` are not weighed by class. "balanced" weighs the
+        classes alike: by Σ w / (number of classes × Σ w of the class) over the rows that are trained on, with w their
+        `sample_weight` or 1; a class without such a row weighs 1 and is not counted.
     missing_targets : {"error", "mask"}, default "error"
         What NaN in float targets means: an error, or "not observed". Then it has neither loss nor gradient; N does not
         count rows without any observed target.
     validation : float, tuple of (X, y) or of (X, y, weights), or None, default None
         Rows to validate on after every epoch: rows of their own, or a share of these, such as 0.2, drawn at random, of
-        every class as many as of all. Drawn rows are not trained on; both parts are then copies.
+        every class as many as of all. Drawn rows are not trained on; both parts are then copies. The loss of validation
+        rows is over the sum of their own weights.
     early_stopping : bool, EarlyStopping or None, default None
         When to stop before the last epoch; True stops where the validation loss has not improved for 10 epochs, and
         goes back to the best weights.
@@ -137,9 +146,12 @@ def train(
         Called after every epoch with an `EpochState`, in order; one that returns True stops the training. Ready ones,
         and `Every`, are in `fastmlp.callbacks`.
     progress : bool, callable or None, default None
-        True shows a bar; a callable is called about twenty times a second with a `Progress`.
+        True shows a bar with the losses and accuracies of the training rows and of the validation rows; a callable is
+        called about twenty times a second with a `Progress`.
     on_divergence : {"warn", "raise"}, default "warn"
-        What is done where the loss stops being finite. Either way the weights before the last step come back.
+        What is done if the training run diverges: its loss stops being finite, or a batch's loss is above 10⁶ times
+        (the run's first + 1), and not because of that batch's rows alone. Either way the weights come back of the last
+        step whose loss was at most 10 times (the first + 1); of a network of over 4 MiB, of some seconds before.
     seed : int or None, default None
         Seed of the initial weights, the order and dropout; None draws one, which ``net.seed`` tells.
     dtype : float32, float64 or None, default None
@@ -163,13 +175,18 @@ def train(
     ImportError
         If something is asked for that needs another package, such as SciPy for lbfgs.
     DivergenceError
-        If the loss stops being finite and ``on_divergence="raise"``; its ``network`` is the network.
+        If the training run diverges and ``on_divergence="raise"``; its ``network`` is the network.
 
     Warns
     -----
+    UserWarning
+        If the loss is None and `y` holds integers of more than 20 different values with fewer than 5 rows each on
+        average, or one column of floats that are exactly 0 and 1; if the learning rate is 0.
     DivergenceWarning
-        If the loss stops being finite: training ends there, and the weights before the last step come back. The
-        message says in which epoch, batch and layer it began, and the likeliest cause.
+        If the training run diverges: it ends there, and earlier weights come back. The message says which, in which
+        epoch, batch and layer it began, and the likeliest cause.
+    UserWarning
+        If of `X` and the rows to validate on only one has names of columns.
 
     Examples
     --------
@@ -179,13 +196,13 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    X = arrays.features(X, dtype=topology.floating(dtype))
+    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype))
     task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )
     seed = topology.checked_seed(seed)
-    weights = samples.weights(sample_weight, class_weight, values, task)
-    rows, held_out = samples.split(validation, (X, values, weights), task, seed)
+    weights = samples.checked_weights(sample_weight, values, task)
+    rows, held_out = samples.split(validation, (X, values, weights), task, seed, class_weight, names)
     fractions = topology.checked_dropout(dropout, len(topology.hidden_sizes(hidden)))
     training = options.TrainingOptions(
         options.TrainingData(task, X.dtype, rows, held_out, fractions),
@@ -221,7 +238,7 @@ def train(
         init=init,
         bias_init=bias_init,
     )
-    return Network._of(layers)._fit(rows, held_out, training)
+    return Network._of(layers)._fit(rows, held_out, training, names)
 
 
 def load(path: Any, *, backend: str | None = None) -> Network:
@@ -260,4 +277,6 @@ def load(path: Any, *, backend: str | None = None) -> Network:
     if backend is not None:
         network._model.use(resolve(backend))
     network.metadata = description.metadata
+    if description.feature_names is not None:
+        network._record.feature_names = tuple(description.feature_names)
     return network

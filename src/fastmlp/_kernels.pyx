@@ -19,17 +19,19 @@ Why each part exists:
     products      the products of a layer, made of register tiles
     zeros         the same products for matrices with many zeros, which are skipped
     records       what a kernel call works on
+    threads       barriers, and helpers that wait for the next call
     losses        the output layer: outputs, losses, deltas, hits
     updates       penalties and optimizers, one pass over the parameters
     dispatch      made of the rows in `_spec`: which activation, loss, optimizer a code stands for
     groups        gradients that are summed apart, and the tree that adds them up
     narrow, wide  a batch through the layers and back, for the two layouts
-    training      barriers, shuffling, steps, epochs: one call runs many of them without Python
+    training      shuffling, steps, epochs: one call runs many of them without Python
     forward       prediction
     edge          what Python calls
     dense         the products of one layer, called from Python
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_RawCalloc, PyMem_RawFree
 from libc.math cimport INFINITY, NAN, fabs, hypot, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -43,6 +45,7 @@ include "kernels/dropout.pxi"
 include "kernels/products.pxi"
 include "kernels/zeros.pxi"
 include "kernels/records.pxi"
+include "kernels/threads.pxi"
 include "kernels/losses.pxi"
 include "kernels/updates.pxi"
 include "dispatch.pxi"

@@ -35,8 +35,10 @@ from types import MappingProxyType
 
 from fastmlp._spec import activations as rows
 from fastmlp._spec.activations import Activation
+from fastmlp._spec.elsewhere import table
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(rows.ACTIVATIONS)
+ELSEWHERE: Mapping[str, list[str]] = table((name, row.elsewhere) for name, row in ACTIVATIONS.items())
 HIDDEN_ACTIVATIONS: tuple[str, ...] = tuple(name for name, row in ACTIVATIONS.items() if row.hidden)
 # Two inputs have the same output, so that the slope is kept beside it.
 KEPT_ACTIVATIONS: tuple[str, ...] = tuple(name for name, row in ACTIVATIONS.items() if row.kept)

@@ -71,7 +71,7 @@ def initial_weights(hidden: int = 3, seed: int = 2017) -> tuple[np.ndarray, np.n
     >>> initial_weights()[0][0].round(8).tolist()
     [-0.67746455, 0.37769425, -0.07365253]
     """
-    hidden = whole(hidden, "hidden")
+    hidden = whole(hidden, "hidden", maximum=2**31 - 1)
     generator = np.random.RandomState(whole(seed, "seed", minimum=0, maximum=2**32 - 1))
     W1 = 2 * generator.random_sample((2, hidden)) - 1
     W2 = 2 * generator.random_sample((hidden, 2)) - 1
@@ -183,7 +183,7 @@ def train(
         The number of copies of the parameters to keep in ``history.frames``, evenly spaced over the epochs, the first
         before any step.
     progress : bool, callable or None, default None
-        As in `fastmlp.train`.
+        As in `fastmlp.train`; all 300 points are its validation rows.
     backend : str or None, default None
         As in `fastmlp.train`.
 
@@ -213,7 +213,7 @@ def train(
     rows = whole(rows, "rows", maximum=len(X))
     reg = number(reg, "reg")
     choice(ridge, RIDGES, "ridge")
-    epochs = whole(epochs, "epochs")
+    epochs = whole(epochs, "epochs", maximum=2**31 - 1)
     frames = whole(frames, "frames", minimum=0)
     samples, points = Samples(X[:rows], y[:rows]), Samples(X, y)
     network = _network(*initial_weights(hidden, seed), reg=reg, backend=backend)
@@ -227,7 +227,7 @@ def train(
         progress=progress,
         seed=seed,
         n_threads=1,
-        frames=sorted({round(at) for at in np.linspace(0, epochs, frames)}),
+        frames=sorted({round(at) for at in np.linspace(0, epochs, min(frames, epochs + 1))}),
         published_ridge=ridge == "published",
     )
     network._fit(samples, points, checked)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastmlp._spec.values import checked_path, choice, number, whole_or_epochs
+import numpy as np
+
+from fastmlp._spec.values import checked_path, choice, flag, number, shown, whole_or_epochs
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,19 @@ class Progress:
     epochs : int
         Epochs in all.
     loss : float
-        The last epoch's loss; NaN before the first.
+        The last epoch's loss of the training rows; NaN before the first.
     accuracy : float or None
-        The last epoch's accuracy; None for regression.
+        The last epoch's accuracy on the training rows; NaN before the first, None for regression.
+    val_loss, val_accuracy : float or None, default None
+        The same of the validation rows; None without validation rows.
     """
 
     epoch: int
     epochs: int
     loss: float
     accuracy: float | None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 class EpochState:
@@ -96,6 +102,10 @@ class EpochState:
         )
         self._numbers, self._set_rate, self._rises = dict(numbers), set_rate, rises
 
+    def __repr__(self) -> str:
+        numbers = (f"{name} {value:.4g}" for name, value in self.numbers().items())
+        return f"EpochState({', '.join([f'epoch {self.epoch} of {self.epochs}', *numbers])})"
+
     @property
     def learning_rate(self) -> float:
         """The epoch's rate; written, the rate of all that is left."""
@@ -152,7 +162,7 @@ class Callback:
         At the end of which epochs it is called, counted from 1 in each training run: every so many and the last one,
         or those of the collection. The kernels do not stop for the others.
     best : str or None, default None
-        The name of a number that it monitors; a training run that does not measure it is refused.
+        The name of a number that it monitors; a training run that does not measure it, or cannot, is refused.
 
     Examples
     --------
@@ -178,6 +188,15 @@ class Callback:
         raise NotImplementedError(
             f"{type(self).__name__}.__call__: a callback says here what it does at an epoch's end"
         )
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Raise if the callback cannot be used in a training run: called before that begins.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of the numbers that every epoch will have, in the order of `EpochState.numbers`.
+        """
 
     def close(self) -> None:
         """Release what the callback holds: called once at the end of a training run, however that ends."""
@@ -207,7 +226,7 @@ class Every(Callback):
     def __init__(self, every: int | Collection[int], callback: Callable[[EpochState], object]) -> None:
         self.every = whole_or_epochs(every, "every")
         if not callable(callback):
-            raise TypeError(f"callback: got {callback!r}; a callable that takes a state is accepted")
+            raise TypeError(f"callback: got {shown(callback)}; a callable that takes a state is accepted")
         self.callback = callback
         self.best = getattr(callback, "best", None)  # checked before a training run begins
         self.__name__ = getattr(callback, "__name__", type(callback).__name__)
@@ -215,6 +234,16 @@ class Every(Callback):
     def __call__(self, state: EpochState) -> object:
         """Pass the state on."""
         return self.callback(state)
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Check the callback, if it can be checked.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of an epoch's numbers.
+        """
+        getattr(self.callback, "check_numbers", super().check_numbers)(names)
 
     def close(self) -> None:
         """Close the callback, if it can be closed."""
@@ -234,7 +263,7 @@ class _Holder(Callback):
 
 
 class ProgressBar(_Holder):
-    """Show a tqdm bar with the last loss and accuracy.
+    """Show a tqdm bar with the last loss and accuracy, of the training rows and of the validation rows.
 
     ``progress=True`` shows the same and costs nothing per epoch; in ``callbacks`` the kernels stop at the end of every
     epoch, or of every k-th.
@@ -274,9 +303,11 @@ class ProgressBar(_Holder):
         """Move the bar to the state's epoch; a `Progress` is accepted too."""
         if self._held is None:
             self._held = self._make(total=state.epochs, **self._options)
-        shown = {"loss": f"{state.loss:.4g}"}
-        if state.accuracy is not None and not math.isnan(state.accuracy):
-            shown["accuracy"] = f"{state.accuracy:.4f}"
+        shown = {}
+        for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
+            value = getattr(state, name)
+            if name == "loss" or not (value is None or math.isnan(value)):
+                shown[name] = f"{value:.4f}" if "accuracy" in name else f"{value:.4g}"
         self._held.set_postfix(shown, refresh=False)
         self._held.update(state.epoch - self._held.n)
 
@@ -287,14 +318,17 @@ class CSVLog(_Holder):
     Parameters
     ----------
     path : str or path-like
-        Where to. An existing file is replaced when the training run begins.
+        Where to, in a folder that exists. Without `append`, an existing file is replaced when the training run begins.
     every : int or collection of int, default 1
         How many epochs pass from one line to the next, or the epochs that have one.
+    append : bool, default False
+        Whether to add the lines to an existing file. Epochs are counted from 1 in each training run. A training run
+        whose numbers are not the file's columns is refused before it begins.
 
     Raises
     ------
     TypeError, ValueError
-        If `path` is not a path, or `every` does not hold whole numbers of at least 1.
+        If `path` is not a path, `every` does not hold whole numbers of at least 1, or `append` is not a flag.
 
     Examples
     --------
@@ -307,23 +341,70 @@ class CSVLog(_Holder):
     4
     """
 
-    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int | Collection[int] = 1, append: bool = False) -> None:
         self.path = checked_path(path)
         self.every = whole_or_epochs(every, "every")
+        self.append = flag(append, "append")
+
+    def check_numbers(self, names: Collection[str]) -> None:
+        """Raise if the file cannot be written, or continued with these columns.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of an epoch's numbers.
+
+        Raises
+        ------
+        OSError
+            If the path's folder does not exist, or a file to be continued cannot be read.
+        ValueError
+            If a file to be continued has other columns.
+        """
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise FileNotFoundError(f"path: got {str(self.path)!r}; a file in a folder that exists is accepted")
+        columns, there = ["epoch", "seconds", *names], self._columns()
+        if there is not None and there != columns:
+            raise ValueError(
+                f"path: got {str(self.path)!r} to append to, which begins with {','.join(there)[:99]!r}; an empty file "
+                f"or one with the columns {','.join(columns)!r} is accepted"
+            )
+
+    def _columns(self) -> list[str] | None:
+        """Return the names in the first line of a file to be continued; None if there is no file, or nothing in it."""
+        if not self.append or not self.path.is_file():
+            return None
+        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            try:
+                return next(csv.reader(file), None)
+            except csv.Error:  # no log begins like this
+                return []
+
+    def _open(self) -> bool:
+        """Open the file, at the beginning of a line; return whether the columns' names are there."""
+        goes_on = self._columns() is not None
+        self._held = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
+        if goes_on and not self._ends_a_line():
+            self._held.write("\r\n")
+        return goes_on
+
+    def _ends_a_line(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() in (b"\n", b"\r")
 
     def __call__(self, state: EpochState) -> None:
         """Write the state's line; the first one stands below the columns' names."""
         numbers = {"epoch": state.epoch, "seconds": state.seconds, **state.numbers()}
-        if self._held is None:
-            self._held = self.path.open("w", newline="", encoding="utf-8")
-            self._writer = csv.DictWriter(self._held, list(numbers))
-            self._writer.writeheader()
-        self._writer.writerow(numbers)
+        goes_on = self._held is not None or self._open()
+        csv.writer(self._held).writerows([numbers.values()] if goes_on else [numbers, numbers.values()])
         self._held.flush()  # so that a training run that is monitored, or that dies, has left its lines
 
 
 class Checkpoint(Callback):
     """Save the network while it is trained: at every k-th epoch, or only if a number is the best one so far.
+
+    Numbers that are not finite are never the best, and weights that are not finite are not saved.
 
     Parameters
     ----------
@@ -333,7 +414,9 @@ class Checkpoint(Callback):
         How many epochs pass from one call to the next, or the epochs themselves.
     best : str or None, default None
         The name of a number that is to fall (``"loss"``, ``"val_loss"``) or, of an accuracy or a metric that is to
-        rise, to rise; the network is saved if it is the best so far. None saves it always.
+        rise, to rise; the network is saved if it is the best so far, over all training runs with this callback,
+        whichever network they train: a worse network does not replace a better file. Give each network, and a
+        training run that is to begin anew, a callback of its own. None saves the network always.
 
     Raises
     ------
@@ -356,23 +439,17 @@ class Checkpoint(Callback):
             self.path.format(epoch=1)
         except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"path: got {self.path!r}; {{epoch}} is the only field that is accepted; double other braces"
+                f"path: got {shown(self.path)}; {{epoch}} is the only field that is accepted; double other braces"
             ) from error
         self.every = whole_or_epochs(every, "every")
         if best is not None and not isinstance(best, str):
-            raise TypeError(f"best: got {best!r}; the name of a number is accepted, such as 'val_loss'")
+            raise TypeError(f"best: got {shown(best)}; the name of a number is accepted, such as 'val_loss'")
         self.best = best
         self._best_value = math.inf
 
     def __call__(self, state: EpochState) -> None:
-        """Save the network, if its number is the best so far or none is monitored."""
-        if self.best is not None:
-            value = state.falling(self.best)
-            if not value < self._best_value:
-                return
-            self._best_value = value
-        state.network.save(self.path.format(epoch=state.epoch))
-
-    def close(self) -> None:
-        """Forget the best number: the next training run has its own."""
-        self._best_value = math.inf
+        """Save the network, if its number is the best so far or none is monitored, and its weights are finite."""
+        value = None if self.best is None else state.falling(self.best)
+        if (value is None or -math.inf < value < self._best_value) and np.isfinite(state.params).all():
+            state.network.save(self.path.format(epoch=state.epoch))
+            self._best_value = value  # once the file is whole

@@ -8,13 +8,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import fastmlp
+from fastmlp._engine import backend, threads
 from fastmlp._spec.values import choice, whole
 from fastmlp.callbacks import Every
 from fastmlp.tables import TASKS, Table, choose_task, read_table, split_table
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            backend.in_use(), threads.default_threads()  # what the environment sets wrongly, before any work
             code = options.run(options) or 0
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -82,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of standard output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"fastmlp: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"fastmlp: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 2
     return code
 
@@ -119,6 +121,18 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _batch_size(text: str) -> int | str:
     return text if text in ("auto", "full") else _whole(text, "a whole number, auto or full")
+
+
+def _name_among(known: Iterable[str], elsewhere: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return what argparse is told of an option that takes one of the known names."""
+
+    def read(text: str) -> str:
+        try:
+            return choice(text, known, "", elsewhere)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from error
+
+    return {"type": read, "choices": list(known)}
 
 
 def _xor(options: argparse.Namespace) -> None:
@@ -264,7 +278,8 @@ def _train(options: argparse.Namespace) -> int:
         sep="\n",
     )
     started = time.perf_counter()
-    network = fastmlp.train(X, y, progress=True, **{name: getattr(options, name) for name in TRAIN_SETTINGS})
+    settings = {name: getattr(options, name) for name in TRAIN_SETTINGS}
+    network = fastmlp.train(X, y, loss=_loss_of(task, y), progress=True, **settings)
     seconds = time.perf_counter() - started
     network.metadata["table"] = table.to_json()
     if options.save is not None:
@@ -279,6 +294,13 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(f"{'test' if len(test) else 'training'} {measured} ({len(y_test):,} rows)")
     return 0 if np.isfinite(loss) else 1
+
+
+def _loss_of(task: str, y: np.ndarray) -> str:
+    """Return the loss of a task that is known, so that nothing is left to guess from y."""
+    if task == "regression":
+        return "squared_error"
+    return "cross_entropy" if len(np.unique(y)) > 2 else "binary_cross_entropy"
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -337,7 +359,7 @@ TRAIN_OPTIONS = {
         "help": "neurons of each hidden layer, or none for a linear model (default: 64,64)",
     },
     "--activation": {
-        "choices": list(fastmlp.activations.HIDDEN_ACTIVATIONS),
+        **_name_among(fastmlp.activations.HIDDEN_ACTIVATIONS, fastmlp.activations.ELSEWHERE),
         "default": "relu",
         "help": "default: relu",
     },
@@ -349,7 +371,11 @@ TRAIN_OPTIONS = {
         "help": "rows per step: a number, auto or full (default: auto)",
     },
     "--learning-rate": {"type": float, "metavar": "RATE", "help": "default: the optimizer's"},
-    "--optimizer": {"choices": list(fastmlp.optimizers.OPTIMIZERS), "default": "adam", "help": "default: adam"},
+    "--optimizer": {
+        **_name_among(fastmlp.optimizers.OPTIMIZERS, fastmlp.optimizers.ELSEWHERE),
+        "default": "adam",
+        "help": "default: adam",
+    },
     "--l2": {"type": float, "default": 0.0, "metavar": "LAMBDA", "help": "ridge penalty (default: 0)"},
     "--test-fraction": {
         "type": float,

@@ -199,6 +199,6 @@ def _noisy(X: NDArray[np.float64], y: NDArray, noise: float, rng: np.random.Gene
 
 def _generator(rows: int, noise: float, seed: int | None, minimum: int = 2) -> np.random.Generator:
     """Check the arguments of every data set, and return the generator of its seed."""
-    whole(rows, "rows", minimum=minimum)
+    whole(rows, "rows", minimum=minimum, maximum=2**31 - 1)
     number(noise, "noise")
     return np.random.default_rng(None if seed is None else whole(seed, "seed", minimum=0))

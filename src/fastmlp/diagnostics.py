@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmlp._engine.reference.activations import slope
-from fastmlp._spec.values import whole
+from fastmlp._engine.reference.activations import activate, slope
+from fastmlp._spec.values import typed, whole
+from fastmlp._training.divergence import TITLES
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.network import Network
 
@@ -18,9 +19,19 @@ from fastmlp.network import Network
 _STEPS = (2e-4, 2e-5, 2e-6)
 _GOOD = 1e-6  # a wrong term shows in the first digits; a right one is a thousand times closer than this
 _FLAT = 0.01  # the fraction of an activation's steepest slope below which a unit counts as saturated there
-_MOSTLY = 0.5  # the fraction of saturated outputs from which on a layer counts as saturated
+_SATURATED = 0.9  # the fraction of saturated outputs above which a layer counts as saturated
+_DEAD = 0.75  # the fraction of dead units above which a layer counts as dead; half are where features are not centred
 _VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
 _EXPLODED = 100.0  # how many times larger than at the beginning
+_FITTED = 1e-6  # a loss that has fallen to this fraction of the first one leaves nothing to learn
+_EQUAL = 1e-5  # weights of two units that differ by less, relatively, differ by rounding, which training multiplies
+_CONSTANT = 1e-6  # outputs that differ by less, relatively, differ by rounding
+# What to change first.
+_SCALE = "change first: features scaled to mean 0 and deviation 1"
+_SLOWER = "change first: a smaller learning_rate, then clip_norm=1.0, then fewer layers"
+_DRAW = "change first: init='he_uniform' or other start weights that are drawn"
+_FAR = 1e3  # how many times larger a feature is than the middle one, or that one than 1 or smaller
+_OFFSET = 100.0  # the mean of a feature, in its standard deviations
 
 
 class Kink(NamedTuple):
@@ -81,7 +92,7 @@ class GradientCheck:
         """Whether the gradient is that of the loss: the error is at most 1e-6."""
         return self.error <= _GOOD
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return the result in one line."""
         verdict = "is" if self.ok else "is NOT"
         text = (
@@ -146,7 +157,9 @@ def check_gradient(
     >>> check_gradient(net, X, y).ok
     True
     """
+    _check_network(network)
     whole(entries, "entries")
+    whole(seed, "seed", minimum=0)
     twin = _in_double(network)
     samples = twin._samples(X, y, sample_weight)
 
@@ -183,9 +196,10 @@ def _entry(found: GradientCheck | Kink) -> str:
 def _in_double(network: Network) -> Network:
     """Make a copy that computes in float64, on the same backend."""
     model = network._model
-    own = {"l1": model.l1, "l2": model.l2, "dropout": model.dropout, "backend": model.asked_backend}
-    topology = replace(model.topology, dtype=np.float64, **own)
-    return Network._of(topology, network.params)
+    topology = replace(model.topology, dtype=np.float64, backend=model.asked_backend)
+    twin = Network._of(topology, network.params)
+    twin._record.feature_names = network._record.feature_names
+    return twin
 
 
 def _difference(
@@ -256,16 +270,23 @@ class LayerHealth:
         Units whose slope is 0 for every row that was inspected.
     saturated : float
         The fraction of its outputs whose slope is less than a hundredth of the steepest; NaN if there is none.
+    repeated : ndarray of int64
+        Hidden units that compute what another unit of the layer computes, except for the first of each.
+    varies, finite : bool
+        Whether its outputs differ from row to row, and whether they are finite; True if no rows were inspected.
     """
 
     layer: int
     activation: str
     units: int
-    gradient_norms: np.ndarray
-    activation_sizes: np.ndarray
+    gradient_norms: np.ndarray = field(repr=False)
+    activation_sizes: np.ndarray = field(repr=False)
     weight_norm: float
-    dead: np.ndarray
+    dead: np.ndarray = field(repr=False)
     saturated: float
+    repeated: np.ndarray
+    varies: bool
+    finite: bool
 
 
 @dataclass(frozen=True)
@@ -291,7 +312,7 @@ class Health:
         """Whether nothing was found."""
         return not self.findings
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Write a table of the layers, then the findings."""
         lines = [
             f"{'layer':<6}{'activation':<13}{'units':>6}  {'gradient norm':<22}{'activation size':<22}"
@@ -312,28 +333,49 @@ def _ends(values: np.ndarray) -> str:
 
 
 def health(network: Network, X: Any = None) -> Health:
-    """Inspect the layers of a network: norms over its training, dead and saturated units, vanishing and exploding.
+    """Inspect a network: its features, its units, and the norms of its layers over its training.
 
     Parameters
     ----------
     network : Network
         The network.
     X : array-like, shape (rows, inputs), or None, default None
-        Rows to find dead and saturated units with. None takes up to 256 rows of the last training, of which the
-        network keeps a copy; of a network that was not trained here, no rows are then used.
+        Rows to inspect the layers with. None takes up to 256 rows of the last training, of which the network keeps a
+        copy; of a network that was not trained here, no rows are then used.
 
     Returns
     -------
     Health
-        Print it. Dead is a unit of relu, hard_sigmoid or hard_tanh whose slope is 0 for every row; saturated an output
-        of sigmoid, tanh or the hard ones whose slope is less than a hundredth of the steepest; vanishing a layer whose
-        gradient is less than a thousandth of the last layer's, number by number (root mean squares); exploding one
-        whose gradient or outputs have grown a hundredfold, or stopped being finite.
+        Print it; `findings` says what is wrong.
 
     Raises
     ------
     TypeError, ValueError
-        If `X` cannot be used.
+        If `network` is not a `Network`, or `X` cannot be used.
+
+    Notes
+    -----
+    The size of a feature is its root mean square over the rows. What is found, and by which criterion:
+
+    ================== ===================================================================================
+    features           one is 1000 times as large as the middle one; or the middle one is 1000 times larger or
+                       smaller than 1; or the mean of one is over 100 of its standard deviations
+    exploded           weights or outputs that are not finite
+    exploding          a gradient or outputs a hundred times as large as any layer's at first, with a loss that is
+                       no smaller than the first one
+    identical units    hidden units whose weights and bias are equal to 1e-5 of their norm, or opposite if the
+                       activation is odd but for a constant (identity, tanh, sigmoid, hard_tanh, hard_sigmoid); units
+                       whose weights are 0 only if those of all are
+    no gradient        a layer whose gradient is exactly 0 when it was noted last, while the loss has not fallen to a
+                       millionth
+    vanishing          a gradient that is less than a thousandth of the last layer's, number by number (root mean
+                       squares)
+    dead units         more than three quarters of a hidden layer's relu units have a slope of 0 for every row
+    saturated          more than nine tenths of the outputs of a hidden layer of sigmoid, tanh, hard_sigmoid or
+                       hard_tanh have a slope of less than a hundredth of the steepest
+    constant           outputs that are the same for all rows, to 1e-6 of their size, from some layer on, while the
+                       rows differ and the loss has not fallen to a millionth
+    ================== ===================================================================================
 
     Examples
     --------
@@ -343,25 +385,65 @@ def health(network: Network, X: Any = None) -> Health:
     >>> health(net).ok
     True
     """
-    rows = network._record.sample if X is None else X
+    _check_network(network)
+    rows = network._record.sample if X is None else network._features(X)
+    with np.errstate(all="ignore"):  # of what has exploded
+        layers = _layers(network, rows)
+    loss = network.history.loss
+    fitted = len(loss) > 0 and bool(loss[-1] <= _FITTED * loss[0])
+    findings = [*_diverged(network), *_features(rows), *_exploding(layers, loss), *_identical(layers)]
+    if not fitted:
+        findings += _without_gradient(layers)
+    findings += [*_vanishing(network, layers), *_dead(layers), *_saturated(layers)]
+    if not fitted:
+        findings += _constant(layers)
+    return Health(tuple(layers), tuple(findings), 0 if rows is None else len(rows))
+
+
+def _check_network(network: Any) -> None:
+    if not isinstance(network, Network):
+        raise TypeError(f"network: got {typed(network)}; a Network is accepted; of an estimator, its network_")
+
+
+def _diverged(network: Network) -> list[str]:
+    stopped = network.last_history.stopped
+    if stopped not in TITLES:
+        return []
+    return [
+        f"the last training run diverged: {stopped}; change first: a smaller learning_rate, then scaled features and "
+        "targets, then clip_norm=1.0"
+    ]
+
+
+def _layers(network: Network, rows: np.ndarray | None) -> list[LayerHealth]:
+    """Inspect every layer."""
     number, history = len(network.weights), network.history
+    outputs = [None] * number if rows is None else network._layers(rows)
+    rows_differ = rows is not None and bool(np.ptp(rows, axis=0).any())
     parts = zip(
         network.activations,
         network.weights,
+        network.biases or [None] * number,
         history.layer_gradient_norms.reshape(-1, number).T,  # without a column per layer if nothing was noted
         history.layer_activations.reshape(-1, number).T,
-        [None] * number if rows is None else network.forward(rows),
+        outputs,
         strict=True,
     )
-    layers = [
+    return [
         LayerHealth(
-            layer, name, w.shape[1], norms, sizes, float(np.linalg.norm(w.astype(float))), *_flat_units(h, name)
+            layer,
+            name,
+            w.shape[1],
+            norms,
+            sizes,
+            float(np.linalg.norm(w.astype(float))),
+            *_flat_units(h, name),
+            repeated=_repeated(w, b, name) if layer < number else np.empty(0, np.int64),
+            varies=not rows_differ or bool((np.ptp(h, axis=0) > _CONSTANT * np.abs(h).max(axis=0)).any()),
+            finite=h is None or bool(np.isfinite(h).all()),
         )
-        for layer, (name, w, norms, sizes, h) in enumerate(parts, 1)
+        for layer, (name, w, b, norms, sizes, h) in enumerate(parts, 1)
     ]
-    exploding = filter(None, map(_exploding, layers))
-    findings = (*exploding, *_vanishing(network, layers), *_dead(layers), *_saturated(layers))
-    return Health(tuple(layers), findings, 0 if rows is None else len(rows))
 
 
 def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, float]:
@@ -374,20 +456,106 @@ def _flat_units(h: np.ndarray | None, activation: str) -> tuple[np.ndarray, floa
     return dead, float(np.mean(slopes < _FLAT * row.steepest)) if row.steepest else math.nan
 
 
-def _exploding(layer: LayerHealth) -> str:
-    if not math.isfinite(layer.weight_norm):
-        return (
-            f"layer {layer.layer} has exploded: its weights are not finite; change first: a smaller learning_rate, "
-            "then clip_norm=1.0, then fewer layers"
+def _repeated(weights: np.ndarray, biases: np.ndarray | None, activation: str) -> np.ndarray:
+    """Return the units whose weights and bias are those of another unit, or opposite where that makes no difference."""
+    units = weights.T.astype(float)
+    if biases is not None:
+        units = np.column_stack([units, biases])
+    if units.shape[1] == 1 or not np.isfinite(units).all():  # single numbers are often alike by chance
+        return np.empty(0, np.int64)
+    # Equal units are neighbours in the order of one random projection.
+    projected = units @ np.random.default_rng(0).standard_normal(units.shape[1])
+    if _is_odd(activation):
+        units, projected = units * np.where(projected < 0, -1.0, 1.0)[:, None], np.abs(projected)
+    order = np.argsort(projected, kind="stable")
+    units = units[order]
+    norms, gaps = np.linalg.norm(units[1:], axis=1), np.linalg.norm(np.diff(units, axis=0), axis=1)
+    equal = (gaps <= _EQUAL * norms) & ((norms > 0) | (not units.any()))
+    group = np.zeros(len(units), np.int64)
+    group[order[1:]] = np.cumsum(~equal)
+    return np.delete(np.arange(len(units)), np.unique(group, return_index=True)[1])
+
+
+def _is_odd(activation: str) -> bool:
+    """Return whether f(z) + f(-z) is a constant."""
+    z, code = np.array([0.0, 0.5, 3.0]), ACTIVATIONS[activation].code
+    return bool(np.ptp(activate(z, code) + activate(-z, code)) < 1e-12)
+
+
+def _features(rows: np.ndarray | None) -> list[str]:
+    """Return what is wrong with the sizes of the features."""
+    if rows is None:
+        return []
+    columns = rows.astype(float)
+    largest = np.abs(columns).max(axis=0)
+    columns /= np.where(largest > 0, largest, 1.0)  # no square overflows
+    sizes = largest * np.sqrt(np.mean(columns**2, axis=0))
+    seen = np.sort(sizes[sizes > 0])
+    if not len(seen):
+        return []
+    middle, found = float(seen[(len(seen) - 1) // 2]), []
+    if len(large := np.flatnonzero(sizes > _FAR * middle)):
+        found.append(
+            f"features of very different sizes: {_some(large)} of up to {sizes.max():.3g}, the middle one of "
+            f"{middle:.3g}; {_SCALE}"
         )
-    for what, values in (("gradient", layer.gradient_norms), ("outputs", layer.activation_sizes)):
-        at_first = float(np.median(values[: max(1, len(values) // 10)])) if len(values) else 0.0
-        if at_first > 0 and not values[-1] <= _EXPLODED * at_first:
-            return (
-                f"layer {layer.layer} is exploding: its {what} grew from {at_first:.3g} to {values[-1]:.3g}; change "
-                "first: a smaller learning_rate, then clip_norm=1.0, then fewer layers"
-            )
-    return ""
+    if not 1 / _FAR <= middle <= _FAR:
+        found.append(f"features that are not scaled: the middle one is of size {middle:.3g}; {_SCALE}")
+    means, deviations = columns.mean(axis=0), columns.std(axis=0)
+    far = np.flatnonzero((np.abs(means) > _OFFSET * deviations) & (np.ptp(columns, axis=0) > 0))
+    if len(far):
+        mean, deviation = (float(values[far[0]] * largest[far[0]]) for values in (means, deviations))
+        found.append(
+            f"features far from 0: {_some(far)}, the first with mean {mean:.3g} and deviation {deviation:.3g}; {_SCALE}"
+        )
+    return found
+
+
+def _some(places: np.ndarray) -> str:
+    """Return the first few of some places as text."""
+    return ", ".join(map(str, places[:5])) + (", ..." if len(places) > 5 else "")
+
+
+def _exploding(layers: list[LayerHealth], loss: np.ndarray) -> list[str]:
+    found = [
+        f"layer {layer.layer} has exploded: its {what} are not finite; {_SLOWER}"
+        for layer in layers
+        for what, finite in (("weights", math.isfinite(layer.weight_norm)), ("outputs", layer.finite))
+        if not finite
+    ]
+    if found or not len(layers[0].gradient_norms) or loss[-1] < loss[0]:
+        return found
+    for what, name in (("gradient", "gradient_norms"), ("outputs", "activation_sizes")):
+        values = np.array([getattr(layer, name) for layer in layers])
+        at_first = float(np.median(values[:, : max(1, values.shape[1] // 10)], axis=1).max())
+        found += [
+            f"layer {layer.layer} is exploding: its {what} grew to {last:.3g}, where no layer's were over "
+            f"{at_first:.3g} at first; {_SLOWER}"
+            for layer, last in zip(layers, values[:, -1], strict=True)
+            if at_first > 0 and not last <= _EXPLODED * at_first
+        ]
+    return found
+
+
+def _identical(layers: list[LayerHealth]) -> list[str]:
+    return [
+        f"layer {layer.layer} has {layer.units} units that are all identical, and stay so; {_DRAW}"
+        if len(layer.repeated) == layer.units - 1
+        else f"layer {layer.layer} repeats {len(layer.repeated)} of its {layer.units} units ({_some(layer.repeated)}); "
+        f"{_DRAW}, then fewer units"
+        for layer in layers
+        if len(layer.repeated)
+    ]
+
+
+def _without_gradient(layers: list[LayerHealth]) -> list[str]:
+    idle = np.array([layer.layer for layer in layers if len(layer.gradient_norms) and layer.gradient_norms[-1] == 0])
+    if not len(idle):
+        return []
+    return [
+        f"layers without a gradient: {_some(idle)}; it is 0, and they learn nothing; {_DRAW}, then features scaled to "
+        "mean 0 and deviation 1, then a smaller learning_rate"
+    ]
 
 
 def _vanishing(network: Network, layers: list[LayerHealth]) -> list[str]:
@@ -399,24 +567,34 @@ def _vanishing(network: Network, layers: list[LayerHealth]) -> list[str]:
         f"layer {layer.layer} is vanishing: its gradient is {size / sizes[-1]:.1g} of the last layer's, number by "
         "number; change first: activation='relu' or 'gelu' with init='he_uniform', then fewer layers"
         for layer, size in zip(layers, sizes, strict=True)
-        if size < _VANISHED * sizes[-1]
+        if 0 < size < _VANISHED * sizes[-1]
     ]
 
 
 def _dead(layers: list[LayerHealth]) -> list[str]:
     return [
         f"layer {layer.layer} has {len(layer.dead)} dead {layer.activation} units of {layer.units} "
-        f"({', '.join(map(str, layer.dead[:5]))}{', ...' if len(layer.dead) > 5 else ''}): no row moves them any more; "
-        "change first: a smaller learning_rate, then activation='leaky_relu' or 'gelu', then init='he_uniform'"
+        f"({_some(layer.dead)}): no row moves them any more; change first: a smaller learning_rate, then "
+        "activation='leaky_relu' or 'gelu', then init='he_uniform'"
         for layer in layers[:-1]
-        if len(layer.dead)
+        if math.isnan(layer.saturated) and len(layer.dead) > _DEAD * layer.units
     ]
 
 
 def _saturated(layers: list[LayerHealth]) -> list[str]:
     return [
-        f"layer {layer.layer} is saturated: {layer.saturated:.0%} of its {layer.activation} outputs are flat; change "
-        "first: features scaled to mean 0 and deviation 1, then a smaller learning_rate, then l2 or max_norm"
+        f"layer {layer.layer} is saturated: {layer.saturated:.0%} of its {layer.activation} outputs are flat; "
+        f"{_SCALE}, then a smaller learning_rate, then l2 or max_norm"
         for layer in layers[:-1]
-        if layer.saturated > _MOSTLY
+        if layer.saturated > _SATURATED
+    ]
+
+
+def _constant(layers: list[LayerHealth]) -> list[str]:
+    if layers[-1].varies or not layers[-1].finite:
+        return []
+    first = next(layer.layer for layer in layers if not any(later.varies for later in layers[layer.layer - 1 :]))
+    return [
+        f"from layer {first} on the outputs are the same for every row; {_DRAW}, then features scaled to mean 0 and "
+        "deviation 1, then a smaller learning_rate"
     ]

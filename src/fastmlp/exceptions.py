@@ -6,11 +6,11 @@ __all__ = ["DivergenceError", "DivergenceWarning"]
 
 
 class DivergenceWarning(RuntimeWarning):
-    """The loss stopped being finite: the training run was stopped, and the last good weights came back."""
+    """A training run diverged: its loss stopped being finite or grew beyond use; the last good weights came back."""
 
 
 class DivergenceError(ArithmeticError):
-    """The loss stopped being finite, with ``on_divergence="raise"``.
+    """A training run diverged, with ``on_divergence="raise"``.
 
     Parameters
     ----------

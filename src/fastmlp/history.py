@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from fastmlp._spec.shown import counted, table
+
 _empty = partial(np.empty, 0)
 
 
@@ -70,10 +72,39 @@ class History:
         return len(self.loss)
 
     def __repr__(self) -> str:
-        if not len(self):
-            return "History(0 epochs)"
-        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy[-1]:.4g}"
-        return f"History({len(self)} epochs, loss {self.loss[-1]:.4g}{accuracy})"
+        numbers = self.to_dict()
+        names = [name for name in (*_MEASURES, *self.metrics) if name in numbers and len(self)]
+        last = [f"{name} {numbers[name][-1]:.4g}" for name in names]
+        stopped = f"; stopped: {self.stopped}" if self.stopped else ""
+        return f"History({', '.join([counted(len(self), 'epoch'), *last])}{stopped})"
+
+    def _repr_html_(self) -> str:
+        """Return each number's first and last value as a table, for notebooks."""
+        caption = f"History: {counted(len(self), 'epoch')} in {self.seconds.sum():.3g} s"
+        caption += f"; stopped: {self.stopped}" if self.stopped else ""
+        numbers = self.to_dict() if len(self) else {}
+        rows = [(name, f"{values[0]:.4g}", f"{values[-1]:.4g}") for name, values in numbers.items()]
+        return table(caption, ("", "first", "last"), rows)
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """Return the numbers by their names, all of one length, such as for ``pandas.DataFrame(history.to_dict())``.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (epochs,)
+            ``epoch``, counted from 1, then the fields that have a number per epoch, as far as they are there, then the
+            metrics. The arrays are those of the history, not copies.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> X, y = fastmlp.datasets.xor(40)
+        >>> list(fastmlp.train(X, y, hidden=4, epochs=3, metrics=["f1"], seed=0).history.to_dict())
+        ['epoch', 'loss', 'accuracy', 'learning_rate', 'gradient_norm', 'seconds', 'f1']
+        """
+        numbers = {name: getattr(self, name) for name in _BY_EPOCH} | self.metrics
+        known = {name: values for name, values in numbers.items() if values is not None and len(values) == len(self)}
+        return {"epoch": np.arange(1, len(self) + 1)} | known
 
     def extended(self, *later: "History") -> "History":
         """Return this history joined with those of later training runs.
@@ -105,7 +136,8 @@ class History:
         )
 
 
-_BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "seconds")
+_MEASURES = ("loss", "accuracy", "val_loss", "val_accuracy")
+_BY_EPOCH = (*_MEASURES, "learning_rate", "gradient_norm", "seconds")
 _BY_NOTE = ("layer_epochs", "layer_gradient_norms", "layer_activations")
 
 

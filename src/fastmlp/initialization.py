@@ -15,11 +15,13 @@ article          uniform in ±1                                        the artic
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.values import choice
+from fastmlp._spec.elsewhere import table
+from fastmlp._spec.values import as_array, choice, shown
 
 # Family -> the variance of the weights of a layer, from its inputs and outputs.
 _VARIANCES = {
@@ -31,6 +33,12 @@ INITIALIZATIONS: tuple[str, ...] = (
     *(f"{family}_{shape}" for family in _VARIANCES for shape in ("uniform", "normal")),
     "orthogonal",
     "article",
+)
+# Elsewhere X. Glorot's and K. He's are called by their first names, also without the shape.
+ELSEWHERE: Mapping[str, list[str]] = table(
+    (name, f"{other} {other.split('_')[0]}")
+    for name in INITIALIZATIONS
+    for other in (name.replace("glorot", "xavier").replace("he_", "kaiming_"),)
 )
 
 
@@ -64,10 +72,12 @@ def checked(init: Any, parameters: int, dtype: np.dtype) -> str | np.ndarray:
     'he_normal'
     """
     if isinstance(init, str):
-        return choice(init, INITIALIZATIONS, "init")
+        return choice(init, INITIALIZATIONS, "init", ELSEWHERE)
     if isinstance(init, type(None) | bool) or callable(init):
-        raise TypeError(f"init: got {init!r}; a name such as 'he_normal', or all parameters in a vector, is accepted")
-    values = np.asarray(init)
+        raise TypeError(
+            f"init: got {shown(init)}; a name such as 'he_normal', or all parameters in a vector, is accepted"
+        )
+    values = as_array(init, "init")
     if values.dtype.kind not in "iuf" or values.shape != (parameters,):
         raise ValueError(
             f"init: got {values.dtype} of shape {values.shape}; a name such as 'he_normal', or numbers of shape "

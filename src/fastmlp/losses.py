@@ -35,6 +35,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fastmlp._spec import losses as rows
+from fastmlp._spec.elsewhere import table
 from fastmlp._spec.values import number
 
 
@@ -169,4 +170,5 @@ def quantile(*levels: float) -> Loss:
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({name: Loss(row, row.parameter) for name, row in rows.LOSSES.items()})
+ELSEWHERE: Mapping[str, list[str]] = table((name, row.elsewhere) for name, row in rows.LOSSES.items())
 OUTPUTS: tuple[str, ...] = tuple(dict.fromkeys(name for loss in LOSSES.values() for name in loss.outputs))

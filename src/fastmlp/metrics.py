@@ -19,10 +19,12 @@ mse               Σ w (y - h)^2 / Σ w                                      low
 mae               Σ w abs(y - h) / Σ w                                     lower         numbers
 r2                1 - Σ w (y - h)^2 / Σ w (y - mean y)^2                   higher        numbers
 ================= ======================================================== ============= ================
+
+`pinball`, the loss of quantiles, has no name in METRICS, since it needs their levels.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -30,7 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._spec.values import check_fields, choice, flag, listing, named, whole
+from fastmlp._spec.elsewhere import keywords, table
+from fastmlp._spec.values import as_array, check_fields, choice, flag, listing, named, shown, typed, whole
+from fastmlp.losses import quantile
 
 GIVEN = ("predictions", "codes", "scores")
 KINDS = ("real", "labels", "multilabel")
@@ -41,7 +45,7 @@ KINDS = ("real", "labels", "multilabel")
 
 def _classes(values: Any, argument: str) -> np.ndarray:
     """Return class codes as int64 of shape (rows,), or a 0/1 matrix as bool of shape (rows, outputs)."""
-    array = np.asarray(values, order="C")  # one order of adding, whatever the layout of y
+    array = np.asarray(as_array(values, argument), order="C")  # one order of adding, whatever the layout of y
     if array.ndim == 1 and array.dtype.kind in "biu":
         if array.size and array.min() < 0:
             raise ValueError(f"{argument}: got the class code {array.min()}; codes of at least 0 are accepted")
@@ -62,7 +66,7 @@ def _classes(values: Any, argument: str) -> np.ndarray:
 
 def _numbers(values: Any, argument: str) -> np.ndarray:
     """Return numbers of shape (rows,) or (rows, columns), in their own dtype."""
-    array = np.asarray(values, order="C")
+    array = np.asarray(as_array(values, argument), order="C")
     if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
         raise TypeError(
             f"{argument}: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) or (rows, columns) are "
@@ -75,7 +79,7 @@ def _weighted(sample_weight: Any, y: np.ndarray, other: np.ndarray) -> tuple[np.
     """Return y, the other array and the weights in float64, without the rows of weight 0."""
     if sample_weight is None:
         return y, other, np.ones(len(y))
-    weights = np.asarray(sample_weight)
+    weights = as_array(sample_weight, "sample_weight")
     if weights.dtype.kind not in "biuf" or weights.shape != y.shape[:1]:
         raise ValueError(
             f"sample_weight: got {weights.dtype} of shape {weights.shape} for {len(y)} rows; one number per row is "
@@ -342,11 +346,11 @@ def _number_rows(y: Any, predicted: Any, sample_weight: Any) -> tuple[np.ndarray
 
 
 @np.errstate(all="ignore")
-def _mean_error(power: int, y: Any, predicted: Any, sample_weight: Any) -> float:
-    """Return the mean of abs(y - h)^power per column, averaged over the columns with an observed entry."""
+def _mean_cost(cost: Callable[[np.ndarray], np.ndarray], y: Any, predicted: Any, sample_weight: Any) -> float:
+    """Return the mean of cost(y - h) per column, averaged over the columns with an observed entry."""
     _, error, weights = _number_rows(y, predicted, sample_weight)
     totals = weights.sum(axis=0)
-    return _mean((weights * np.abs(error) ** power).sum(axis=0) / np.where(totals > 0, totals, 1), totals > 0)
+    return _mean((weights * cost(error)).sum(axis=0) / np.where(totals > 0, totals, 1), totals > 0)
 
 
 def mean_squared_error(y: Any, predicted: Any, sample_weight: Any = None) -> float:
@@ -377,7 +381,7 @@ def mean_squared_error(y: Any, predicted: Any, sample_weight: Any = None) -> flo
     >>> mean_squared_error([1.0, 2.0, 3.0], [1.0, 4.0, 2.0], [1, 1, 2])
     1.5
     """
-    return _mean_error(2, y, predicted, sample_weight)
+    return _mean_cost(np.square, y, predicted, sample_weight)
 
 
 def mean_absolute_error(y: Any, predicted: Any, sample_weight: Any = None) -> float:
@@ -408,7 +412,46 @@ def mean_absolute_error(y: Any, predicted: Any, sample_weight: Any = None) -> fl
     >>> mean_absolute_error([1.0, 2.0, float("nan")], [1.0, 4.0, 2.0])
     1.0
     """
-    return _mean_error(1, y, predicted, sample_weight)
+    return _mean_cost(np.abs, y, predicted, sample_weight)
+
+
+def pinball(y: Any, predicted: Any, sample_weight: Any = None, *, levels: Sequence[float] = (0.5,)) -> float:
+    """Compute the mean pinball loss of quantiles: Σ w max(q (y - h), (q - 1) (y - h)) / Σ w, averaged over columns.
+
+    It is what the loss "quantile" minimizes, as a mean over the levels q instead of their sum.
+
+    Parameters
+    ----------
+    y : array-like, shape (rows,) or (rows, targets)
+        The true numbers. NaN means "not observed": the entry is left out.
+    predicted : array-like, shape (rows, targets * levels)
+        The predicted quantiles, h, those of the first target first; of one level also of y's shape.
+    sample_weight : array-like, shape (rows,), or None, default None
+        One weight per row, at least 0; None weighs all rows equally.
+    levels : sequence of float, default (0.5,)
+        The quantiles' levels q, in (0, 1), rising.
+
+    Returns
+    -------
+    float
+        The loss, at least 0, in y's unit. Columns without an observed entry are left out; the result is NaN if none is
+        left.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or shape.
+
+    Examples
+    --------
+    >>> pinball([1.0, 2.0], [[0.0, 3.0], [2.0, 3.0]], levels=(0.25, 0.75))
+    0.25
+    """
+    y, predicted = _numbers(y, "y"), _numbers(predicted, "predicted")
+    y, predicted = (array if array.ndim == 2 else array[:, None] for array in (y, predicted))
+    each = np.repeat(y, len(quantile(*levels).parameters), axis=1)
+    q = np.resize(levels, each.shape[1])
+    return _mean_cost(lambda error: np.maximum(q * error, (q - 1) * error), each, predicted, sample_weight)
 
 
 def r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:
@@ -464,7 +507,7 @@ def r2(y: Any, predicted: Any, sample_weight: Any = None) -> float:
 
 def _kinds_of_targets(value: Any, argument: str) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)) or not value:
-        raise TypeError(f"{argument}: got {value!r}; a tuple of some of {listing(KINDS)} is accepted")
+        raise TypeError(f"{argument}: got {shown(value)}; a tuple of some of {listing(KINDS)} is accepted")
     return tuple(choice(kind, KINDS, argument) for kind in value)
 
 
@@ -474,9 +517,11 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "rises": flag,
     "targets": _kinds_of_targets,
     "training": flag,
+    "compares_rows": flag,
 }
 
 
+@keywords(rises="greater_is_better")
 @dataclass(frozen=True)
 class Metric:
     """One measure: its function, and the arguments of the function.
@@ -503,6 +548,9 @@ class Metric:
         row) and ``"multilabel"`` (a 0/1 matrix, any number of ones per row).
     training : bool, default True
         Whether it is also measured on the training rows, which costs a pass over them; False: on validation rows only.
+    compares_rows : bool, default False
+        Whether it compares rows of different targets with each other, as the area under a curve does, and is NaN if
+        all have the same target. A training run that monitors it on such rows is refused.
 
     Raises
     ------
@@ -523,6 +571,7 @@ class Metric:
     rises: bool = True
     targets: tuple[str, ...] = KINDS
     training: bool = True
+    compares_rows: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, _CHECKS)
@@ -530,8 +579,7 @@ class Metric:
             raise ValueError("name: got an empty string; a name to show is accepted")
         if not callable(self.function):
             raise TypeError(
-                f"function: got {self.function!r} ({type(self.function).__name__}); a callable that takes y and "
-                "predictions is accepted"
+                f"function: got {typed(self.function)}; a callable that takes y and predictions is accepted"
             )
 
     @property
@@ -553,12 +601,25 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("accuracy", accuracy, "codes", targets=("labels", "multilabel")),
             Metric("balanced_accuracy", balanced_accuracy, "codes", targets=("labels",)),
             Metric("f1", f1, "codes", targets=("labels", "multilabel")),
-            Metric("roc_auc", roc_auc, "scores", targets=("labels", "multilabel")),
+            Metric("roc_auc", roc_auc, "scores", targets=("labels", "multilabel"), compares_rows=True),
             Metric("mse", mean_squared_error, "codes", rises=False, targets=("real",)),
             Metric("mae", mean_absolute_error, "codes", rises=False, targets=("real",)),
             Metric("r2", r2, "codes", targets=("real",)),
         )
     }
+)
+
+
+ELSEWHERE: Mapping[str, list[str]] = table(
+    {
+        "accuracy": "acc accuracy_score categorical_accuracy sparse_categorical_accuracy binary_accuracy",
+        "balanced_accuracy": "balanced_accuracy_score",
+        "f1": "f1_score f1_macro fscore f_score",
+        "roc_auc": "auc auroc roc_auc_score",
+        "mse": "mean_squared_error neg_mean_squared_error squared_error",
+        "mae": "mean_absolute_error neg_mean_absolute_error absolute_error l1",
+        "r2": "r2_score r_squared coefficient_of_determination",
+    }.items()
 )
 
 
@@ -595,7 +656,7 @@ def metric(value: str | Callable[..., float] | Metric, argument: str = "metrics"
     if isinstance(value, Metric):
         return value
     if isinstance(value, str):
-        return METRICS[choice(value, METRICS, argument)]
+        return METRICS[choice(value, METRICS, argument, ELSEWHERE)]
     if isinstance(value, type) and issubclass(value, Metric):
         raise TypeError(
             f"{argument}: got the class {value.__name__}; an instance is accepted; write "
@@ -604,6 +665,5 @@ def metric(value: str | Callable[..., float] | Metric, argument: str = "metrics"
     if callable(value):
         return Metric(getattr(value, "__name__", type(value).__name__), value)
     raise TypeError(
-        f"{argument}: got {value!r} ({type(value).__name__}); a name, a callable or a Metric is accepted; the names "
-        f"are {listing(METRICS)}"
+        f"{argument}: got {typed(value)}; a name, a callable or a Metric is accepted; the names are {listing(METRICS)}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -11,10 +12,14 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks import options as checks
-from fastmlp._checks.samples import Samples, split, weights
+from fastmlp._checks.samples import Samples, checked_weights, split
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine.prediction import is_as_kernels_read
+from fastmlp._spec.elsewhere import keywords
+from fastmlp._spec.shown import Text, counted, table
+from fastmlp._spec.values import shown, typed
 from fastmlp._training import fit, model, watch
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
@@ -36,6 +41,7 @@ def _forwarded(path: str, doc: str, *, assigned: str | None = None) -> Any:
     return property(attrgetter(path), assign if assigned else None, doc=doc)
 
 
+@keywords()
 class Network:
     """A multilayer perceptron: layers z = h W + b, h = f(z).
 
@@ -79,6 +85,8 @@ class Network:
         Views of `params`; `biases` is empty without biases.
     classes_ : ndarray or None
         The labels, one a class; None for regression and multi-label targets.
+    feature_names_in_ : ndarray of str
+        The names of the columns of the data frame that was trained on first; not there if they had none.
     history : History
         What happened in all trainings so far.
     metadata : dict of str to str
@@ -114,7 +122,7 @@ class Network:
         bias: bool = True,
         l1: float = 0.0,
         l2: float = 0.0,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: float | Sequence[float] | Callable[[int], float | Sequence[float]] = 0.0,
         init: str | Any = "glorot_uniform",
         bias_init: float | None = None,
         classes: Any = None,
@@ -176,8 +184,12 @@ class Network:
     biases: tuple[np.ndarray, ...] = _forwarded(
         "_model.biases", "Views of `params`, shapes (out,); empty without biases."
     )
-    l1: float = _forwarded("_model.l1", "The factor of the penalty on magnitudes; may be assigned.", assigned="l1")
-    l2: float = _forwarded("_model.l2", "The factor of the penalty on squares; may be assigned.", assigned="l2")
+    l1: float = _forwarded(
+        "_model.topology.l1", "The factor of the penalty on magnitudes; may be assigned.", assigned="l1"
+    )
+    l2: float = _forwarded(
+        "_model.topology.l2", "The factor of the penalty on squares; may be assigned.", assigned="l2"
+    )
     dtype: np.dtype = _forwarded("_model.dtype", "The dtype of parameters and arithmetic.")
     seed: int = _forwarded("_model.topology.seed", "The seed in use.")
     backend: str = _forwarded("_model.backend", "The build of the kernels that computes.")
@@ -199,13 +211,28 @@ class Network:
         self._model.assign("params", values)
 
     @property
-    def dropout(self) -> tuple[float, ...]:
-        """The fraction of units that a step leaves out of each hidden layer; may be assigned."""
-        return self._model.dropout
+    def dropout(self) -> tuple[float, ...] | Callable[[int], float | Sequence[float]]:
+        """The fraction of units that a step leaves out of each hidden layer, or the callable; may be assigned.
+
+        A network is pickled with its callable, which pickle has to accept.
+        """
+        return self._model.topology.dropout
 
     @dropout.setter
-    def dropout(self, fractions: float | Sequence[float]) -> None:
+    def dropout(self, fractions: float | Sequence[float] | Callable[[int], float | Sequence[float]]) -> None:
         self._model.assign("dropout", fractions)
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of the data frame that was trained on first, as scikit-learn has them.
+
+        From then on all methods refuse columns of other names or in another order, and warn if there are no names.
+        """
+        if not self._record.feature_names:
+            raise AttributeError(
+                "feature_names_in_: the network was not trained on a data frame whose columns have names"
+            )
+        return np.array(self._record.feature_names, object)
 
     @property
     def history(self) -> History:
@@ -214,22 +241,29 @@ class Network:
 
     @history.setter
     def history(self, history: History) -> None:
+        if not isinstance(history, History):
+            raise TypeError(f"history: got {typed(history)}; a History is accepted")
         self._record.histories = [history]
 
     def __repr__(self) -> str:
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> tuple:
+    def _features(self, X: Any) -> Any:
+        """Check rows, and the names of their columns."""
+        if isinstance(X, SparseRows):  # which the estimators have checked
+            return X
+        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=self._record.feature_names)
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
-        known = self._model.task
-        if not isinstance(X, SparseRows):  # which the estimators have checked
-            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        known, X = self._model.task, self._features(X)
         values = targets.encode(y, len(X), self.dtype, known)
-        return X, values, weights(sample_weight, class_weight, values, known)
+        return X, values, checked_weights(sample_weight, values, known)
 
-    def _samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
-        return Samples.weighted(*self._checked(X, y, sample_weight))
+    def _samples(self, X: Any, y: Any, sample_weight: Any, of_classes: np.ndarray | None = None) -> Samples:
+        return Samples.weighted(*self._checked(X, y, sample_weight), of_classes)
 
+    @keywords()
     def train(
         self,
         X: Any,
@@ -271,7 +305,7 @@ class Network:
         sample_weight, class_weight, early_stopping, metrics, callbacks, progress, on_divergence, n_threads
             As in `fastmlp.train`.
         validation : tuple of (X, y) or of (X, y, weights), or None, default None
-            Rows to validate on.
+            Rows to validate on; their classes weigh as those of the training rows.
         seed : int or None, default None
             Seed of shuffling and of dropout; None takes the network's.
 
@@ -285,15 +319,19 @@ class Network:
         TypeError, ValueError
             If an argument cannot be used; nothing has been changed then.
         DivergenceError
-            If the loss stops being finite and that is to be an error; the last good weights have come back then.
+            If the training run diverges and that is to be an error; the last good weights have come back then.
         """
-        prepared = self._prepared(
-            X,
-            y,
-            sample_weight,
-            class_weight,
-            validation=validation,
-            seed=seed,
+        rows = self._checked(X, y, sample_weight)
+        if validation is not None and not isinstance(validation, (tuple, list)):
+            raise TypeError(
+                f"validation: got {shown(validation)}; rows (X, y) are accepted, which no training run has seen"
+            )
+        seed = self.seed if seed is None else checked_seed(seed)
+        names = self._record.feature_names
+        names = arrays.column_names(X) if names is None else names
+        samples, checked = split(validation, rows, self._model.task, seed, class_weight, names)
+        options = checks.TrainingOptions(
+            self._summary(samples, checked),
             optimizer=optimizer,
             learning_rate=learning_rate,
             clip_norm=clip_norm,
@@ -308,33 +346,22 @@ class Network:
             callbacks=callbacks,
             progress=progress,
             on_divergence=on_divergence,
+            seed=seed,
             n_threads=n_threads,
         )
-        return self._fit(*prepared)
-
-    def _prepared(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        class_weight: Any = None,
-        validation: Any = None,
-        seed: Any = None,
-        **options: Any,
-    ) -> tuple[Samples, Samples, checks.TrainingOptions]:
-        """Check all that a training run is given, and return what `_fit` takes; the network is not touched."""
-        rows = self._checked(X, y, sample_weight, class_weight)
-        if validation is not None and not isinstance(validation, (tuple, list)):
-            raise TypeError(f"validation: got {validation!r}; rows (X, y) are accepted, which no training run has seen")
-        seed = self.seed if seed is None else checked_seed(seed)
-        samples, checked = split(validation, rows, self._model.task, seed)
-        return samples, checked, checks.TrainingOptions(self._summary(samples, checked), seed=seed, **options)
+        return self._fit(samples, checked, options, names)
 
     def _summary(self, samples: Samples, validation: Samples) -> checks.TrainingData:
         return checks.TrainingData(self._model.task, self.dtype, samples, validation, self.dropout)
 
-    def _fit(self, samples: Samples, validation: Samples, options: checks.TrainingOptions) -> Network:
-        fit.fit(self, samples, validation, options)
+    def _fit(
+        self,
+        samples: Samples,
+        validation: Samples,
+        options: checks.TrainingOptions,
+        names: tuple[str, ...] = (),
+    ) -> Network:
+        fit.fit(self, samples, validation, options, names)
         return self
 
     def partial_train(
@@ -390,7 +417,8 @@ class Network:
         """
         if "epochs" in options:
             raise TypeError("epochs: got it for one pass over a chunk; leave it out, or call train")
-        if options.get("class_weight") == "balanced":
+        weighting = options.get("class_weight")
+        if isinstance(weighting, str) and weighting == "balanced":
             raise ValueError(
                 "class_weight: got 'balanced' for a chunk, whose fractions of the classes are not the stream's; a dict "
                 "of label to weight is accepted"
@@ -422,9 +450,12 @@ class Network:
             self._record.state.reset = True
 
     def _outputs(self, X: Any) -> np.ndarray:
-        if not isinstance(X, SparseRows) and not is_as_kernels_read(X, self.dtype, self.sizes[0]):
-            X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
-        outputs = self._model.outputs(X)
+        model, names = self._model, self._record.feature_names
+        if not is_as_kernels_read(X, model.dtype, model.sizes[0]):
+            X = self._features(X)
+        elif names:
+            arrays.check_names(X, names)
+        outputs = model.outputs(X)
         if outputs is None:
             arrays.features(X)  # says where X is not finite
         return outputs
@@ -499,7 +530,10 @@ class Network:
         TypeError, ValueError
             If `X` cannot be used.
         """
-        X = arrays.features(X, dtype=self.dtype, columns=self.sizes[0])
+        return self._layers(self._features(X))
+
+    def _layers(self, X: np.ndarray) -> list[np.ndarray]:
+        """Compute every layer's activations for checked rows."""
         layers = [X]
         for number, w in enumerate(self.weights[:-1]):
             h = np.empty((len(X), w.shape[1]), self.dtype)
@@ -507,7 +541,7 @@ class Network:
             with self._model.access.reading:
                 self._model.kernels.dense_forward(h, layers[-1], w, b, ACTIVATIONS[self.activations[number]].code)
             layers.append(h)
-        return [*layers[1:], self._outputs(X)]
+        return [*layers[1:], self._model.outputs(X)]
 
     def loss(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the objective over rows, penalty included: what training differentiates.
@@ -593,10 +627,10 @@ class Network:
         X, values, row_weights = self._checked(X, y, sample_weight)
         if metric is None:
             # Several quantiles of one target are each measured against it.
-            return float(METRICS["r2"].function(values, self._outputs(X), row_weights))
-        data = checks.TrainingData(known, self.dtype, Samples(X, values, row_weights))
+            return float(METRICS["r2"].function(values, self._model.outputs(X), row_weights))
+        data = checks.TrainingData(known, self.dtype, Samples(X, values, metric_weights=row_weights))
         (chosen,) = checks.metrics([metric], data, "metric")
-        return watch.measured(chosen, values, self._outputs(X), row_weights, known)
+        return watch.measured(chosen, values, self._model.outputs(X), row_weights, known)
 
     def summary(self) -> str:
         """Describe layers, parameters and the training so far in a few lines of text.
@@ -604,34 +638,50 @@ class Network:
         Returns
         -------
         str
-            Lines for people; print it.
+            Lines for people, which a prompt or a notebook shows as they are.
 
         Examples
         --------
         >>> print(Network((2, 3, 1), activation="tanh").summary().splitlines()[2])
           2 -> 3  tanh          9 parameters
         """
-        known, history = self._model.task, self.history
+        first, *others = self._texts()
+        layers = [f"  {sizes:<7} {name:<10} {count:>4} parameters" for sizes, name, count in self._layer_texts()]
+        return Text("\n".join([first, "layers:", *layers, *others]))
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        return table("; ".join(self._texts()), ("layer", "activation", "parameters"), self._layer_texts())
+
+    def _layer_texts(self) -> list[tuple[str, str, int]]:
+        """Return the sizes, the activation and the number of parameters of each layer."""
+        return [
+            (f"{inputs} -> {outputs}", name, (inputs + bool(self.biases)) * outputs)
+            for name, (inputs, outputs) in zip(self.activations, pairwise(self.sizes), strict=True)
+        ]
+
+    def _texts(self) -> tuple[str, str, str]:
+        """Describe the task, the parameters and the training so far, in a line each."""
+        known, history, trained = self._model.task, self.history, "not trained"
         kind = "regression" if known.is_regression else "multi-label" if known.is_multilabel else "classification"
-        lines = [f"Network: {kind}, {self.loss_name}, {self.dtype.name}, backend {self.backend}", "layers:"]
-        for name, w in zip(self.activations, self.weights, strict=True):
-            inputs, outputs = w.shape
-            count = w.size + (outputs if self.biases else 0)
-            lines.append(f"  {f'{inputs} -> {outputs}':<7} {name:<10} {count:>4} parameters".rstrip())
-        lines.append(f"{len(self.params)} parameters in all" + ("" if self.biases else ", no biases"))
-        if not len(history):
-            return "\n".join([*lines, "not trained"])
-        accuracy = "" if history.accuracy is None else f", training accuracy {history.accuracy[-1]:.4g}"
-        lines.append(
-            f"trained for {len(history)} epochs in {history.seconds.sum():.3g} s: loss {history.loss[-1]:.4g}{accuracy}"
+        if len(history):
+            accuracy = "" if history.accuracy is None else f", training accuracy {history.accuracy[-1]:.4g}"
+            trained = (
+                f"trained for {counted(len(history), 'epoch')} in {history.seconds.sum():.3g} s: "
+                f"loss {history.loss[-1]:.4g}{accuracy}"
+            )
+        return (
+            f"Network: {kind}, {self.loss_name}, {self.dtype.name}, backend {self.backend}",
+            f"{len(self.params)} parameters in all" + ("" if self.biases else ", no biases"),
+            trained,
         )
-        return "\n".join(lines)
 
     def save(self, path: Any) -> None:
         """Write the network to a file.
 
         The file is a safetensors file: parameters and a description, nothing that could be run. The history and the
-        optimizer's state are not saved. An existing file is replaced once the new one is whole.
+        optimizer's state are not saved; of a callable as `dropout` the fractions of the last epoch are. An existing
+        file is replaced once the new one is whole.
 
         Parameters
         ----------
@@ -644,13 +694,26 @@ class Network:
             If `metadata` is not a dict of str to str, or labels are of a kind that JSON has no form for.
         OSError
             If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If `dropout` is a callable: to train on, assign it to the network that was loaded.
         """
         # here: only files need safetensors, a tenth of what importing fastmlp would take
         from fastmlp._files import model_file
 
         notes = self.metadata
         if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
-            raise TypeError(f"metadata: got {notes!r}; a dict of str to str is accepted")
+            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
         with self._model.access.reading:
-            params, description = self.params.copy(), model_file.Description.of(self._model, notes)
+            state, names = self._record.state, self._record.feature_names
+            fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))
+            params, description = self.params.copy(), model_file.Description.of(self._model, fractions, notes, names)
         model_file.write(path, params, description)
+        if callable(self.dropout):
+            warn_caller(  # in the same words each time, so that checkpoints warn once
+                "dropout: got a callable, which a file does not keep; it has the fractions of the last epoch; to train "
+                "on, assign the callable to the network that was loaded",
+                UserWarning,
+            )

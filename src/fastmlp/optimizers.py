@@ -28,6 +28,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from fastmlp._spec import optimizers as rows
+from fastmlp._spec.elsewhere import keywords, table
 from fastmlp._spec.values import check_fields, flag, number, whole
 
 _CHECKS: Mapping[str, Callable[..., Any]] = {
@@ -41,7 +42,8 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
         number,
     ),
     **dict.fromkeys(("nesterov", "amsgrad", "centered", "rate_in_velocity", "epsilon_hat"), flag),
-    **dict.fromkeys(("memory", "trials", "most_looks"), whole),
+    "memory": partial(whole, maximum=1000),  # SciPy's workspace grows with its square
+    **dict.fromkeys(("trials", "most_looks"), partial(whole, maximum=2**31 - 1)),
 }
 
 
@@ -63,12 +65,15 @@ class Optimizer:
         Whether it needs the gradient over all rows in every step.
     searches_step : bool
         Whether it finds the length of each step itself, and has no learning rate.
+    elsewhere : str
+        Its names in other libraries, which may differ in case and hyphens.
     """
 
     name: ClassVar[str] = ""
     default_learning_rate: ClassVar[float] = 0.01
     full_batch: ClassVar[bool] = False
     searches_step: ClassVar[bool] = False
+    elsewhere: ClassVar[str] = ""
     slots: ClassVar[int] = 0
     _row: ClassVar[rows.OptimizerRow] = rows.OptimizerRow("frozen", (), 0, code=rows.FROZEN)  # the kernels take no step
     code: ClassVar[int] = _row.code
@@ -114,8 +119,9 @@ class Optimizer:
         return own | {"optimizer": self.code, "slots": self.slots}
 
 
+@keywords()
 @dataclass(frozen=True)
-class SGD(Optimizer, name="sgd"):
+class SGD(Optimizer, name="sgd", elsewhere="gd gradient_descent traingd"):
     """Stochastic gradient descent, plain or with momentum.
 
     Without momentum ``p -= lr * g``. With momentum, as in PyTorch, a buffer that starts at zero::
@@ -167,6 +173,7 @@ class SGD(Optimizer, name="sgd"):
         return int(self.momentum > 0.0)
 
 
+@keywords(beta1="b1 betas", beta2="b2 betas")
 @dataclass(frozen=True)
 class Adam(Optimizer, name="adam", default_learning_rate=0.001):
     """Adam (Kingma & Ba, 2015): steps scaled by running means of the gradient and of its square.
@@ -219,6 +226,7 @@ class Adam(Optimizer, name="adam", default_learning_rate=0.001):
         return 2 + self.amsgrad
 
 
+@keywords(beta1="b1 betas", beta2="b2 betas")
 @dataclass(frozen=True)
 class AdamW(Adam, name="adamw"):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019).
@@ -247,6 +255,7 @@ class AdamW(Adam, name="adamw"):
     weight_decay: float = 0.01
 
 
+@keywords(beta1="b1 betas", beta2="b2 betas", momentum_decay="schedule_decay")
 @dataclass(frozen=True)
 class NAdam(Optimizer, name="nadam", default_learning_rate=0.002, slots=2):
     """Adam with Nesterov's look ahead (Dozat, 2016).
@@ -280,6 +289,7 @@ class NAdam(Optimizer, name="nadam", default_learning_rate=0.002, slots=2):
     momentum_decay: float = 0.004
 
 
+@keywords(beta2="alpha rho decay decay_rate")
 @dataclass(frozen=True)
 class RMSprop(Optimizer, name="rmsprop"):
     """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012).
@@ -323,6 +333,7 @@ class RMSprop(Optimizer, name="rmsprop"):
         return 3 if self.centered else 1 + (self.momentum > 0.0)
 
 
+@keywords(rate_decay="lr_decay decay", initial_accumulator="initial_accumulator_value")
 @dataclass(frozen=True)
 class Adagrad(Optimizer, name="adagrad", slots=1):
     """Adagrad (Duchi, Hazan & Singer, 2011): steps divided by the root of all squared gradients so far.
@@ -360,6 +371,7 @@ class Adagrad(Optimizer, name="adagrad", slots=1):
         return (self.initial_accumulator,)
 
 
+@keywords(beta2="rho decay")
 @dataclass(frozen=True)
 class Adadelta(Optimizer, name="adadelta", default_learning_rate=1.0, slots=2):
     """Adadelta (Zeiler, 2012): steps in proportion to the root of past steps over that of past gradients.
@@ -393,6 +405,7 @@ class Adadelta(Optimizer, name="adadelta", default_learning_rate=1.0, slots=2):
     epsilon: float = 1e-6
 
 
+@keywords(beta1="b1 betas", beta2="b2 betas")
 @dataclass(frozen=True)
 class Lion(Optimizer, name="lion", default_learning_rate=0.0001, slots=1):
     """Lion (Chen et al., Symbolic discovery of optimization algorithms, 2023): the sign of a mean gradient.
@@ -427,8 +440,9 @@ class Lion(Optimizer, name="lion", default_learning_rate=0.0001, slots=1):
     weight_decay: float = 0.0
 
 
+@keywords(eta_minus="etas", eta_plus="etas", least_step="step_sizes min_step", most_step="step_sizes max_step")
 @dataclass(frozen=True)
-class Rprop(Optimizer, name="rprop", slots=2, full_batch=True):
+class Rprop(Optimizer, name="rprop", slots=2, full_batch=True, elsewhere="trainrp resilient"):
     """Resilient backpropagation (Riedmiller & Braun, 1993), as iRPROP- (Igel & Hüsken, 2000).
 
     Every parameter has a step of its own, which starts at the learning rate, grows by `eta_plus` while the gradient
@@ -469,8 +483,22 @@ class Rprop(Optimizer, name="rprop", slots=2, full_batch=True):
         return (0.0, learning_rate)
 
 
+@keywords(
+    memory="history_size maxcor memory_size",
+    gradient_tolerance="tolerance_grad gtol tol",
+    loss_tolerance="tolerance_change ftol",
+    trials="maxls max_linesearch_steps",
+    most_looks="max_fun max_eval",
+)
 @dataclass(frozen=True)
-class LBFGS(Optimizer, name="lbfgs", default_learning_rate=1.0, full_batch=True, searches_step=True):
+class LBFGS(
+    Optimizer,
+    name="lbfgs",
+    default_learning_rate=1.0,
+    full_batch=True,
+    searches_step=True,
+    elsewhere="l_bfgs_b bfgs trainbfg",
+):
     """L-BFGS (Liu & Nocedal, 1989), SciPy's L-BFGS-B: steps by an estimate of the curvature, as long as a search finds.
 
     It needs the gradient over all rows, ``batch_size="full"``, which "auto" is with it, and an objective that stays the
@@ -481,7 +509,7 @@ class LBFGS(Optimizer, name="lbfgs", default_learning_rate=1.0, full_batch=True,
     Parameters
     ----------
     memory : int, default 10
-        Steps that the curvature is estimated from.
+        Steps that the curvature is estimated from, at most 1000.
     gradient_tolerance : float, default 1e-5
         The training run ends when no entry of the gradient is larger, at least 0.
     loss_tolerance : float, default 2.220446049250313e-09
@@ -514,3 +542,4 @@ OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
     {kind.name: kind() for kind in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop, LBFGS)}
     | {"amsgrad": Adam(amsgrad=True)}
 )
+ELSEWHERE: Mapping[str, list[str]] = table((name, chosen.elsewhere) for name, chosen in OPTIMIZERS.items())

@@ -23,6 +23,7 @@ try:
 except ImportError as error:
     raise ImportError('fastmlp.plotting needs matplotlib: pip install "fastmlp[plot]"') from error
 
+from fastmlp._checks import arrays
 from fastmlp.history import History
 from fastmlp.network import Network
 
@@ -53,7 +54,7 @@ def plot_loss(history: History, ax: Axes | None = None) -> Axes:
     that no spike is lost, and 800 epochs evenly spaced on a logarithmic axis. The axis of the epochs is logarithmic if
     nine tenths of the loss's fall are within the first hundredth of the epochs. If the training run diverged, the axis
     of the loss ends at twice the first loss, because the last losses would flatten the others, and a line marks the
-    epoch at which the loss stopped being finite.
+    epoch at which the loss stopped being finite or grew beyond use.
 
     Parameters
     ----------
@@ -421,6 +422,7 @@ def _plane(
 
 def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
     """Return X as an array, and whether each row is of the second class."""
+    arrays.check_names(X, network._record.feature_names)
     X, y = np.asarray(X, float), np.asarray(y)
     if X.ndim != 2 or X.shape[1] != 2 or network.sizes[0] != 2:
         raise ValueError(
@@ -438,7 +440,7 @@ def _two_class_points(network: Network, X: ArrayLike, y: ArrayLike) -> tuple[NDA
 
 def _second_class(network: Network, X: NDArray) -> NDArray:
     """Return the probability of the second class, shape (rows,)."""
-    outputs = np.asarray(network.forward(X)[-1], float)
+    outputs = np.asarray(network._model.outputs(arrays.features(X, dtype=network.dtype)), float)
     if outputs.shape[1] == 1:
         return outputs[:, 0]
     total = outputs.sum(axis=1)  # 0 if both sigmoids are saturated, which counts as equal

@@ -15,14 +15,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._spec.values import check_fields, choice, flag, named, number, optional, whole
+from fastmlp._spec.elsewhere import keywords, table
+from fastmlp._spec.values import (
+    check_fields,
+    choice,
+    flag,
+    improves,
+    is_collection,
+    named,
+    number,
+    optional,
+    shown,
+    whole,
+)
 
 
 def _rising(values: Any, argument: str) -> tuple[int, ...]:
     """Check whole numbers that increase."""
     accepted = "increasing whole numbers are accepted, such as (30, 60)"
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{argument}: got {values!r}; {accepted}")
+    if not is_collection(values):
+        raise TypeError(f"{argument}: got {shown(values)}; {accepted}")
     checked = tuple(whole(value, f"{argument}[{i}]") for i, value in enumerate(values))
     if not checked or checked != tuple(sorted(set(checked))):
         raise ValueError(f"{argument}: got {list(checked)}; {accepted}")
@@ -49,7 +61,7 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "milestones": _rising,
     "relative": flag,
     "unit": partial(choice, known=("epoch", "step")),
-    "monitor": partial(choice, known=("loss", "val_loss")),
+    "monitor": named,
 }
 
 
@@ -89,7 +101,7 @@ class RateSchedule:
         Parameters
         ----------
         begun : int
-            Epochs that earlier training runs made with this schedule.
+            Epochs that earlier training runs made with this schedule; with ``unit="step"``, steps.
         epochs : int
             Epochs of the training run.
         batches : int
@@ -105,13 +117,20 @@ class RateSchedule:
         >>> StepDecay(0.1, every=2).rates(0, 4, 10).round(4).tolist()
         [0.1, 0.1, 0.01, 0.01]
         """
+        return self._some_rates(range(epochs), begun, epochs, batches)
+
+    def _some_rates(self, chosen: range, begun: int, epochs: int, batches: int) -> np.ndarray:
+        """Return the rates of some of the epochs."""
         per_epoch = batches if self.unit == "step" else 1
-        first, count, length = begun * per_epoch, epochs * per_epoch, self.length
+        length = self.length
         if length is None and self._ends:  # the schedule spans this training run alone
-            first, length = 0, count
-        return self.rate * self._factors(np.arange(first, first + count, dtype=np.float64), length)
+            begun, length = 0, epochs * per_epoch
+        t = np.arange(begun + chosen.start * per_epoch, begun + chosen.stop * per_epoch, dtype=np.float64)
+        with np.errstate(over="ignore"):  # rates that are not finite are refused
+            return self.rate * self._factors(t, length)
 
 
+@keywords()
 @dataclass(frozen=True)
 class Constant(RateSchedule):
     """The same rate throughout; a number given as a learning rate means this schedule.
@@ -128,6 +147,7 @@ class Constant(RateSchedule):
     """
 
 
+@keywords(every="step_size decay_steps drop_period", factor="gamma decay_rate drop_factor")
 @dataclass(frozen=True)
 class StepDecay(RateSchedule):
     """``rate * factor ** (t // every)``; PyTorch's StepLR.
@@ -162,6 +182,7 @@ class StepDecay(RateSchedule):
         return self.factor ** (t // self.every)
 
 
+@keywords(milestones="boundaries", factor="gamma")
 @dataclass(frozen=True)
 class MultiStep(RateSchedule):
     """``rate * factor ** m``, with m the number of milestones that t has reached; PyTorch's MultiStepLR.
@@ -196,6 +217,7 @@ class MultiStep(RateSchedule):
         return self.factor ** np.searchsorted(self.milestones, t, side="right").astype(np.float64)
 
 
+@keywords(factor="gamma decay_rate")
 @dataclass(frozen=True)
 class Exponential(RateSchedule):
     """``rate * factor ** t``; PyTorch's ExponentialLR.
@@ -227,6 +249,7 @@ class Exponential(RateSchedule):
         return self.factor**t
 
 
+@keywords(power="power_t")
 @dataclass(frozen=True)
 class InverseScaling(RateSchedule):
     """``rate / (t + 1) ** power``; H. Robbins and S. Monro (1951) require a power in (1/2, 1].
@@ -258,6 +281,7 @@ class InverseScaling(RateSchedule):
         return (t + 1) ** -self.power
 
 
+@keywords(final="end_learning_rate end_value", length="total_iters decay_steps transition_steps")
 @dataclass(frozen=True)
 class Polynomial(RateSchedule):
     """From `rate` down to `final`: ``final + (rate - final) * (1 - t / T) ** power``, and `final` from T on.
@@ -295,6 +319,13 @@ class Polynomial(RateSchedule):
         return _factor(self, (1 - np.minimum(t / length, 1)) ** self.power)
 
 
+@keywords(
+    final="eta_min min_lr end_value",
+    warmup="warmup_steps warmup_epochs",
+    cycle="T_0 first_decay_steps",
+    growth="T_mult t_mul",
+    length="T_max decay_steps total_steps",
+)
 @dataclass(frozen=True)
 class Cosine(RateSchedule):
     """Half a cosine from `rate` to `final`, after a warm-up, optionally in cycles (I. Loshchilov and F. Hutter, 2017).
@@ -358,6 +389,11 @@ class Cosine(RateSchedule):
         return np.where(t < self.warmup, (t + 1) / (self.warmup + 1), _factor(self, _half_cosine(over)))
 
 
+@keywords(
+    rise="pct_start",
+    length="total_steps transition_steps",
+    **{"start=1 / div_factor": "div_factor", "final=start / final_div_factor": "final_div_factor"},
+)
 @dataclass(frozen=True)
 class OneCycle(RateSchedule):
     """Half a cosine up to `rate`, then half a cosine down (L. N. Smith and N. Topin, Super-convergence, 2018).
@@ -476,6 +512,7 @@ class FeedbackSchedule(RateSchedule):
         return f"the learning rate has fallen to {memory.rate:g}"
 
 
+@keywords(threshold="tol min_delta", final="min_lr", relative="threshold_mode")
 @dataclass(frozen=True)
 class OnPlateau(FeedbackSchedule):
     """``rate * factor`` when the loss has not improved for more than `patience` epochs; PyTorch's ReduceLROnPlateau.
@@ -489,16 +526,16 @@ class OnPlateau(FeedbackSchedule):
     patience : int, default 10
         Epochs in a row that may pass without an improvement.
     threshold : float, default 1e-4
-        Smallest improvement that counts, at least 0: the loss has to fall below ``best * (1 - threshold)``, or below
-        ``best - threshold`` if `relative` is False.
+        Smallest improvement that counts, at least 0: the loss has to fall below ``best - threshold * abs(best)``, or
+        below ``best - threshold`` if `relative` is False.
     relative : bool, default True
         Whether `threshold` is a fraction of the best loss.
     cooldown : int, default 0
         Epochs after a drop that do not count towards `patience`.
     final : float, default 0.0
         The smallest rate.
-    monitor : {"loss", "val_loss"}, default "loss"
-        The loss that is monitored.
+    monitor : str, default "loss"
+        The number that is monitored, as in `EarlyStopping`; one that is to rise, with its sign reversed.
 
     Raises
     ------
@@ -526,8 +563,7 @@ class OnPlateau(FeedbackSchedule):
     _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "factor": partial(number, above=0.0, below=1.0)}
 
     def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
-        bound = memory.best * (1 - self.threshold) if self.relative else memory.best - self.threshold
-        if value < bound:
+        if improves(value, memory.best, self.threshold, self.relative):
             memory.best, memory.waited = value, 0
         else:
             memory.waited += 1
@@ -540,6 +576,7 @@ class OnPlateau(FeedbackSchedule):
             memory.resting, memory.waited = self.cooldown, 0
 
 
+@keywords(threshold="tol min_delta", divisor="factor", final="min_lr")
 @dataclass(frozen=True)
 class Adaptive(FeedbackSchedule):
     """``rate / divisor`` whenever the loss stops falling, and an end once the rate is small; scikit-learn's.
@@ -562,8 +599,7 @@ class Adaptive(FeedbackSchedule):
     final : float, default 1e-6
         The rate at which the training run ends in place of another drop.
     monitor : str, default "loss"
-        The number that is monitored: "loss", "val_loss", "accuracy", "val_accuracy", or one of the run's ``metrics``,
-        such as "val_r2". Numbers that rise, such as accuracies, are monitored with their sign reversed.
+        The number that is monitored, as in `EarlyStopping`; one that is to rise, with its sign reversed.
 
     Raises
     ------
@@ -586,8 +622,6 @@ class Adaptive(FeedbackSchedule):
     final: float = 1e-6
     monitor: str = "loss"
 
-    _checks: ClassVar[Mapping[str, Callable[..., Any]]] = {**_CHECKS, "monitor": named}
-
     def look(self, memory: Memory, value: float) -> None:  # noqa: D102  documented in the base class
         memory.waited = 0 if value <= memory.best - self.threshold else memory.waited + 1
         memory.best = min(memory.best, value)  # in this order, which keeps the best loss when the value is NaN
@@ -601,3 +635,20 @@ class Adaptive(FeedbackSchedule):
         if self.divisor is None:
             return f"{self.monitor} has not improved for {self.patience} epochs"
         return super().ending(memory)
+
+
+ELSEWHERE: Mapping[str, list[str]] = table(
+    {
+        "fastmlp.schedules.StepDecay(…)": "StepDecay StepLR step piecewise",
+        "fastmlp.schedules.MultiStep(…)": "MultiStep MultiStepLR piecewise_constant PiecewiseConstantDecay",
+        "fastmlp.schedules.Exponential(…)": "Exponential ExponentialLR exponential_decay",
+        "fastmlp.schedules.InverseScaling(…)": "InverseScaling invscaling inverse_time_decay",
+        "fastmlp.schedules.Polynomial(…)": "Polynomial PolynomialLR polynomial_decay linear LinearLR linear_schedule",
+        "fastmlp.schedules.Cosine(…)": "Cosine CosineLR CosineAnnealingLR cosine_annealing CosineAnnealingWarmRestarts "
+        "cosine_decay cosine_decay_restarts warmup_cosine_decay_schedule cosine_decay_schedule",
+        "fastmlp.schedules.OneCycle(…)": "OneCycle OneCycleLR 1cycle cosine_onecycle_schedule",
+        "fastmlp.schedules.OnPlateau(…)": "OnPlateau ReduceLROnPlateau plateau reduce_on_plateau",
+        "fastmlp.schedules.Adaptive(…)": "Adaptive",
+        "a number": "Constant ConstantLR fixed",
+    }.items()
+)

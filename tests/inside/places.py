@@ -24,6 +24,7 @@ SWITCHES = {
     "max_growth": (steps, "_MAX_GROWTH"),
     "slice_seconds": (steps, "SLICE_SECONDS"),
     "lookback_seconds": (steps, "_PAST_SECONDS"),
+    "first_epochs": (run, "_FIRST_EPOCHS"),
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
     "block_bytes": (sparse, "_BLOCK_BYTES"),
@@ -50,12 +51,7 @@ SWITCHES = {
 SparseRows, Window = sparse.SparseRows, sparse.Window
 first_steps, max_growth = steps._FIRST_STEPS, steps._MAX_GROWTH
 aligned, many_zeros = layout.aligned, run._has_many_zeros
-find_missing, pick_build, load_build, module_name = (
-    backend._find_missing,
-    backend._pick,
-    backend._load,
-    backend._module_name,
-)
+find_missing, load_build, module_name = backend._find_missing, backend._load, backend._module_name
 REQUIREMENTS = backend._REQUIREMENTS
 BUILDS = tuple(name for name in backend.NAMES if name != backend.REFERENCE)
 
@@ -204,10 +200,13 @@ def train_checked(net, samples, validation=None, **given):
     return net._fit(samples, held_out, chosen)
 
 
-def output_layer(kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5):
+def output_layer(
+    kernels, arrays, y, weights, parameters, *, loss, metric=0, activation=0, threshold=0.5, metric_weights=None
+):
     """Call the kernel of the output layer; `arrays` are losses, dz, h and z."""
     given = layout.OutputLayer(loss, metric, activation, threshold, parameters)
-    return kernels.output_forward_backward(*arrays, SimpleNamespace(x=None, y=y, weights=weights), given)
+    samples = SimpleNamespace(x=None, y=y, weights=weights, metric_weights=metric_weights)
+    return kernels.output_forward_backward(*arrays, samples, given)
 
 
 def count_kernel_calls(monkeypatch, kernels):
@@ -226,6 +225,14 @@ def split(fraction, X, values, weights, known, seed):
     """Return X, coded targets and weights of the rows to train on, and of those to validate on."""
     parts = checked_rows.split(fraction, (X, values, weights), known, seed)
     return tuple((part.x, part.y, part.weights) for part in parts)
+
+
+def drawn_rows(fraction, y, seed, **options):
+    """Return the numbers of the rows to train on, and of those that a fraction draws to validate on."""
+    known = code_targets(y, len(y), np.float64, **options)
+    numbers = np.arange(float(len(y)))[:, None]
+    parts = split(fraction, numbers, known.values, None, known.task, seed)
+    return tuple(x[:, 0].astype(int) for x, *_ in parts)
 
 
 def divergence_report(net, X, y):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from inside import places
 
 from fastmlp.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastmlp.losses import LOSSES
-from fastmlp.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
-from fastmlp.schedules import Constant, StepDecay
+from fastmlp.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
+from fastmlp.schedules import Constant, MultiStep, StepDecay
 
 F32, F64 = np.float32, np.float64
 BINARY = "binary_cross_entropy"
@@ -217,6 +219,7 @@ TABLE = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:y. got floats that are exactly 0 and 1")
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize(("y", "asked", "loss", "output", "values", "classes", "kind"), TABLE)
 def test_targets(y, asked, loss, output, values, classes, kind, dtype):
@@ -231,6 +234,7 @@ def test_targets(y, asked, loss, output, values, classes, kind, dtype):
     np.testing.assert_array_equal(coded.values, values)
 
 
+@pytest.mark.filterwarnings("ignore:y. got floats that are exactly 0 and 1")
 @pytest.mark.parametrize(("y", "asked", "loss", "output", "values", "classes", "kind"), TABLE)
 def test_encode_codes_as_targets_did(y, asked, loss, output, values, classes, kind):
     task = places.checks.targets(y, 4, F64, loss=asked).task
@@ -348,7 +352,7 @@ def test_an_output_that_does_not_go_with_the_loss_is_refused(loss, output, liste
         (REAL, "binary_cross_entropy", ValueError, "y: got 0.5 at row 0; 0 and 1 are accepted"),
         (MULTILABEL * 0.9, "binary_cross_entropy", ValueError, "y: got 0.9 at row 0, column 0; 0 and 1"),
         (LABELS_3, "binary_cross_entropy", ValueError, "loss: got 'binary_cross_entropy' with 3 classes"),
-        (LABELS_2, "crossentropy", ValueError, "loss: got 'crossentropy', .*did you mean 'cross_entropy'"),
+        (LABELS_2, "crossentropy", ValueError, "loss: got 'crossentropy'; use 'cross_entropy'"),
         (LABELS_2, 1, TypeError, r"loss: got 1 \(int\), expected one of 'squared_error', "),
         (["a", "b", None, "a"], None, TypeError, r"y: got None \(NoneType\) at row 2; labels of one kind"),
         (["a", 1, "b", "b"], None, TypeError, r"y: got 1 \(int\) at row 1 among strings"),
@@ -428,7 +432,7 @@ def test_encode_takes_one_hot_rows_where_classes_are_known():
 
 def test_many_known_labels_are_not_all_listed():
     with pytest.raises(ValueError, match=r"knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\. \(50 in all\)$"):
-        places.checks.encode([99], 1, F64, task_of(list(range(50))))
+        places.checks.encode([99], 1, F64, task_of(list(range(50)), "cross_entropy"))
 
 
 # ---- the task of a network that has seen no targets ------------------------------------------------------
@@ -545,6 +549,112 @@ def test_flag():
     for value in (0, 1, "yes", None):
         with pytest.raises(TypeError, match="^bias: got .*expected True or False$"):
             places.checks.flag(value, "bias")
+
+
+class Unwritable:
+    """Stands in for an object whose repr fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class Long:
+    """Stands in for an object whose repr is long and has several lines."""
+
+    def __repr__(self) -> str:
+        return "first\n   " + "second " * 10_000
+
+
+def test_a_value_is_shown_in_one_short_line():
+    assert places.values.shown(np.eye(2)) == "array([[1., 0.], [0., 1.]])"
+    assert places.values.shown("a  b\n") == r"'a  b\n'"
+    assert places.values.shown(Unwritable()) == "an object of type Unwritable that cannot be written out"
+    assert places.values.shown(10**5000) == "an object of type int that cannot be written out"
+    text = places.values.shown(Long())
+    assert text.startswith("first second second ")
+    assert text.endswith("...")
+    assert len(text) == 203
+    assert places.values.listing([Unwritable()]) == "an object of type Unwritable that cannot be written out"
+
+
+# What is no number, flag or name of any argument below.
+HOSTILE = (
+    Unwritable(),
+    Long(),
+    np.array([0.5, 0.5]),
+    np.array(0.5),
+    np.ones((300, 300)),
+    np.timedelta64(1, "s"),
+    np.datetime64("2020"),
+    b"adam",
+    {"a": 1},
+    {1.5},
+    (each for each in ()),
+    1j,
+    10**5000,
+    -(10**5000),
+    Decimal("0.1"),
+    slice(3),
+    "a\0b",
+    "\udc80",
+    "x" * 100_000,
+)
+REFUSES_ALL = [
+    lambda value: places.checks.choice(value, ("adam",), "argument"),
+    lambda value: places.checks.flag(value, "argument"),
+    lambda value: places.checks.number(value, "argument"),
+    lambda value: places.checks.whole(value, "argument"),
+]
+
+
+@pytest.mark.parametrize("check", REFUSES_ALL)
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: type(value).__name__)
+def test_what_is_refused_is_named_in_one_line(check, value):
+    with pytest.raises((TypeError, ValueError), match="^argument: got ") as raised:
+        check(value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_whole_numbers_are_those_of_64_bits():
+    assert places.checks.whole(2**63 - 1, "patience") == 2**63 - 1
+    words = "^patience: got 9223372036854775808, expected a whole number of at least 1 and at most 9223372036854775807$"
+    with pytest.raises(ValueError, match=words):
+        places.checks.whole(2**63, "patience")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_a_path_that_names_no_file_is_refused(path):
+    with pytest.raises(ValueError, match="^path: got '"):
+        places.values.checked_path(path)
+
+
+def test_whole_or_epochs_takes_no_array_without_a_dimension():
+    for every in (np.array([2, 3]), {2, 3}, (2, 3), range(2, 4)):
+        assert places.values.whole_or_epochs(every, "every") == {2, 3}
+    with pytest.raises(TypeError, match=r"^every: got array\(2\) \(ndarray\), expected a whole number"):
+        places.values.whole_or_epochs(np.array(2), "every")
+    with pytest.raises(TypeError, match=r"^milestones: got array\(2\); increasing whole numbers"):
+        MultiStep(0.1, np.array(2))
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, NAdam, RMSprop, Adagrad, Adadelta])
+@pytest.mark.parametrize("dtype", [F32, F64])
+def test_epsilon_is_a_number_of_the_dtype(kind, dtype):
+    smallest = float(np.finfo(dtype).tiny)
+    assert places.checks.optimizer(kind(epsilon=smallest), dtype).epsilon == smallest
+    for value in (smallest / 2, 1e39) if dtype is F32 else (smallest / 2,):
+        words = f"^epsilon: got {re.escape(str(value))}; numbers from .* to .*, as {np.dtype(dtype)} holds them"
+        with pytest.raises(ValueError, match=words):
+            places.checks.optimizer(kind(epsilon=value), dtype)
+
+
+def test_an_initial_accumulator_is_a_number_of_the_dtype():
+    for value in (0.0, 1e30):
+        assert places.checks.optimizer(Adagrad(initial_accumulator=value), F32).initial_accumulator == value
+    words = "^initial_accumulator: got 1e.300; numbers from 1.18e-38 to 3.4e.38, as float32 holds them, are accepted"
+    with pytest.raises(ValueError, match=words):
+        places.checks.optimizer(Adagrad(initial_accumulator=1e300), F32)
 
 
 @pytest.mark.parametrize(

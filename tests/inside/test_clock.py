@@ -83,6 +83,7 @@ def test_progress_tells_where_the_training_stands(monkeypatch, backend):
     assert [progress.epoch for progress in seen] == [0, 1, 1, 2, 2, 3, 3, 4]
     assert {progress.epochs for progress in seen} == {4}
     assert np.isnan([seen[0].loss, seen[0].accuracy]).all(), "no epoch has ended yet"
+    assert (seen[0].val_loss, seen[0].val_accuracy) == (None, None)
     for progress in seen[1:]:
         assert progress.loss == net.history.loss[progress.epoch - 1]
         assert progress.accuracy == net.history.accuracy[progress.epoch - 1]

@@ -179,7 +179,7 @@ def swapped(fields: tuple[str, ...], place: int) -> tuple[str, ...]:
     ("change", "message"),
     [
         ({"Settings": swapped(SETTINGS.names, 2)}, r"Settings has the field 'rows', 'narrow' expected"),
-        ({"Layer": LAYER.names[:-1]}, r"Layer has no field 'dropout'"),
+        ({"Layer": LAYER.names[:-1]}, r"Layer has no field 'slopes'"),
         ({"Epoch": (*EPOCH.names, "seconds")}, r"Epoch has the field 'seconds', which is not expected"),
         ({"Slab": ()}, r"Slab has no field 'layer'"),
         ({"activations": tuple(ACTIVATIONS)[:-1]}, r"activations has no 'hard_tanh'"),

@@ -1,14 +1,26 @@
 """Arrays at the door: array-likes in, aligned C-contiguous arrays of finite numbers out, or labels of one kind."""
 
+from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+
+from fastmlp._checks.warn import warn_caller
+from fastmlp._spec.values import as_array, listing, typed
 
 # Numbers inspected together by the finite check: they fit in the cache, and so does what the check allocates.
 BLOCK = 1 << 16
 
 
-def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument: str = "X") -> np.ndarray:
+def features(
+    X: Any,
+    *,
+    dtype: Any = None,
+    columns: int | None = None,
+    names: tuple[str, ...] | None = None,
+    argument: str = "X",
+) -> np.ndarray:
     """Check a table of features and bring it into the form that the kernels read.
 
     Parameters
@@ -19,6 +31,8 @@ def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument:
         float32 or float64; None keeps float32 and makes everything else float64.
     columns : int or None, default None
         The number of columns that a network takes; None accepts any.
+    names : tuple of str or None, default None
+        The names of the columns that a network was trained with, () if they had none; None accepts any.
     argument : str, default "X"
         The argument's name, for messages.
 
@@ -30,16 +44,22 @@ def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument:
     Raises
     ------
     TypeError
-        If `X` is sparse, masked, or does not hold real numbers.
+        If `X` is sparse, masked, does not hold real numbers, or some of its columns' names only are strings.
     ValueError
-        If `X` is ragged, not 2-D, empty, of another number of columns, or holds a NaN, an infinity or
-        a number that `dtype` cannot hold.
+        If `X` is ragged, not 2-D, empty, of another number of columns or of other names of columns, or holds a NaN, an
+        infinity or a number that `dtype` cannot hold.
+
+    Warns
+    -----
+    UserWarning
+        If either `X` or what the network was trained with has names of columns, and the other has none.
 
     Examples
     --------
     >>> features([[0, 1], [2, 3]]).dtype
     dtype('float64')
     """
+    own_names = check_names(X, names, argument)
     array = read_array(X, argument)
     if array.dtype.kind not in "biuf":
         raise TypeError(
@@ -55,8 +75,51 @@ def features(X: Any, *, dtype: Any = None, columns: int | None = None, argument:
         raise ValueError(f"{argument}: got shape {array.shape}; at least one row and one column are needed")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{argument}: got {array.shape[1]} columns (shape {array.shape}); the network takes {columns}")
+    if own_names and len(own_names) != array.shape[1]:
+        raise ValueError(f"{argument}: got {len(own_names)} names for {array.shape[1]} columns; one each is accepted")
     own = np.float32 if array.dtype == np.float32 else np.float64
     return converted(array, own if dtype is None else dtype, argument)
+
+
+def column_names(X: Any, argument: str = "X") -> tuple[str, ...]:
+    """Return the names of a data frame's columns if they are strings; () for anything else, as in scikit-learn."""
+    if type(X) is np.ndarray:
+        return ()
+    # PyArrow's `columns` are the columns themselves. Its class is asked: a column of a frame may be called so.
+    columns = getattr(X, "column_names" if hasattr(type(X), "column_names") else "columns", ())
+    names = tuple(columns) if isinstance(columns, Iterable) else ()
+    kinds = {isinstance(name, str) for name in names}
+    if len(kinds) > 1:
+        raise TypeError(
+            f"{argument}: got columns some of whose names only are strings: {listing(names, limit=5)}; names that are "
+            "all strings, or none of them, are accepted; X.columns = X.columns.astype(str) makes strings of all"
+        )
+    return tuple(map(str.__str__, names)) if kinds == {True} else ()
+
+
+def check_names(X: Any, expected: tuple[str, ...] | None, argument: str = "X") -> tuple[str, ...]:
+    """Return the names of columns; raise if they are not the expected ones, warn if only one of the two has any."""
+    names = column_names(X, argument)
+    if expected is None or names == expected:
+        return names
+    if not names or not expected:
+        ours, theirs = ("names", "none") if names else ("no names", listing(expected, limit=5))
+        warn_caller(
+            f"{argument}: got {ours} of columns, and the network was trained with {theirs}, so that their order is not "
+            "checked; data frames both times, or neither time, are accepted",
+            UserWarning,
+        )
+        return names
+    kind, parts = "other columns", {"unknown": set(names) - set(expected), "missing": set(expected) - set(names)}
+    found = [f"{what} {listing(sorted(part), limit=5)}" for what, part in parts.items() if part]
+    if not found:
+        pairs = enumerate(zip_longest(names, expected))
+        at, (own, other) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
+        kind, found = "columns in another order", [f"column {at} is {own!r} and was {other!r}"]
+    raise ValueError(
+        f"{argument}: got {kind} than in training: {', '.join(found)}; the names of training, in their order, are "
+        f"accepted: {listing(expected)}; feature_names_in_ has all of them"
+    )
 
 
 def read_array(values: Any, argument: str) -> np.ndarray:
@@ -64,23 +127,16 @@ def read_array(values: Any, argument: str) -> np.ndarray:
         raise TypeError(f"{argument}: got a masked array; a plain array is accepted; fill the masked entries")
     if hasattr(values, "toarray"):
         raise TypeError(f"{argument}: got a sparse {type(values).__name__}; a dense array is accepted; use .toarray()")
-    try:
-        array = np.asarray(values)
-        if array.dtype == object and _is_numeric_frame(values):
-            # A frame whose columns are numbers of several dtypes (bool and float, say) arrives as objects.
-            array = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
-        raise ValueError(
-            f"{argument}: got a {type(values).__name__} that cannot be read as an array ({error}); "
-            "rows of equal length are accepted"
-        ) from error
+    array = as_array(values, argument)
+    if array.dtype == object and _is_numeric_frame(values):
+        # A frame whose columns are numbers of several dtypes (bool and float, say) arrives as objects.
+        array = values.to_numpy(dtype=np.float64, na_value=np.nan)
     if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
         # Of a flat list such as ["a", None, 1] NumPy silently makes strings.
         for row, value in enumerate(values):
             if not isinstance(value, (str, bytes, list, tuple, np.ndarray)):
                 raise TypeError(
-                    f"{argument}: got {value!r} ({type(value).__name__}) at row {row} among strings; "
-                    "values of one kind are accepted"
+                    f"{argument}: got {typed(value)} at row {row} among strings; values of one kind are accepted"
                 )
     return array
 
@@ -155,7 +211,7 @@ def _labels_of_objects(array: np.ndarray, argument: str) -> np.ndarray:
             break
     label = array[other]
     raise TypeError(
-        f"{argument}: got {label!r} ({type(label).__name__}) at row {other}; labels of one kind "
+        f"{argument}: got {typed(label)} at row {other}; labels of one kind "
         "(integers, bools or strings) are accepted; leave out rows without a label"
     )
 

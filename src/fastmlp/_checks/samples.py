@@ -8,31 +8,43 @@ import numpy as np
 
 from fastmlp._checks import arrays, targets
 from fastmlp._checks.task import Task, class_codes
-from fastmlp._spec.values import choice, listing, number
+from fastmlp._spec.values import as_array, choice, listing, number, renamed, shown
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Checked rows, their coded targets and their weights, of mean 1; None if there are none.
 
-    `total` is the sum of the weights as they were given; None if all rows weigh the same.
+    `weights` weigh losses: they are those of the rows times those of the rows' classes. `metric_weights`, those of the
+    rows alone, weigh accuracy and metrics. `total` is the sum of the weights of losses as they were given; None if all
+    rows weigh the same.
     """
 
     x: Any = None
     y: np.ndarray | None = None
     weights: np.ndarray | None = None
     total: float | None = None
+    metric_weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return 0 if self.x is None else len(self.x)
 
     @classmethod
-    def weighted(cls, x: Any, y: np.ndarray, weights: np.ndarray | None) -> "Samples":
-        """Take rows with weights of any mean."""
-        if weights is None:
-            return cls(x, y)
-        total = float(weights.sum())
-        return cls(x, y, (weights * (len(weights) / total)).astype(x.dtype), total)
+    def weighted(
+        cls, x: Any, y: np.ndarray, weights: np.ndarray | None, of_classes: np.ndarray | None = None
+    ) -> "Samples":
+        """Take rows with weights of any mean, and with the weight of each row's class."""
+        own = None if weights is None else _of_mean_one(weights, x.dtype)
+        if of_classes is None:
+            return cls(x, y, own, None if weights is None else float(weights.sum()), own)
+        with np.errstate(over="ignore", invalid="ignore"):  # found when the weights are scaled
+            both = of_classes if weights is None else weights * of_classes
+        if not both.any():
+            raise ValueError(
+                "class_weight: got 0 for every class of a row whose sample_weight is above 0, among the rows to train "
+                "on or among those to validate on; at least one row of each must count"
+            )
+        return cls(x, y, _of_mean_one(both, x.dtype), float(both.sum()), own)
 
     @property
     def size(self) -> float:
@@ -40,33 +52,20 @@ class Samples:
         return len(self) if self.total is None else self.total
 
 
-def weights(sample_weight: Any, class_weight: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
-    """Check the weights of rows and of classes, and return their product; None if there are neither.
-
-    A class that is not named weighs 1. "balanced" weighs every class alike: the number of rows over the number of
-    classes and the rows of the class.
-    """
-    of_rows = None if sample_weight is None else row_weights(sample_weight, len(values))
-    of_rows = without_unobserved(of_rows, values, task)
-    if class_weight is None:
-        return of_rows
-    if task.classes is None:
-        raise ValueError("class_weight: got it for targets without classes; sample_weight is accepted with them")
-    if values.ndim == 2 and task.loss.coding == "indices":
-        raise ValueError("class_weight: got it with soft targets, whose rows have no class; sample_weight is accepted")
-    codes = class_codes(values)
-    observed = slice(None) if values.dtype.kind != "f" else ~np.isnan(values).all(axis=1)
-    of_classes = _class_weights(class_weight, codes[observed], task.classes)[codes]
-    both = of_classes if of_rows is None else of_rows * of_classes
-    if not both.any():
+def _of_mean_one(weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    scale = len(weights) / total
+    if not 0 < scale < np.inf:  # the sum is infinite, or so small that the scale is
         raise ValueError(
-            "class_weight: got 0 for every class of a row whose sample_weight is above 0; at least one row must count"
+            f"sample_weight: got weights (with class_weight their products) whose sum is {total:.3g}; sums from 1e-300 "
+            "to 1e+300 are accepted; multiply all by one number, which shifts the penalties alone"
         )
-    return both
+    return (weights * scale).astype(dtype)
 
 
-def row_weights(value: Any, rows: int) -> np.ndarray:
-    array = np.asarray(value)
+def _row_weights(value: Any, rows: int) -> np.ndarray:
+    array = as_array(value, "sample_weight")
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise TypeError(
             f"sample_weight: got {array.dtype} of shape {array.shape}; numbers of shape (rows,) are accepted"
@@ -84,8 +83,9 @@ def row_weights(value: Any, rows: int) -> np.ndarray:
     return array
 
 
-def without_unobserved(weights: np.ndarray | None, values: np.ndarray, task: Task) -> np.ndarray | None:
-    """Set the weight of rows without any observed target to 0; soft targets that lack a part lack all."""
+def checked_weights(value: Any, values: np.ndarray, task: Task) -> np.ndarray | None:
+    """Check the weights of rows; those without any observed target weigh 0, soft targets that lack a part lack all."""
+    weights = None if value is None else _row_weights(value, len(values))
     if not task.missing or values.dtype.kind != "f":
         return weights
     gaps = np.isnan(values)
@@ -98,39 +98,90 @@ def without_unobserved(weights: np.ndarray | None, values: np.ndarray, task: Tas
     return left
 
 
-def _class_weights(value: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def weights_of_classes(value: Any, values: np.ndarray, weights: np.ndarray | None, task: Task) -> np.ndarray:
+    """Check the weights of classes, and return one per class; "balanced" takes them from these rows."""
+    if task.classes is None:
+        raise ValueError("class_weight: got it for targets without classes; sample_weight is accepted with them")
     if isinstance(value, str):
         choice(value, ("balanced",), "class_weight")
-        return len(codes) / (len(classes) * np.maximum(np.bincount(codes, minlength=len(classes)), 1))
+        return balanced(hard_codes(values, task), weights, len(task.classes))
     if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
-    found = np.ones(len(classes))
-    places = {label: place for place, label in enumerate(classes.tolist())}
-    for label, weight in value.items():
-        label = label.item() if isinstance(label, np.generic) else label
-        if label not in places:
-            raise ValueError(
-                f"class_weight: got the unknown label {label!r}; the classes are {listing(classes.tolist())}"
-            )
-        found[places[label]] = number(weight, f"class_weight[{label!r}]")
-    if not found[np.unique(codes)].any():
-        raise ValueError("class_weight: got 0 for every class; at least one must be above 0")
-    return found
+        raise TypeError(f"class_weight: got {shown(value)}; 'balanced' or a dict of label to weight is accepted")
+    classes = task.classes.tolist()
+    given = {label.item() if isinstance(label, np.generic) else label: weight for label, weight in value.items()}
+    unknown = set(given).difference(classes)
+    if unknown:
+        raise ValueError(
+            f"class_weight: got the unknown label {shown(min(unknown, key=str))}; the classes are {listing(classes)}"
+        )
+    return named_weights(given, classes)
 
 
-def split(value: Any, rows: tuple, task: Task, seed: int) -> tuple[Samples, Samples]:
+def named_weights(value: Mapping[Any, float], classes: list) -> np.ndarray:
+    """Return one weight per class from a mapping of labels; 1 for those that are not named."""
+    return np.array([number(value.get(label, 1.0), f"class_weight[{shown(label)}]") for label in classes])
+
+
+def balanced(codes: np.ndarray, weights: np.ndarray | None, classes: int) -> np.ndarray:
+    """Return one weight per class, with which the classes of these rows weigh alike, and the rows as much as before.
+
+    It is Σ w / (the classes of these rows times Σ w over the rows of the class); 1 for a class without a row.
+    """
+    sums = np.bincount(codes, weights, minlength=classes)
+    return np.divide(sums.sum(), np.count_nonzero(sums) * sums, out=np.ones(classes), where=sums > 0)
+
+
+def hard_codes(values: np.ndarray, task: Task) -> np.ndarray:
+    """Return the class of each row, or raise if rows are of several classes."""
+    if values.ndim == 2 and task.loss.coding == "indices":
+        raise ValueError("class_weight: got it with soft targets, whose rows have no class; sample_weight is accepted")
+    return class_codes(values)
+
+
+def split(
+    value: Any,
+    rows: tuple,
+    task: Task,
+    seed: int,
+    class_weight: Any = None,
+    names: tuple[str, ...] | None = None,
+) -> tuple[Samples, Samples]:
     """Return the samples to train on and those to validate on.
 
-    `rows` are checked features, coded targets and weights (or None). `value` is a fraction of these rows, drawn at
-    random by `seed`, of each class as many as of all; or rows of their own, (X, y) or (X, y, weights); or None.
+    `rows` are checked features, coded targets and weights (or None), `names` those of the columns. `value` is a
+    fraction of these rows, drawn at random by `seed`, of each class as many as of all; or rows of their own, (X, y) or
+    (X, y, weights); or None. What `class_weight` makes of the rows to train on weighs the classes of both.
     """
-    X, values, weights = rows
     if value is None:
-        return Samples.weighted(*rows), Samples()
-    if isinstance(value, (tuple, list)):
-        return Samples.weighted(*rows), _given(value, X, task)
+        parts = (rows,)
+    elif isinstance(value, (tuple, list)):
+        parts = (rows, _given(value, rows[0], task, names))
+    else:
+        parts = _fraction(value, rows, task, seed)
+    if class_weight is not None:
+        each = weights_of_classes(class_weight, *parts[0][1:], task)
+        parts = [(*part, each[hard_codes(part[1], task)]) for part in parts]
+    samples = [Samples.weighted(*part) for part in parts]
+    return samples[0], samples[1] if len(samples) > 1 else Samples()
+
+
+def _given(value: tuple | list, X: np.ndarray, task: Task, names: tuple[str, ...] | None) -> tuple:
+    if len(value) not in (2, 3):
+        raise ValueError(
+            f"validation: got {len(value)} parts; a fraction such as 0.2, or rows (X, y) or (X, y, weights), is "
+            "accepted"
+        )
+    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], names=names, argument="validation X")
+    with renamed({"y": "validation y", "sample_weight": "validation weights"}):
+        coded = targets.encode(value[1], len(rows), X.dtype, task)
+        return rows, coded, checked_weights(value[2] if len(value) == 3 else None, coded, task)
+
+
+def _fraction(value: Any, rows: tuple, task: Task, seed: int) -> list[tuple]:
+    """Return the rows that are left and those that are drawn."""
+    X, values, weights = rows
     if isinstance(value, (bool, str)) or not np.isscalar(value):
-        raise TypeError(f"validation: got {value!r}; a fraction such as 0.2, or rows (X, y), is accepted")
+        raise TypeError(f"validation: got {shown(value)}; a fraction such as 0.2, or rows (X, y), is accepted")
     chosen = _drawn(number(value, "validation", above=0.0, below=1.0), values, task, seed)
     if not 0 < chosen.sum() < len(X):
         raise ValueError(
@@ -143,19 +194,7 @@ def split(value: Any, rows: tuple, task: Task, seed: int) -> tuple[Samples, Samp
             f"validation: got {value}, which leaves only rows of weight 0 in one part; another fraction or seed is "
             "accepted"
         )
-    return Samples.weighted(*parts[0]), Samples.weighted(*parts[1])
-
-
-def _given(value: tuple | list, X: np.ndarray, task: Task) -> Samples:
-    if len(value) not in (2, 3):
-        raise ValueError(
-            f"validation: got {len(value)} parts; a fraction such as 0.2, or rows (X, y) or (X, y, weights), is "
-            "accepted"
-        )
-    rows = arrays.features(value[0], dtype=X.dtype, columns=X.shape[1], argument="validation X")
-    coded = targets.encode(value[1], len(rows), X.dtype, task)
-    own = row_weights(value[2], len(rows)) if len(value) == 3 else None
-    return Samples.weighted(rows, coded, without_unobserved(own, coded, task))
+    return parts
 
 
 def _drawn(fraction: float, values: np.ndarray, task: Task, seed: int) -> np.ndarray:

@@ -10,8 +10,12 @@ import numpy as np
 
 from fastmlp._checks.arrays import BLOCK, converted, label_array, read_array, refuse_nonfinite
 from fastmlp._checks.task import Task, checked_loss, checked_output
-from fastmlp._spec.values import choice, listing
+from fastmlp._checks.warn import warn_caller
+from fastmlp._spec.values import choice, listing, shown
 from fastmlp.losses import LOSSES, Loss
+
+# Whole numbers of more values than this, each in fewer rows on average, are likely to be no labels.
+_LIKELY_CLASSES, _LIKELY_ROWS_PER_CLASS = 20, 5
 
 
 def targets(
@@ -75,6 +79,12 @@ def targets(
         If a name is unknown, the lengths differ, there is a single class, a value is not finite, the loss
         does not go with the targets or the output not with the loss.
 
+    Warns
+    -----
+    UserWarning
+        If the loss is None and labels look like numbers (whole ones of more than 20 values, in fewer than 5 rows each
+        on average), or numbers like labels (one column of floats, exactly 0 and 1).
+
     Examples
     --------
     >>> task, values = targets(["cat", "dog", "cat"], 3, np.float64)
@@ -94,6 +104,8 @@ def targets(
     outputs = _columns(array) * chosen.outputs_per_target if classes is None else len(classes)
     if classes is not None and outputs == 2 and chosen.one_output_of_two:
         outputs = 1
+    if asked is None and not categorical:
+        _warn_of_doubtful_kind(array, kind, classes)
     known = Task(
         chosen,
         checked_output(output, chosen),
@@ -171,7 +183,7 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
                 "a row or rows of probabilities; leave such rows out"
             )
     if len(classes) < 2:
-        raise ValueError(f"y: got one single class, {classes.tolist()[0]!r}; at least two classes are needed")
+        raise ValueError(f"y: got one single class, {shown(classes.tolist()[0])}; at least two classes are needed")
     return classes, None if gaps else by_blocks(classes.searchsorted, labels, np.int32)
 
 
@@ -181,6 +193,31 @@ def _default_loss(array: np.ndarray, kind: str, classes: Any) -> str:
     if kind == "one_hot" or (kind == "labels" and len(classes) > 2):
         return "cross_entropy"
     return "binary_cross_entropy"
+
+
+def _warn_of_doubtful_kind(array: np.ndarray, kind: str, classes: np.ndarray | None) -> None:
+    """Warn if labels look like numbers, or numbers like labels of two classes."""
+    if kind == "labels" and array.dtype.kind in "iu":
+        if len(classes) > _LIKELY_CLASSES and len(array) < _LIKELY_ROWS_PER_CLASS * len(classes):
+            warn_caller(
+                f"y: got {len(array)} whole numbers, which are taken as labels of {len(classes)} classes; to fit them "
+                "as numbers, pass y.astype(float); if they are labels, pass loss='cross_entropy'",
+                UserWarning,
+            )
+    elif kind == "real" and _columns(array) == 1 and _is_zeros_and_ones(array.reshape(-1)):
+        warn_caller(
+            "y: got floats that are exactly 0 and 1, which are taken as numbers; if they are labels of 2 classes, pass "
+            "y.astype(int) or loss='binary_cross_entropy'; to fit them as numbers, pass loss='squared_error'",
+            UserWarning,
+        )
+
+
+def _is_zeros_and_ones(values: np.ndarray) -> bool:
+    """Return whether both numbers are there, and no others; the first value mostly tells."""
+    if values[0] not in (0, 1):
+        return False
+    fits = by_blocks(lambda rows: (rows == 0) | (rows == 1), values, np.bool_)
+    return bool(fits.all()) and values.min() != values.max()
 
 
 def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
@@ -254,16 +291,27 @@ def coded(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
         refuse_not_binary(array)
     loss = known.loss
     if loss.minimum > -np.inf:
-        outside = np.argwhere(array <= loss.minimum if loss.open else array < loss.minimum)
-        if len(outside):
-            at = tuple(outside[0])
-            accepted = f"numbers {'above' if loss.open else 'of at least'} {loss.minimum:g}"
-            raise ValueError(f"y: got {array[at]!s} at row {at[0]} with loss {loss.name!r}; {accepted} are accepted")
+        _refuse_outside(array, dtype, loss)
     if loss.coding == "signs":
         array = 2.0 * array - 1.0
     values = converted(array.reshape(len(array), -1), dtype, "y", known.missing)
     each = loss.outputs_per_target
     return values if each == 1 else np.repeat(values, each, axis=1)
+
+
+def _refuse_outside(array: np.ndarray, dtype: Any, loss: Loss) -> None:
+    """Check that targets lie in the domain of a loss, also once they are numbers of `dtype`."""
+    # Kernels read what is nearer to 0 than the smallest normal number as 0.
+    smallest = float(np.finfo(dtype).tiny)
+    least = loss.minimum + smallest if loss.open else loss.minimum
+    outside = np.argwhere(array <= least if loss.open else array < least)
+    if not len(outside):
+        return
+    at = tuple(outside[0])
+    accepted = f"numbers {'above' if loss.open else 'of at least'} {loss.minimum:g} are accepted"
+    if array[at] > loss.minimum:
+        accepted += f", and {np.dtype(dtype)} tells them from it above {smallest:.3g}; scale y or use a wider dtype"
+    raise ValueError(f"y: got {array[at]!s} at row {at[0]} with loss {loss.name!r}; {accepted}")
 
 
 def _coded_labels(array: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
@@ -309,7 +357,7 @@ def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if indices.min() < 0:
         row = int(indices.argmin())
         raise ValueError(
-            f"y: got the unknown label {rows.tolist()[row]!r} at row {row}; the network knows "
+            f"y: got the unknown label {shown(rows.tolist()[row])} at row {row}; the network knows "
             f"{listing(classes.tolist())}"
         )
     return indices
@@ -327,12 +375,12 @@ def coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     return 2 * values - 1 if known.loss.coding == "signs" else values
 
 
-def refuse_not_binary(array: np.ndarray) -> None:
+def refuse_not_binary(array: np.ndarray, argument: str = "y") -> None:
     other = np.argwhere((array != 0) & (array != 1) & (array == array))
     if len(other):
         place = ", ".join(f"{name} {at}" for name, at in zip(("row", "column"), other[0], strict=False))
         raise ValueError(
-            f"y: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
+            f"{argument}: got {array[tuple(other[0])]!s} at {place}; 0 and 1 are accepted, as multilabel rows or as "
             "labels of two classes"
         )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp import activations, losses
 from fastmlp._checks.arrays import label_array, read_array
 from fastmlp._spec.records import METRICS
 from fastmlp._spec.values import choice, listing
@@ -122,7 +123,7 @@ def task(
     labels = label_array(read_array(classes, "classes"), "classes")
     if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
         raise ValueError(
-            f"classes: got {listing(labels.tolist())}; {max(needed, 2)} different labels go with {outputs} "
+            f"classes: got {listing(labels.ravel().tolist())}; {max(needed, 2)} different labels go with {outputs} "
             f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
         )
     return Task(chosen, activation, outputs, labels, "labels", False, missing)
@@ -133,13 +134,13 @@ def checked_loss(value: Any) -> Loss:
         return value
     if value is huber or value is quantile:  # functions, which a user may forget to call
         raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
-    return LOSSES[choice(value, LOSSES, "loss")]
+    return LOSSES[choice(value, LOSSES, "loss", losses.ELSEWHERE)]
 
 
 def checked_output(output: str | None, loss: Loss) -> str:
     if output is None:
         return loss.outputs[0]
-    choice(output, OUTPUTS, "output")
+    choice(output, OUTPUTS, "output", activations.ELSEWHERE)
     if output not in loss.outputs:
         raise ValueError(f"output: got {output!r}; loss {loss.name!r} goes with {listing(loss.outputs)}")
     return output

@@ -11,8 +11,8 @@ import numpy as np
 from fastmlp import initialization
 from fastmlp._checks.task import Task
 from fastmlp._engine import backend
-from fastmlp._spec.values import choice, flag, number, whole
-from fastmlp.activations import HIDDEN_ACTIVATIONS
+from fastmlp._spec.values import choice, flag, number, shown, typed, whole
+from fastmlp.activations import ELSEWHERE, HIDDEN_ACTIVATIONS
 
 _MAX_BYTES = 2**44  # of the parameters: more than any machine has
 
@@ -26,15 +26,14 @@ def hidden_sizes(hidden: Any, argument: str = "hidden") -> tuple[int, ...]:
     if isinstance(hidden, (int, np.integer)):
         return (whole(hidden, argument),)
     raise TypeError(
-        f"{argument}: got {hidden!r} ({type(hidden).__name__}); a whole number or a tuple or list of them is "
-        "accepted, such as (64, 32)"
+        f"{argument}: got {typed(hidden)}; a whole number or a tuple or list of them is accepted, such as (64, 32)"
     )
 
 
 def activations(activation: Any, layers: int) -> tuple[str, ...]:
     if not isinstance(activation, (list, tuple)):
-        return (choice(activation, HIDDEN_ACTIVATIONS, "activation"),) * layers
-    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]") for i, name in enumerate(activation))
+        return (choice(activation, HIDDEN_ACTIVATIONS, "activation", ELSEWHERE),) * layers
+    names = tuple(choice(name, HIDDEN_ACTIVATIONS, f"activation[{i}]", ELSEWHERE) for i, name in enumerate(activation))
     if len(names) != layers:
         raise ValueError(
             f"activation: got {len(names)} names for {layers} hidden layers; one name for all, or one per "
@@ -50,8 +49,8 @@ def floating(dtype: Any) -> np.dtype | None:
     accepted = "'float32', 'float64' or None is accepted"
     try:
         found = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise TypeError(f"dtype: got {dtype!r} ({type(dtype).__name__}); {accepted}") from error
+    except Exception as error:  # whatever NumPy meets in a foreign object
+        raise TypeError(f"dtype: got {typed(dtype)}; {accepted}") from error
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype: got {found}; {accepted}")
     return found
@@ -63,8 +62,17 @@ def checked_seed(value: Any) -> int:
     return whole(value, "seed", minimum=0, maximum=2**63 - 1)
 
 
-def checked_dropout(value: Any, layers: int) -> tuple[float, ...]:
-    if isinstance(value, np.ndarray) and value.ndim == 1:
+# The fractions of units that steps leave out of each hidden layer, or what gives them for each epoch.
+Dropout = tuple[float, ...] | Callable[[int], Any]
+
+
+def checked_dropout(value: Any, layers: int) -> Dropout:
+    """Check fractions, or a callable, whose answers `Topology.fractions` checks."""
+    return value if callable(value) and not isinstance(value, type) else _fractions(value, layers)
+
+
+def _fractions(value: Any, layers: int) -> tuple[float, ...]:
+    if isinstance(value, np.ndarray) and value.ndim <= 1:
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
         fraction = number(value, "dropout", below=1.0)
@@ -95,7 +103,7 @@ def _init(value: Any, topology: "Topology") -> Any:
     count = topology.parameters
     if count * topology.dtype.itemsize > _MAX_BYTES:
         raise ValueError(
-            f"hidden: got {topology.hidden}, which make {count} parameters of {topology.dtype}; at most "
+            f"hidden: got {shown(topology.hidden)}, which make {count} parameters of {topology.dtype}; at most "
             f"{_MAX_BYTES // topology.dtype.itemsize} are accepted"
         )
     return initialization.checked(value, count, topology.dtype)
@@ -129,7 +137,7 @@ class Topology(CheckedRecord):
     bias: bool = checked(lambda value, _: flag(value, "bias"), True)
     l1: float = checked(lambda value, _: number(value, "l1"), 0.0)
     l2: float = checked(lambda value, _: number(value, "l2"), 0.0)
-    dropout: Sequence[float] = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
+    dropout: Dropout = checked(lambda value, self: checked_dropout(value, len(self.hidden)), 0.0)
     seed: int = checked(lambda value, _: checked_seed(value), None)
     dtype: np.dtype = checked(lambda value, _: floating(value) or np.dtype(np.float64), None)
     init: Any = checked(_init, "glorot_uniform")
@@ -146,3 +154,17 @@ class Topology(CheckedRecord):
     @property
     def parameters(self) -> int:
         return sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.sizes))
+
+    def fractions(self, epoch: int) -> tuple[float, ...]:
+        """Return what an epoch, counted from 0 over all training runs, leaves out of each hidden layer."""
+        if not callable(self.dropout):
+            return self.dropout
+        given, layers = self.dropout(epoch), len(self.hidden)
+        try:
+            return _fractions(given, layers)
+        except (TypeError, ValueError) as error:
+            shown = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
+            each = f"one for all or one for each of {layers} hidden layers" if layers else "only 0 without hidden ones"
+            raise type(error)(
+                f"dropout: got {shown!r} for epoch {epoch}; numbers of at least 0 and below 1, {each}, are accepted"
+            ) from error

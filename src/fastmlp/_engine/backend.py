@@ -1,10 +1,12 @@
-"""Which build of the kernels computes: picked once, at import, or forced.
+"""Which build of the kernels computes: picked once, when it is first needed, or forced.
 
 A build is one instruction set, with one module per dtype. The best build that both the CPU and the operating system
-support is in use; `FASTMLP_BACKEND` forces one, and raises if it cannot be used. ``"reference"`` is the NumPy twin.
-The build in use is loaded at import, another one when it is asked for.
+support is in use; `FASTMLP_BACKEND` forces one. ``"reference"`` is the NumPy twin. A build is loaded when it is first
+needed, so that importing fastmlp never fails by it: what cannot be used raises one line where a network is made, and
+in the command.
 """
 
+import functools
 import importlib.util
 import os
 import sys
@@ -99,12 +101,14 @@ def _find_missing() -> dict[str, str]:
     return found
 
 
-def _pick() -> str:
+@functools.cache  # but for errors, so that each use raises
+def in_use() -> str:
+    """Return the name of the backend that computes unless told otherwise.
+
+    ValueError if FASTMLP_BACKEND names one that cannot be used, ImportError if there is no build of the kernels.
+    """
     if forced := os.environ.get("FASTMLP_BACKEND"):
-        try:
-            return resolve(forced, "FASTMLP_BACKEND")
-        except ValueError as error:
-            raise ImportError(str(error)) from error
+        return resolve(forced, "FASTMLP_BACKEND")
     best = available()[-1]
     if best == REFERENCE:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
@@ -154,7 +158,7 @@ def kernels(dtype: np.dtype, backend: str | None = None) -> ModuleType:
     dtype : numpy dtype
         float32 or float64.
     backend : str or None, default None
-        ``"reference"``, an instruction set, or None for the one picked at import.
+        ``"reference"``, an instruction set, or None for the one in use.
 
     Returns
     -------
@@ -163,10 +167,12 @@ def kernels(dtype: np.dtype, backend: str | None = None) -> ModuleType:
 
     Raises
     ------
+    ValueError
+        If FASTMLP_BACKEND names a backend that cannot be used.
     ImportError
         If the build cannot be loaded, or was built from other sources than this package.
     """
-    name = in_use if backend is None else resolve(backend)
+    name = in_use() if backend is None else resolve(backend)
     if name == REFERENCE:
         return reference
     if name not in _loaded:
@@ -188,6 +194,13 @@ def backends() -> tuple[Backend, ...]:
         Each with `name`, `in_use` and `missing`. A build that is there is loaded, so that one that is broken has its
         error in `missing`.
 
+    Raises
+    ------
+    ValueError
+        If FASTMLP_BACKEND names one that cannot be used.
+    ImportError
+        If there is no build of the kernels, and FASTMLP_BACKEND does not ask for the reference.
+
     Examples
     --------
     >>> import fastmlp
@@ -196,7 +209,7 @@ def backends() -> tuple[Backend, ...]:
     >>> sum(backend.in_use for backend in fastmlp.backends())
     1
     """
-    return tuple(Backend(name, name == in_use, _reason(name)) for name in NAMES)
+    return tuple(Backend(name, name == in_use(), _reason(name)) for name in NAMES)
 
 
 def _reason(name: str) -> str:
@@ -212,6 +225,11 @@ def _reason(name: str) -> str:
 def show_config() -> None:
     """Print the version, the build in use, all builds and the number of threads.
 
+    Raises
+    ------
+    ValueError, ImportError
+        As in `backends`; or if FASTMLP_NUM_THREADS or OMP_NUM_THREADS is no number of threads.
+
     Examples
     --------
     >>> import fastmlp
@@ -220,13 +238,15 @@ def show_config() -> None:
     """
     import platform  # here: nothing else needs it, and it takes as long to import as a build
 
-    print(f"fastmlp {__version__} (Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform})")
-    print(f"build in use: {in_use}" + (" (forced by FASTMLP_BACKEND)" if os.environ.get("FASTMLP_BACKEND") else ""))
-    for backend in reversed(backends()):
-        print(f"  {backend.name}: {backend.missing or 'available'}")
-    print(f"threads: {threads.default_threads()} (of {threads.usable_cpus()} usable CPUs)")
+    forced = " (forced by FASTMLP_BACKEND)" if os.environ.get("FASTMLP_BACKEND") else ""
+    print(
+        f"fastmlp {__version__} (Python {platform.python_version()}, NumPy {np.__version__}, {sys.platform})",
+        f"build in use: {in_use()}{forced}",
+        *(f"  {backend.name}: {backend.missing or 'available'}" for backend in reversed(backends())),
+        f"threads: {threads.default_threads()} (of {threads.usable_cpus()} usable CPUs)",
+        sep="\n",
+    )
 
 
 missing = _find_missing()
-in_use = _pick()
-_loaded: dict[str, dict[np.dtype, ModuleType]] = {} if in_use == REFERENCE else {in_use: _load(in_use)}
+_loaded: dict[str, dict[np.dtype, ModuleType]] = {}

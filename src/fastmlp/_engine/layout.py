@@ -7,7 +7,8 @@ structs: both are made of the records in `_spec`.
 
 import functools
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -84,6 +85,9 @@ class Arrays(NamedTuple):
         The layers' norms: of the gradient, then root mean squares of the activations.
     rates : ndarray of float64, shape (epochs * rates_per_epoch,)
         The learning rates.
+    dropped : ndarray of int64, shape (hidden layers,)
+        The fraction of units that a step leaves out of each, of 2^31; it may change between two calls, as long as the
+        layers that any are left out of stay the same.
     position : ndarray of POSITION, shape (1,)
         Where the training run stands.
     order : ndarray of int32, shape (given_orders, rows) or (rows,)
@@ -98,6 +102,7 @@ class Arrays(NamedTuple):
     record: np.ndarray | None = None
     layer_record: np.ndarray | None = None
     rates: np.ndarray | None = None
+    dropped: np.ndarray | None = None
     position: np.ndarray | None = None
     order: np.ndarray | None = None
     loss_parameters: np.ndarray | None = None
@@ -142,7 +147,7 @@ class OutputLayer(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def network_layers(
-    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, dropout: tuple[float, ...] = ()
+    sizes: tuple[int, ...], activations: tuple[int, ...], bias: bool, dropping: tuple[bool, ...] = ()
 ) -> np.ndarray:
     """Return the layers of a network: where their weights and biases lie in the parameter vector.
 
@@ -154,8 +159,8 @@ def network_layers(
         The activation's code for each layer, output included.
     bias : bool
         Whether layers have biases.
-    dropout : tuple of float, default ()
-        For each hidden layer the fraction of units that a step leaves out, in [0, 1); () means none.
+    dropping : tuple of bool, default ()
+        For each hidden layer whether steps leave units out of it; () means none.
 
     Returns
     -------
@@ -163,10 +168,8 @@ def network_layers(
         The layers, read-only; offsets into a workspace are still 0, and slopes -1 if none are kept.
     """
     layers = np.zeros(len(sizes) - 1, LAYER)
-    if dropout:
-        layers["dropout"][:-1] = [min(round(fraction * 2**31), 2**31 - 1) for fraction in dropout]
-    kept = [*(_KEPT[code] for code in activations[:-1]), False]
-    layers["slopes"] = np.where(kept | (layers["dropout"] > 0), 0, -1)
+    kept = [_KEPT[code] or drops for code, drops in zip_longest(activations[:-1], dropping, fillvalue=False)]
+    layers["slopes"] = np.where([*kept, False], 0, -1)
     layers["inputs"], layers["outputs"], layers["activation"] = sizes[:-1], sizes[1:], activations
     weights = layers["inputs"] * layers["outputs"]
     ends = np.cumsum(weights + (layers["outputs"] if bias else 0))
@@ -174,6 +177,11 @@ def network_layers(
     layers["bias"] = layers["weights"] + weights if bias else -1
     layers.flags.writeable = False
     return layers
+
+
+def dropped(fractions: Iterable[float]) -> tuple[int, ...]:
+    """Return fractions of units, in [0, 1), as the kernels compare them: of 2^31."""
+    return tuple(min(round(fraction * 2**31), 2**31 - 1) for fraction in fractions)
 
 
 def parameter_count(layers: np.ndarray) -> int:

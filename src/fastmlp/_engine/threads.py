@@ -1,12 +1,13 @@
 """The threads of a training run: how many there are, and the helpers that make kernel calls beside the first one.
 
-A helper is sent into the kernels for a call, and waits there for those that follow (kernels/training.pxi). If none
+A helper is sent into the kernels for a call, and waits there for those that follow (kernels/threads.pxi). If none
 follows soon, the helper leaves, and is sent again for the next one. No helper outlives its training run.
 """
 
 import functools
 import math
 import os
+import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from fastmlp._engine import layout
+from fastmlp._spec.values import shown
 
 COST_MODEL = True  # for tests: if False, a training run that is asked for a number of threads takes exactly that many
 # Multiply-adds of a step that are worth a thread: two barriers and the cores' talk cost a microsecond or so, and a
 # core makes some 20 to 50 of these per nanosecond.
 _WORK_PER_THREAD = 500_000
+_COUNT = re.compile(r"\s*0*[1-9][0-9]{0,9}\s*")  # a number of threads in the environment
 _MIN_WORK = 50_000_000  # multiply-adds of a whole training run that are worth starting threads for
 
 
@@ -71,11 +74,12 @@ def default_threads() -> int:
     """
     threads = usable_cpus()
     for name in ("FASTMLP_NUM_THREADS", "OMP_NUM_THREADS"):
-        # OpenMP allows a list, one number per nesting level; the first is ours.
-        if first := os.environ.get(name, "").partition(",")[0].strip():
-            if not first.isdecimal() or int(first) < 1:
-                raise ValueError(f"{name}: got {first!r}; a whole number of 1 or more is accepted")
-            threads = min(threads, int(first))
+        if value := os.environ.get(name, "").strip():
+            # OpenMP allows a list, one number per nesting level; the first is ours.
+            numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
+            if not all(_COUNT.fullmatch(number) for number in numbers):
+                raise ValueError(f"{name}: got {shown(value)}; a whole number of 1 or more is accepted")
+            threads = min(threads, int(numbers[0]))
     return threads
 
 
@@ -100,6 +104,11 @@ class Helpers:
         self._threads: dict[int, threading.Thread] = {}
         self._caller = -1
         self._errors: list[BaseException] = []
+
+    @property
+    def failed(self) -> bool:
+        """Whether a helper was lost within a call."""
+        return any(not isinstance(error, ThreadStartError) for error in self._errors)
 
     def end(self) -> None:
         """Let all helpers leave the kernels, and wait for them."""

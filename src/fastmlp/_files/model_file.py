@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,7 @@ _JSON_TYPES = {
     float: (int, float),
     int: (int,),
     dict: (dict,),
+    list | None: (list, type(None)),
     dict | None: (dict, type(None)),
 }
 
@@ -96,9 +98,12 @@ class Description:
     missing: bool
     seed: int
     metadata: dict
+    feature_names: list | None
 
     @classmethod
-    def of(cls, model: Any, metadata: dict[str, str]) -> "Description":
+    def of(
+        cls, model: Any, dropout: Sequence[float], metadata: dict[str, str], feature_names: tuple[str, ...] | None
+    ) -> "Description":
         topology, known = model.topology, model.task
         return cls(
             sizes=list(model.sizes),
@@ -106,16 +111,17 @@ class Description:
             loss=known.loss.name,
             output=known.output,
             bias=topology.bias,
-            l1=model.l1,
-            l2=model.l2,
+            l1=topology.l1,
+            l2=topology.l2,
             loss_parameters=list(known.loss.parameters),
             kind=known.kind,
             squeeze=known.squeeze,
             classes=_labels_out(known.classes),
-            dropout=list(model.dropout),
+            dropout=list(dropout),
             missing=known.missing,
             seed=topology.seed,
             metadata=metadata,
+            feature_names=None if feature_names is None else list(feature_names),
         )
 
     def to_json(self) -> str:
@@ -128,6 +134,8 @@ class Description:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
             raise ValueError(f"its description is not JSON ({error})") from error
+        if isinstance(given, dict):
+            given.setdefault("feature_names", None)  # the first files have none
         names = [each.name for each in fields(cls)]
         if not isinstance(given, dict) or given.keys() != set(names):
             raise ValueError(f"its description does not have the fields {', '.join(names)}")
@@ -142,6 +150,7 @@ class Description:
             ("loss_parameters", given["loss_parameters"], float, "are not numbers"),
             ("dropout", given["dropout"], float, "are not numbers"),
             ("metadata", given["metadata"].values(), str, "is not text"),
+            ("feature_names", given["feature_names"] or (), str, "are not text"),
         ):
             if not all(type(value) is kind for value in values):
                 raise ValueError(f"{name} {expected}")
@@ -155,6 +164,8 @@ class Description:
         count = sum((a + self.bias) * b for a, b in pairwise(self.sizes))
         if count != len(parameters):
             raise ValueError(f"sizes {self.sizes} need {count} parameters, the file holds {len(parameters)}")
+        if self.feature_names and len(self.feature_names) != self.sizes[0]:
+            raise ValueError(f"{len(self.feature_names)} names of columns do not go with sizes {self.sizes}")
         known = self._task()
         if self.activations[-1] != self.output:
             raise ValueError(f"activations {self.activations} do not end in the output {self.output!r}")

@@ -30,6 +30,8 @@ class Activation:
         Whether the slope is exactly 0 somewhere, so that a unit can die.
     couples : bool, default False
         Whether the units of a layer depend on each other, so that there is no function of one number.
+    elsewhere : str, default ""
+        Its names in other libraries, which may differ in case and hyphens.
     code : int
         The number by which the kernels know it: its place among the rows.
     """
@@ -42,6 +44,7 @@ class Activation:
     steepest: float | None = None
     flat: bool = False
     couples: bool = False
+    elsewhere: str = ""
     code: int = -1
 
 
@@ -49,13 +52,13 @@ _GATE = "sigmoid(2 * sqrt(2 / pi) * (z + 0.044715 * z * z * z))"
 _SCALE, _SCALED_ALPHA = "1.0507009873554805", "1.0507009873554805 * 1.6732632423543772"
 
 _ROWS = (
-    Activation("identity", "z", "1"),
-    Activation("sigmoid", "1 / (1 + exp(-z))", "h * (1 - h)", steepest=0.25),
-    Activation("tanh", "tanh(z)", "1 - h * h", steepest=1.0),
-    Activation("relu", "max(z, 0)", "where(h > 0, 1, 0)", flat=True),
+    Activation("identity", "z", "1", elsewhere="linear purelin"),
+    Activation("sigmoid", "1 / (1 + exp(-z))", "h * (1 - h)", steepest=0.25, elsewhere="logistic logsig expit"),
+    Activation("tanh", "tanh(z)", "1 - h * h", steepest=1.0, elsewhere="tansig hyperbolic_tangent"),
+    Activation("relu", "max(z, 0)", "where(h > 0, 1, 0)", flat=True, elsewhere="poslin rectifier rectified_linear"),
     # Its derivative is simple only together with cross-entropy.
     Activation("softmax", "exp(z - row_max(z)) / row_sum(exp(z - row_max(z)))", "", hidden=False, couples=True),
-    Activation("leaky_relu", "max(z, 0.01 * z)", "where(h > 0, 1, 0.01)"),
+    Activation("leaky_relu", "max(z, 0.01 * z)", "where(h > 0, 1, 0.01)", elsewhere="lrelu"),
     Activation("elu", "where(z > 0, z, expm1(min(z, 0)))", "where(h > 0, 1, h + 1)"),
     Activation(
         "selu",
@@ -64,8 +67,10 @@ _ROWS = (
     ),
     Activation("softplus", "max(z, 0) + log1p(exp(-abs(z)))", "-expm1(-h)"),
     # What positive numbers are predicted with; within a network it grows past all bounds.
-    Activation("exponential", "exp(z)", "h", hidden=False),
-    Activation("silu", "z * sigmoid(z)", "sigmoid(z) + z * sigmoid(z) * (1 - sigmoid(z))", kept=True),
+    Activation("exponential", "exp(z)", "h", hidden=False, elsewhere="exp"),
+    Activation(
+        "silu", "z * sigmoid(z)", "sigmoid(z) + z * sigmoid(z) * (1 - sigmoid(z))", kept=True, elsewhere="swish"
+    ),
     Activation(
         "gelu",
         "z * (1 + erf(z / sqrt(2))) / 2",
@@ -77,6 +82,7 @@ _ROWS = (
         f"z * {_GATE}",
         f"{_GATE} + z * {_GATE} * (1 - {_GATE}) * 2 * sqrt(2 / pi) * (1 + 3 * 0.044715 * z * z)",
         kept=True,
+        elsewhere="gelu_new gelu_approximate approximate_gelu",
     ),
     Activation(
         "hard_sigmoid",
@@ -85,7 +91,9 @@ _ROWS = (
         steepest=1 / 6,
         flat=True,
     ),
-    Activation("hard_tanh", "min(max(z, -1), 1)", "where(abs(h) < 1, 1, 0)", steepest=1.0, flat=True),
+    Activation(
+        "hard_tanh", "min(max(z, -1), 1)", "where(abs(h) < 1, 1, 0)", steepest=1.0, flat=True, elsewhere="satlins"
+    ),
 )
 
 ACTIVATIONS = {row.name: replace(row, code=code) for code, row in enumerate(_ROWS)}

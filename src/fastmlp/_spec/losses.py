@@ -27,6 +27,10 @@ class LossRow:
     takes : {"h", "z", "row"}
         What the kernel's function is given: an output h and its target, so that the delta is its slope times f'(z);
         z and its target, if the activation belongs to the loss; or all outputs of the rows together.
+    shown : str
+        The loss of a row, without smoothing, as messages show it.
+    elsewhere : str
+        Its names in other libraries, which may differ in case, hyphens and a "loss" at the end.
     coding : {"numbers", "bits", "signs", "indices"}, default "numbers"
         How classes are written for the kernels: as one-hot numbers; 0 and 1, a single output for two classes; -1 and 1
         likewise; the class's number.
@@ -51,6 +55,8 @@ class LossRow:
     outputs: tuple[str, ...]
     targets: tuple[str, ...]
     takes: str
+    shown: str
+    elsewhere: str
     coding: str = "numbers"
     threshold: float = 0.5
     probabilities: bool = False
@@ -65,13 +71,23 @@ _NUMBERS, _ANY = ("real",), ("real", "labels", "multilabel")
 _SMOOTHED = "(y + parameter * (0.5 - y))"
 
 _ROWS = (
-    LossRow("squared_error", "(h - y)**2 / 2", ("identity", "sigmoid"), _ANY, "h"),
+    LossRow(
+        "squared_error",
+        "(h - y)**2 / 2",
+        ("identity", "sigmoid"),
+        _ANY,
+        "h",
+        "½ Σ (y − h)²",
+        "mse mean_squared_error half_mse sse sum_squared_error l2 least_squares quadratic",
+    ),
     LossRow(
         "binary_cross_entropy",
         f"-{_SMOOTHED} * log(h) - (1 - {_SMOOTHED}) * log(1 - h)",
         ("sigmoid",),
         ("labels", "multilabel"),
         "z",
+        "−Σ (y log h + (1 − y) log(1 − h))",
+        "bce bce_with_logits sigmoid_binary_cross_entropy sigmoid_cross_entropy binary_log_loss logistic log_loss",
         coding="bits",
         probabilities=True,
     ),
@@ -81,16 +97,30 @@ _ROWS = (
         ("softmax",),
         ("labels", "soft"),
         "row",
+        "−Σ y log h",
+        "ce xent categorical_crossentropy sparse_categorical_crossentropy softmax_cross_entropy multinomial "
+        "softmax_cross_entropy_with_logits softmax_cross_entropy_with_integer_labels nll negative_log_likelihood "
+        "log_loss multi_logloss mlogloss kl_div kl_divergence",
         coding="indices",
         probabilities=True,
     ),
-    LossRow("absolute_error", "abs(h - y)", ("identity",), _NUMBERS, "h"),
+    LossRow(
+        "absolute_error",
+        "abs(h - y)",
+        ("identity",),
+        _NUMBERS,
+        "h",
+        "Σ |y − h|",
+        "mae mean_absolute_error sae sum_absolute_error l1 least_absolute_deviation",
+    ),
     LossRow(
         "huber",
         "where(abs(h - y) <= parameter, (h - y)**2 / 2, parameter * (abs(h - y) - parameter / 2))",
         ("identity",),
         _NUMBERS,
         "h",
+        "Σ ½ (y − h)² up to an error of delta, delta (|y − h| − ½ delta) beyond",
+        "smooth_l1",
         parameter=(1.0,),
     ),
     LossRow(
@@ -99,13 +129,44 @@ _ROWS = (
         ("identity",),
         _NUMBERS,
         "h",
+        "Σ q (y − h) if y > h, (1 − q) (h − y) if not",
+        "pinball quantile_regression",
         parameter=(0.5,),
         output_per_parameter=True,
     ),
-    LossRow("log_cosh", "log(cosh(h - y))", ("identity",), _NUMBERS, "h"),
-    LossRow("poisson", "where(y > 0, y * log(y / h), 0) - y + h", ("exponential",), _NUMBERS, "z", minimum=0.0),
-    LossRow("gamma", "y / h - log(y / h) - 1", ("exponential",), _NUMBERS, "z", minimum=0.0, open=True),
-    LossRow("hinge", "max(0, 1 - y * h)", ("identity",), ("labels", "multilabel"), "h", coding="signs", threshold=0.0),
+    LossRow("log_cosh", "log(cosh(h - y))", ("identity",), _NUMBERS, "h", "Σ log cosh(y − h)", "log_cosh_error"),
+    LossRow(
+        "poisson",
+        "where(y > 0, y * log(y / h), 0) - y + h",
+        ("exponential",),
+        _NUMBERS,
+        "z",
+        "Σ y log(y / h) − y + h",
+        "poisson_nll half_poisson poisson_deviance mean_poisson_deviance poisson_log_likelihood",
+        minimum=0.0,
+    ),
+    LossRow(
+        "gamma",
+        "y / h - log(y / h) - 1",
+        ("exponential",),
+        _NUMBERS,
+        "z",
+        "Σ y / h − log(y / h) − 1",
+        "half_gamma gamma_deviance mean_gamma_deviance",
+        minimum=0.0,
+        open=True,
+    ),
+    LossRow(
+        "hinge",
+        "max(0, 1 - y * h)",
+        ("identity",),
+        ("labels", "multilabel"),
+        "h",
+        "Σ max(0, 1 − y h), y = −1 or 1",
+        "svm max_margin",
+        coding="signs",
+        threshold=0.0,
+    ),
 )
 
 LOSSES = {row.name: replace(row, code=code) for code, row in enumerate(_ROWS)}

@@ -47,7 +47,6 @@ LAYER = Record(
         "deltas": "where dL/dz lies in the workspace",
         "stride": "from one row of h, of dL/dz and of the slopes to the next",
         "slopes": "where f'(z) lies, times what dropout leaves; -1: the slope follows from h",
-        "dropout": "the fraction of units left out of a step, of 2^31",
     },
 )
 
@@ -90,7 +89,6 @@ SETTINGS = Record(
         "rate_in_velocity": "sgd: 1: the buffer holds gradients times their rates",
         "epsilon_hat": "adam: 1: epsilon is added before the correction",
         "skip_inputs": "1: many of the samples' features are zero",
-        "dropping": "1: units are left out, as in training; 0: never, as in a prediction",
         "note_first": "layers' norms are noted in the first so many epochs of a network,",
         "note_every": "and then in every such one",
         "notes": "how many epochs of this training run are noted",
@@ -138,6 +136,8 @@ SETTINGS = Record(
         "l1": "over N, as it stands in the gradient; with own_average over the rows' mean weight",
         "l2": "likewise",
         "loss_share": "the fraction of a loss that is written down: 1 / outputs if that is their mean",
+        "loss_growth": "a loss above so many times the first one + 1 is questioned; 0: none is",
+        "usable_growth": "the weights of a loss up to so many times the first one + 1 are usable",
     },
 )
 
@@ -149,6 +149,8 @@ POSITION = Record(
         "step": "updates made",
         "diverged": "1 once a loss was not finite",
         "noted": "epochs of this training run whose layers' norms are in layer_record",
+        "usable": "updates before the last loss that was not far above the first one",
+        "validated": "samples that a paused validation has behind it, if the epoch has made all of its steps",
     },
     {
         "loss_sum": "of this epoch so far",
@@ -156,10 +158,14 @@ POSITION = Record(
         "hits": "the weight of the samples of this epoch that were classified correctly",
         "beta1_power": "the product of all steps' beta1, which NAdam changes",
         "beta2_power": "the product of all steps' beta2",
+        "loss_limit": "a finite loss above it is questioned; 0: the first step sets it",
+        "questioned": "the next step's loss, above loss_limit; 0: none is; below 0: it counts as not finite",
     },
 )
 
-OF_EPOCH = ("batch", "diverged", "loss_sum", "loss_rows", "hits")  # fields of POSITION that are 0 when an epoch begins
+# Fields of POSITION that are 0 when an epoch begins, and when a training run does.
+OF_EPOCH = ("batch", "diverged", "validated", "loss_sum", "loss_rows", "hits")
+OF_RUN = (*OF_EPOCH, "loss_limit", "questioned")
 
 EPOCH = Record(
     "Epoch",

@@ -1,5 +1,6 @@
-"""What is said of a training run whose loss stops being finite: where it began, and the likeliest cause."""
+"""What is said of a training run that diverges: where it began, and the likeliest cause."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +10,21 @@ import numpy as np
 from fastmlp._engine.reference import activations, training
 from fastmlp._training.model import Model
 
+TITLES = ("the loss stopped being finite", "the loss grew beyond use")
 _BLOCK = 4096  # rows that are inspected together
 _LARGE = 1e4  # of features and targets: such units have not been chosen on purpose
 
 
 @dataclass
 class Divergence:
-    """Where a training run stopped being finite.
+    """Where the loss of a training run stopped being finite, or grew beyond use.
 
-    `epoch` and `batch` count from 1, the epoch over all training runs of the network. `parameters` are the weights that
-    the loss was not finite with, `rows` the rows of that batch, `rate` the learning rate of the last update.
+    `epoch` and `batch` count from 1, the epoch over all training runs of the network. `parameters` are the weights of
+    that loss, `rows` the rows of that batch, `rate` the learning rate of the last update.
     `steps_back` counts the updates from the weights that came back to these; if those of the best epoch came back,
     `best_epoch` is that epoch. `state_lost`: the optimizer's state did not come back with the weights, and has to begin
-    anew.
+    anew. `loss` is that batch's, if it was finite and had grown beyond use. The last usable weights are those of
+    `usable_epochs` of this training run, or later ones.
     """
 
     epoch: int
@@ -32,6 +35,12 @@ class Divergence:
     rate: float
     state_lost: bool = False
     best_epoch: int | None = None
+    loss: float | None = None
+    usable_epochs: float = math.inf
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.loss is not None]
 
 
 def report(divergence: Divergence, model: Model, run: Any) -> str:
@@ -45,9 +54,10 @@ def report(divergence: Divergence, model: Model, run: Any) -> str:
         back += "the weights before the last step came back"
     else:
         back += f"the weights of {divergence.steps_back} steps before came back"
+    reached = "" if divergence.loss is None else f", to {divergence.loss:.3g},"
     rows, targets = run.samples.x[divergence.rows], run.samples.y[divergence.rows]
     return (
-        f"the loss stopped being finite in epoch {divergence.epoch}, batch {divergence.batch}; {back}; "
+        f"{divergence.title}{reached} in epoch {divergence.epoch}, batch {divergence.batch}; {back}; "
         f"{_where(divergence, model, rows)}; likeliest cause: {_cause(divergence, model, run, rows, targets)}"
     )
 

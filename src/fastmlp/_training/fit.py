@@ -1,5 +1,6 @@
 """One training run of a network, from checked rows and options to its history: the loop, and its one ending."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -27,6 +28,7 @@ class Record:
     """What a network keeps of its training runs: optimizer and its state, histories, some rows.
 
     `sample` holds up to 256 rows of the last training run; `last_history` is that of the last training run alone.
+    `feature_names` are the names of the first one's columns, () if they had none; None if there was no training run.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class Record:
         self.histories: list[History] = [History()]
         self.last_history = History()
         self.sample: np.ndarray | None = None
+        self.feature_names: tuple[str, ...] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the rows, which are not the network's own."""
@@ -88,7 +91,7 @@ def _closing_all(callbacks: Sequence[object]) -> Iterator[None]:
             raise errors[0]
 
 
-def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
+def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions, names: tuple[str, ...]) -> None:
     """Train a network in place.
 
     A second call for the same network is refused before anything is touched. An exception that ends the training run
@@ -97,22 +100,22 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
     with network._model.access.training(steady=options.optimizer.searches_step):
         try:
             with _closing_all((*options.callbacks, options.progress)):
-                _fit(network, samples, validation, options)
+                _fit(network, samples, validation, options, names)
         except BaseException as error:
             with suppress(AttributeError):  # an exception may have no room for it
                 error.network = network
             raise
 
 
-def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions) -> None:
+def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingOptions, names: tuple[str, ...]) -> None:
     model, record = network._model, network._record
     goes_on = state.state_for(record.state, options.optimizer == record.optimizer, options, model)
     run = TrainingRun(model, goes_on, samples, validation, options)
-    record.state, record.optimizer = goes_on, options.optimizer
+    record.state, record.optimizer, record.feature_names = goes_on, options.optimizer, names
     watch = Watch(run, network)
     divergence = _train(run, watch, record)
     if divergence is None:
-        if options.early_stopping and options.best_so_far is None and watch.decided and watch.best_epoch is None:
+        if watch.nothing_best():
             warn_caller(watch.nothing_best(), UserWarning)
         return
     record.state.lost = divergence.state_lost
@@ -123,7 +126,7 @@ def _fit(network: Any, samples: Samples, validation: Samples, options: TrainingO
 
 
 def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
-    """Run the loop of every training run, and its one ending; return where it stopped being finite, if it did.
+    """Run the loop of every training run, and its one ending; return where it diverged, if it did.
 
     However the training run ends, by its last epoch, a rule, Ctrl-C, an exception of a callback or a divergence: the
     epochs that are over are inspected, the best weights come back if early stopping is to bring them, and then the
@@ -142,10 +145,10 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
                 raise
     finally:
         steps.end()
-        if watch.restore_best() and divergence is not None:
+        if watch.restore_best(math.inf if divergence is None else divergence.usable_epochs) and divergence is not None:
             divergence.best_epoch = run.first_epoch + watch.best_epoch
         if divergence is not None:
-            watch.stopped = "the loss stopped being finite"
+            watch.stopped = divergence.title
         elif steps.epoch >= run.options.epochs:
             watch.stopped = ""  # it came to its last epoch
         history = _history(run, watch, steps)
@@ -155,14 +158,18 @@ def _train(run: TrainingRun, watch: Watch, record: Record) -> Divergence | None:
 
 
 def _history(run: TrainingRun, watch: Watch, steps: KernelSteps | lbfgs.LBFGSSteps) -> History:
-    """Return what the kernels wrote down: its rows themselves, which are long if epochs are short."""
+    """Return what the kernels wrote down: its rows themselves, which are long if epochs are short, if all are full."""
+
+    def over(values: np.ndarray) -> np.ndarray:
+        return values if steps.epoch == run.room else values[: steps.epoch].copy()
+
     return History(
-        **{name: values[: steps.epoch] for name, values in run.record.items()},
-        seconds=steps.seconds[: steps.epoch],
+        **{name: over(values) for name, values in run.record.items()},
+        seconds=over(run.seconds),
         frames=list(steps.frames),
         stopped=watch.stopped,
         best_epoch=watch.best_epoch,
-        metrics={name: values[: steps.epoch] for name, values in watch.metrics.items()},
+        metrics={name: over(values) for name, values in run.metrics.items()},
         n_threads=run.n_threads,
         **run.layer_norms(),
     )

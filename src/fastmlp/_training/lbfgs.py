@@ -25,14 +25,13 @@ class LBFGSSteps:
     def __init__(self, run: TrainingRun, watch: Watch) -> None:
         self._run, self._watch, self._parameters = run, watch, run.model.params
         self.epoch = self._iterations = 0
-        self.seconds = np.zeros(run.options.epochs)
         self._begin = run.position.copy()
         self._at: np.ndarray | None = None  # the point of the last pass
         self._slope = np.empty(len(self._parameters))
         self._numbers: dict[str, float] = {}  # that the kernels wrote in it
         self._diverged: np.ndarray | None = None
         self._accepted = self._parameters.copy()
-        run.record["learning_rate"][:] = np.nan
+        run.set_rate(0, np.nan)
         self._begun = perf_counter()
 
     def _objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -86,6 +85,7 @@ class LBFGSSteps:
             return
         finally:
             self._parameters[:] = self._accepted
+        self._watch.report(self.epoch, force=True)
         if self.epoch < self._run.options.epochs:
             self._watch.stopped = f"L-BFGS ended: {str(found.message).strip().lower()}"
 
@@ -101,9 +101,11 @@ class LBFGSSteps:
         self._accepted[:] = point
         self._parameters[:] = point
         now = perf_counter()
-        self.seconds[self.epoch], self._begun = now - self._begun, now
+        self._run.seconds[self.epoch], self._begun = now - self._begun, now
         self._record(_AFTER)
         self.epoch += 1
+        if self.epoch == self._run.room < self._run.options.epochs:
+            self._run.make_room()
         self._record(_BEFORE)
         watch = self._watch
         if watch.next_inspection(self.epoch - 1) == self.epoch:

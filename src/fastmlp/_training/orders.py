@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._spec.values import as_array
+
 _AHEAD_NUMBERS = 1 << 16  # of rows that are asked for together, if a callable may be asked ahead of time
 
 
@@ -63,7 +65,7 @@ class GivenOrders:
         return block.astype(np.int32)
 
     def _order(self, epoch: int) -> np.ndarray:
-        given = np.array(self._ask(epoch))  # a copy: the callable may write into its array again
+        given = as_array(self._ask(epoch), "shuffle").copy()  # a copy: the callable may write into its array again
         if given.dtype.kind not in "iu" or given.shape != (self._rows,):
             raise ValueError(
                 f"shuffle: got {given.dtype} of shape {given.shape} from the callable; ({self._rows},) numbers of rows "

@@ -12,10 +12,13 @@ from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout, threads
 from fastmlp._spec.records import EPOCH
 from fastmlp._training import orders, sparse
+from fastmlp._training.fractions import Fractions
 from fastmlp._training.model import Model
 from fastmlp._training.state import OptimizerState
 
 SLICE_SECONDS = 0.05  # of a kernel call, about: so often Python gets control back
+_FIRST_EPOCHS = 1 << 14  # that records have room for when a training run begins
+_USABLE_GROWTH = 10.0  # times the first loss + 1: weights of such a loss may come back after an explosion
 _INSPECTED_ROWS = 64  # whose zeros are counted before a training run
 _WELL_FILLED = 0.7  # the fraction of other numbers from which on passing over zeros gains nothing
 
@@ -29,14 +32,18 @@ class TrainingRun:
         What was given: `state` and the model's parameters are changed.
     batches : int
         Steps per epoch.
-    record : dict of str to ndarray of float64, shape (epochs,)
+    room : int
+        The epochs that the records have room for; more is made as epochs run.
+    record : dict of str to ndarray of float64, shape (room,)
         The numbers that the kernels write at the end of each epoch, by the fields of EPOCH, as far as there are any.
+    metrics : dict of str to ndarray of float64, shape (room,)
+        The metrics of each epoch, NaN where none was measured.
+    seconds : ndarray of float64, shape (room,)
+        The wall-clock time of each epoch.
     position : ndarray of POSITION, shape (1,)
         Where the training of the network stands: `state`'s, not a copy.
-    rates : ndarray of float64
-        The learning rates, one per epoch or one per step.
-    rates_per_epoch : int
-        1, or as many as an epoch has steps.
+    rates : Rates
+        The learning rates.
     gradient : ndarray, shape (parameters,)
         The gradient of an epoch's last step.
     settings : dict of str to float
@@ -59,6 +66,10 @@ class TrainingRun:
         self.samples, self.validation, rows = samples, validation, len(samples)
         self.batches = -(-rows // options.batch_size)
         self.first_epoch, self.position = state.epoch, state.position
+        self._end = self.first_epoch + options.epochs
+        # Before anything is changed, since a callable may give what cannot be used.
+        self._fractions = Fractions(model, self.first_epoch, self._end)
+        self._dropped = np.empty(len(model.sizes) - 2, np.int64)  # what the kernels read of them
         shuffled = bool(options.shuffle) and options.batch_size < rows
         self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
         self.given = (
@@ -70,54 +81,75 @@ class TrainingRun:
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
         held = self._window or self.given
         self._order, self._given_orders = (self._shuffled, 0) if held is None else (held.order, held.held)
-        self.rates = state.rates(options, self.batches)
-        self.rates_per_epoch = len(self.rates) // options.epochs
-        self._note_every, self.noted = layout.noted_epochs(
-            self.first_epoch, options.epochs, self.batches, options.optimizer.searches_step
-        )
-        numbers = np.empty((len(EPOCH.names), options.epochs))
-        validated, regression = len(validation) > 0, model.task.is_regression
-        self.record = {
-            name: values
-            for name, values in zip(EPOCH.names, numbers, strict=True)
-            if (validated or not name.startswith("val_")) and not (regression and "accuracy" in name)
-        }
-        self.record["learning_rate"][:] = self.rates[:: self.rates_per_epoch]
-        self._arrays = layout.Arrays(
-            model.params,
-            state=state.slots,
-            gradient=np.zeros(len(model.params), model.dtype),
-            record=numbers,
-            layer_record=np.empty((2 * len(model.layers), len(self.noted))),
-            rates=self.rates,
-            position=self.position,
-            order=self._order,
-            loss_parameters=model.task.loss_parameters,
-        )
-        self.gradient = self._arrays.gradient
+        self.room = min(options.epochs, _FIRST_EPOCHS)
+        self.rates = state.rates(options, self.batches, self.room)
+        self._numbers, self._layer_record = np.empty((0, 0)), np.empty((0, 0))
+        self.gradient = np.zeros(len(model.params), model.dtype)
+        self._make_records()
         self._skips = _has_many_zeros(samples.x)
         self.n_threads = threads.threads_for(model.layers, model.kernels.sizes(), rows, options)
         self.position["noted"] = 0
         self._lay_out()
 
+    def _make_records(self) -> None:
+        """Make the records of `room` epochs, with what stands in those of fewer."""
+        options, model = self.options, self.model
+        kinds = len(EPOCH.names)
+        before, self._numbers = self._numbers, np.empty((kinds + 1 + len(options.metric_names), self.room))
+        self._numbers[kinds], self._numbers[kinds + 1 :] = 0, math.nan
+        self._numbers[: len(before), : before.shape[1]] = before
+        of_kernels, (self.seconds, *measured) = np.split(self._numbers, [kinds])
+        self.metrics = dict(zip(options.metric_names, measured, strict=True))
+        validated, regression = len(self.validation) > 0, model.task.is_regression
+        self.record = {
+            name: values
+            for name, values in zip(EPOCH.names, of_kernels, strict=True)
+            if (validated or not name.startswith("val_")) and not (regression and "accuracy" in name)
+        }
+        self.record["learning_rate"][before.shape[1] :] = self.rates.values[:: self.rates.per_epoch][before.shape[1] :]
+        self._note_every, self.noted = layout.noted_epochs(
+            self.first_epoch, self.room, self.batches, options.optimizer.searches_step
+        )
+        before, self._layer_record = self._layer_record, np.empty((2 * len(model.layers), len(self.noted)))
+        self._layer_record[: len(before), : before.shape[1]] = before
+
+    def make_room(self) -> None:
+        """Make room for as many epochs again, if there are so many."""
+        self.room = min(2 * self.room, self.options.epochs)
+        self.rates.make_room(self.room)
+        self._make_records()
+        self._helpers.end()
+        self._lay_out()
+
+    def set_rate(self, epoch: int, rate: float) -> None:
+        """Make a rate that of all epochs after this one."""
+        self.rates.set(epoch, rate)
+        self.record["learning_rate"][epoch:] = rate
+
     def _chosen_settings(self) -> dict[str, float]:
         """Return the fields of SETTINGS that follow from model, optimizer and options."""
-        options, own_average = self.options, self.options.average == "batch"
+        model, options, own_average = self.model, self.options, self.options.average == "batch"
         # With averages over a batch's own weight, that is what N stands for.
         size = self.samples.size / len(self.samples) if own_average else self.samples.size
         return (
-            self.model.settings(size)
+            model.settings(size)
             | options.optimizer.settings()
             | {name: getattr(options, name) for name in ("clip_norm", "clip_value", "max_norm", "published_ridge")}
-            | {"own_average": own_average}
+            | {
+                "own_average": own_average,
+                # A line search may try steps whose loss is no use; the article's term is there to explode.
+                "loss_growth": 0 if options.optimizer.searches_step or options.published_ridge else model.loss_growth,
+                "usable_growth": _USABLE_GROWTH,
+            }
         )
 
     def _lay_out(self) -> None:
         """Lay out the calls by the model's present settings, and make the kernels' object and its helpers."""
         options, rows, model = self.options, len(self.samples), self.model
+        self._dropped[:], _ = self._fractions.take(self.position["epoch"].item())
         self.settings, self._changes = self._chosen_settings(), model.changes
         plan = layout.plan(
-            model.layers,
+            model.layers_of_steps(self._dropped.tolist()),
             model.kernels.sizes(),
             batch=options.batch_size,
             rows=rows,
@@ -129,9 +161,8 @@ class TrainingRun:
                 "shuffle": self._order is not None,
                 "seed": options.seed,
                 "first_epoch": self.first_epoch,
-                "epochs": self.first_epoch + options.epochs,
-                "rates_per_epoch": self.rates_per_epoch,
-                "dropping": 1,
+                "epochs": self.first_epoch + self.room,
+                "rates_per_epoch": self.rates.per_epoch,
                 "skip_inputs": self._skips,
                 "given_orders": self._given_orders,
                 "note_first": layout.FIRST_NOTED,
@@ -139,8 +170,35 @@ class TrainingRun:
                 "notes": len(self.noted),
             },
         )
-        self.kernel = model.kernels.Run(plan, self._arrays, self._window or self.samples, self.validation)
+        arrays = layout.Arrays(
+            model.params,
+            state=self.state.slots,
+            gradient=self.gradient,
+            record=self._numbers[: len(EPOCH.names)],
+            layer_record=self._layer_record,
+            rates=self.rates.values,
+            dropped=self._dropped,
+            position=self.position,
+            order=self._order,
+            loss_parameters=model.task.loss_parameters,
+        )
+        self.position["validated"] = 0  # of a paused validation, whose tallies end with the object
+        self.kernel = model.kernels.Run(plan, arrays, self._window or self.samples, self.validation)
         self._helpers = threads.Helpers(self.kernel, model.kernels, self.n_threads - 1)
+
+    @property
+    def torn(self) -> bool:
+        """Whether a call has ended on some of its threads only, so that no other can follow."""
+        return self._helpers.failed
+
+    def _leave_out(self, epoch: int) -> int:
+        """Let the next steps leave out what their epoch does; return the epoch before which that stays."""
+        before = self._dropped > 0
+        self._dropped[:], end = self._fractions.take(epoch)
+        if not np.array_equal(before, self._dropped > 0):  # what a layer keeps for the backward pass takes room
+            self._helpers.end()
+            self._lay_out()
+        return end
 
     def close(self) -> None:
         self._helpers.end()
@@ -148,24 +206,41 @@ class TrainingRun:
     def run(self, steps: int) -> None:
         """Run so many steps, at most, from where the position stands, on all threads.
 
-        That is one kernel call, except if orders are given or rows are read through a window: then a call ends where
-        these do.
+        That is one kernel call, except if orders or dropout are given, rows are read through a window, or a validation
+        takes long: then a call ends where these do. A step whose loss is questioned is not made.
         """
-        # A callback has assigned, or has forked: the threads of the parent process do not exist in its child.
-        if self._changes != self.model.changes or self._helpers.process != os.getpid():
+        # A callback has assigned, or has forked: the threads of the parent process do not exist in its child. Or Ctrl-C
+        # came when a call had begun on the helpers alone, which changes nothing.
+        interrupted = self.kernel.abandoned and not self.torn
+        if interrupted or self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
             self._lay_out()
-        now, end = self.position, self.first_epoch + self.options.epochs
-        while steps > 0 and not now["diverged"].item() and now["epoch"].item() < end:
-            epoch, batch, part = now["epoch"].item(), now["batch"].item(), steps
-            if self.given is not None:
-                block_end = self.given.take(epoch - self.first_epoch)
-                part = min(part, (block_end + self.first_epoch - epoch) * self.batches - batch)
-            if self._window is not None:
-                part = min(part, self._window.fill(epoch, batch, self._order_of))
+        now, last = self.position, min(self._steps_over() + steps, self._end * self.batches)
+        while (left := last - self._steps_over()) > 0 and not now["diverged"].item() and now["questioned"].item() <= 0:
+            if now["epoch"].item() == self.first_epoch + self.room:
+                self.make_room()
+            part = self._part(left)
             with self.model.access.calling:
                 self._call(part)
-            steps -= part
+
+    def _steps_over(self) -> int:
+        """Count the steps that are over; an epoch's last one is when the epoch is."""
+        epoch, batch = self.position["epoch"].item(), self.position["batch"].item()
+        return epoch * self.batches + min(batch, self.batches - 1)
+
+    def _part(self, steps: int) -> int:
+        """Return how many of so many steps the next call may make, and hold their orders and rows."""
+        epoch, batch = self.position["epoch"].item(), self.position["batch"].item()
+        if batch == self.batches:  # the epoch's validation has paused
+            return 1
+        if callable(self.model.topology.dropout):
+            steps = min(steps, (self._leave_out(epoch) - epoch) * self.batches - batch)
+        if self.given is not None:
+            block_end = self.given.take(epoch - self.first_epoch)
+            steps = min(steps, (block_end + self.first_epoch - epoch) * self.batches - batch)
+        if self._window is not None:
+            steps = min(steps, self._window.fill(epoch, batch, self._order_of))
+        return steps
 
     def _call(self, steps: int) -> None:
         """Make one kernel call, on fewer threads if some cannot be started: the numbers come out the same."""
@@ -200,18 +275,17 @@ class TrainingRun:
         """Return the rows of a batch of the epoch that was run last, both counted from 0 in this training run."""
         size, order = self.options.batch_size, self._shuffled
         if self.given is not None:
-            if not self.given.has(epoch):  # the last step of a block has overflowed; the next one was not asked for
-                return slice(None)
-            order = self.given.of(epoch)
+            # The last step of a block may have overflowed: the order of the next one was not asked for.
+            order = self.given.of(epoch) if self.given.has(epoch) else None
         part = slice(batch * size, (batch + 1) * size)
         return part if order is None else order[part].copy()
 
     def layer_norms(self) -> dict[str, np.ndarray]:
         """Return the noted epochs, and each layer's norms in them, by the fields of `History`."""
         noted, layers = self.position["noted"].item(), len(self.model.layers)
-        norms = self._arrays.layer_record[:, :noted].T
+        norms = self._layer_record[:, :noted].T.copy()  # there may be room for many more
         return {
-            "layer_epochs": self.noted[:noted],
+            "layer_epochs": self.noted[:noted].copy(),
             "layer_gradient_norms": norms[:, :layers],
             "layer_activations": norms[:, layers:],
         }

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from fastmlp._spec.records import OF_EPOCH
+from fastmlp._spec.records import OF_RUN
 
 _REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
 _COPY_BYTES_PER_SECOND = 2e9  # slower than memory is: copies of a large network are to cost a hundredth of the time
@@ -59,6 +59,7 @@ class Keeper:
         """Keep this moment, if the last one was long enough ago; return False, and do not, if a weight is not finite.
 
         `at_once`: the parameters may have been changed since the last call, so that an earlier moment leads elsewhere.
+        The older moment stays until the newer one, too, lies before the last usable loss.
         """
         now = perf_counter()
         if now < self._next and not (at_once and self.replays):
@@ -66,9 +67,9 @@ class Keeper:
         self._next = now + self._wait
         if not all_finite(self._live[0]):  # the loss may still be finite, but nothing good can come of it
             return False
-        oldest = self._kept.pop(0)
-        _copy(self._live, oldest)
-        self._kept.append(oldest)
+        if _step(self._kept[1]) <= self._live[-1]["usable"].item():
+            self._kept.reverse()
+        _copy(self._live, self._kept[1])
         return True
 
     def now(self) -> Moment:
@@ -81,27 +82,36 @@ class Keeper:
         _copy(self._kept[-1], into)
         return into
 
+    @property
+    def usable_parameters(self) -> np.ndarray:
+        """Weights of a moment before the last usable loss."""
+        return self._kept[0][0]
+
     def go_to(self, moment: Moment) -> None:
+        """Go back to a moment, but not behind what the losses up to now have been allowed."""
+        limit = self._live[-1]["loss_limit"].copy()
         _copy(moment, self._live)
+        self._live[-1]["loss_limit"] = limit
 
     def roll_back(self, run: Callable[[int], None]) -> int:
-        """Go back to the weights before the last update, or further if those are not finite.
+        """Go back to the weights of the last usable loss, mostly those before the last update.
 
         `run` takes a number of steps and trains so many on. Returns how many updates lie between the weights that came
-        back and those that were there: mostly 1, of large networks more; 0 if no update was made in this training run.
+        back and those that were there: of large networks, of which only the kept moments come back, more than needed;
+        0 if no update was made in this training run.
         """
         position = self._live[-1]
         last = position.copy()
-        updates = int(last["step"][0])
+        updates, usable = int(last["step"][0]), int(last["usable"][0])
         if updates == self._first_step:
             return 0
-        kept = next(moment for moment in reversed(self._kept) if int(moment[-1]["step"][0]) < updates)
-        steps = updates - int(kept[-1]["step"][0])
+        kept = self._kept[int(_step(self._kept[1]) <= usable)]
+        steps = updates - _step(kept)
         if self.replays:
-            steps -= self._run_to_finite(kept, steps - 1, run)
+            steps -= self._run_to_finite(kept, usable - _step(kept), run)
         else:
             self.go_to(kept)
-        for name in ("epoch", "noted", *OF_EPOCH):
+        for name in ("epoch", "noted", "usable", *OF_RUN):
             position[name] = last[name]
         return steps
 
@@ -119,6 +129,10 @@ class Keeper:
             if steps == 0 or (beyond - finite == 1 and steps == finite):
                 return finite
             steps = finite if beyond - finite == 1 else (finite + beyond) // 2
+
+
+def _step(moment: Moment) -> int:
+    return int(moment[-1]["step"][0])
 
 
 def _copy(source: Moment, target: Moment) -> None:

@@ -40,19 +40,19 @@ class SparseRows:
 class Window:
     """Some batches' rows, targets and weights, and an order that leads the kernels to them.
 
-    `x`, `y` and `weights` are those of the batches that the window holds; `order`, of shape (rows,), says for a sample
-    of the epoch where in the window it is, if the window holds it.
+    `x`, `y`, `weights` and `metric_weights` are those of the batches that the window holds; `order`, of shape (rows,),
+    says for a sample of the epoch where in the window it is, if the window holds it.
     """
 
     held = 1  # the epochs of `order`
 
     def __init__(self, samples: Samples, batch: int) -> None:
-        self._source = x, y, weights = samples.x, samples.y, samples.weights
-        self._batch, self._rows = batch, len(x)
+        x, self._batch, self._rows = samples.x, batch, len(samples)
+        self._source = x, samples.y, samples.weights, samples.metric_weights
         count = min(len(x), batch * max(1, WINDOW_BYTES // (batch * x.shape[1] * x.dtype.itemsize)))
-        self.x = np.empty((count, x.shape[1]), x.dtype)
-        self.y = np.empty((count, *y.shape[1:]), y.dtype)
-        self.weights = None if weights is None else np.empty(count, weights.dtype)
+        self._parts = self.x, self.y, self.weights, self.metric_weights = tuple(
+            None if part is None else np.empty((count, *part.shape[1:]), part.dtype) for part in self._source
+        )
         self.order = np.zeros(len(x), np.int32)
         self._holds = (-1, 0, 0)
 
@@ -68,7 +68,7 @@ class Window:
             end = min(self._rows, first + len(self.x))
             order = order_of(epoch)
             rows = slice(first, end) if order is None else order[first:end]
-            for held, source in zip((self.x, self.y, self.weights), self._source, strict=True):
+            for held, source in zip(self._parts, self._source, strict=True):
                 if held is not None:
                     held[: end - first] = source[rows]
             self.order[first:end] = np.arange(end - first)

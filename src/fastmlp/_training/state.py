@@ -1,12 +1,15 @@
 """What an optimizer remembers from step to step, and where the training of a network stands."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fastmlp._checks.options import TrainingOptions
+from fastmlp._checks.warn import warn_caller
 from fastmlp._engine import layout
-from fastmlp._spec.records import OF_EPOCH
+from fastmlp._spec.records import OF_RUN
+from fastmlp._spec.values import as_array, shown
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
 # The position of a network that has not been trained.
@@ -41,43 +44,77 @@ class OptimizerState:
         arrays = {"slots": self.slots.copy(), "position": self.position.copy()}
         return replace(self, memory=self.memory and replace(self.memory), **arrays)
 
-    def rates(self, options: TrainingOptions, batches: int) -> np.ndarray:
-        """Return the learning rates, one per epoch or one per step; an equal schedule goes on from where it stood."""
+    def rates(self, options: TrainingOptions, batches: int, room: int) -> "Rates":
+        """Return the learning rates of a training run; an equal schedule goes on from where it stood."""
         chosen = options.learning_rate
-        begun = self.schedule_begun if chosen == self.schedule else self.epoch
-        rates = _checked_rates(chosen, self.epoch - begun, options.epochs, batches)
-        if chosen != self.schedule:
+        now = self.position["step" if chosen.unit == "step" else "epoch"].item()
+        goes_on = chosen == self.schedule
+        rates = Rates(chosen, now - self.schedule_begun if goes_on else 0, options.epochs, batches, room)
+        if not goes_on:
             before, memory = self.remembered
-            self.schedule, self.schedule_begun, self.memory = chosen, self.epoch, None
+            self.schedule, self.schedule_begun, self.memory = chosen, now, None
             if isinstance(chosen, FeedbackSchedule):
-                goes_on = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
-                self.memory = replace(memory, rate=chosen.rate) if goes_on else Memory(chosen.rate)
+                follows = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
+                self.memory = replace(memory, rate=chosen.rate) if follows else Memory(chosen.rate)
         self.remembered = (None, None)
         if self.memory is not None:
             self.memory.ended = False
-            rates[:] = self.memory.rate
+            rates.set(0, self.memory.rate)
         return rates
 
 
-def _checked_rates(schedule: RateSchedule, begun: int, epochs: int, batches: int) -> np.ndarray:
-    """Return a schedule's rates, which may be one of the user's own."""
-    rates = np.array(schedule.rates(begun, epochs, batches), np.float64, order="C")
-    if rates.shape not in ((epochs,), (epochs * batches,)):
-        raise ValueError(
-            f"learning_rate: got rates of shape {rates.shape} from {schedule!r}; ({epochs},), one per epoch, or "
-            f"({epochs * batches},), one per step, are accepted"
-        )
-    if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
-        raise ValueError(
-            f"learning_rate: got {rates.min()} to {rates.max()} from {schedule!r}; finite rates from 0 on are accepted"
-        )
-    return rates
+class Rates:
+    """The learning rates of a training run, those of its first epochs to begin with.
+
+    `values` holds `per_epoch` rates of each epoch that there is room for: 1, or one per step.
+    """
+
+    def __init__(self, schedule: RateSchedule, begun: int, epochs: int, batches: int, room: int) -> None:
+        self._schedule, self._run = schedule, (begun, epochs, batches)
+        self._set: float | None = None  # by something other than the schedule
+        self._whole = None
+        if type(schedule).rates is not RateSchedule.rates:  # of the user's own: a whole training run at once
+            self._whole = self._checked(schedule.rates(begun, epochs, batches), epochs)
+        self.values = self._of(range(room))
+        self.per_epoch = len(self.values) // room
+        if schedule.rate == 0 and not self.values.any():
+            warn_caller("learning_rate: got 0; a number above 0 trains; None takes the optimizer's own", UserWarning)
+        if room < epochs:
+            self._of(range(epochs - 1, epochs))  # which is mostly the farthest from the first: refused now, not later
+
+    def set(self, epoch: int, rate: float) -> None:
+        """Make a rate that of all epochs from one on, those that there is no room for yet included."""
+        self.values[epoch * self.per_epoch :] = self._set = rate
+
+    def make_room(self, epochs: int) -> None:
+        more = self._of(range(len(self.values) // self.per_epoch, epochs))
+        self.values = np.concatenate((self.values, more if self._set is None else np.full_like(more, self._set)))
+
+    def _of(self, epochs: range) -> np.ndarray:
+        """Return the rates of some epochs, counted from 0 in this training run, as the schedule has them."""
+        if self._whole is None:
+            return self._checked(self._schedule._some_rates(epochs, *self._run), len(epochs))
+        return self._whole.reshape(self._run[1], -1)[epochs.start : epochs.stop].ravel()
+
+    def _checked(self, given: Any, epochs: int) -> np.ndarray:
+        rates, steps = as_array(given, "learning_rate"), epochs * self._run[2]
+        if rates.dtype.kind not in "iuf" or rates.shape not in ((epochs,), (steps,)):
+            raise ValueError(
+                f"learning_rate: got rates of {rates.dtype} and shape {rates.shape} from {shown(self._schedule)}; "
+                f"numbers of shape ({epochs},), one per epoch, or ({steps},), one per step, are accepted"
+            )
+        if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
+            raise ValueError(
+                f"learning_rate: got {rates.min()} to {rates.max()} from {shown(self._schedule)}; finite rates from 0 "
+                "on are accepted"
+            )
+        return np.array(rates, np.float64, order="C")
 
 
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:
     """Return the state that a training run goes on with: the one before, or a new one with its epochs."""
     if before is not None and same_optimizer and not before.lost and not before.reset:
-        for name in OF_EPOCH:  # which begins anew if it was not finite
+        for name in OF_RUN:  # an interrupted epoch begins anew
             before.position[name] = 0
         return before
     starts = np.array(options.optimizer.starts(options.learning_rate.rate), model.dtype)

@@ -5,6 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
+from fastmlp._checks.samples import Samples
 from fastmlp._training.divergence import Divergence
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import Keeper, Moment, all_finite
@@ -22,14 +23,12 @@ class Clock:
     """How far a training run is, in epochs and steps, and how many steps the next call has.
 
     `epoch` counts the epochs that are over, `batch` the steps of the next one, `steps` all steps of the training run;
-    `seconds` holds the wall-clock time of each epoch. `slice_seconds` is the time that a call is to take, `block` the
-    number of epochs whose orders are known together.
+    `slice_seconds` is the time that a call is to take, `block` the number of epochs whose orders are known together.
     """
 
     def __init__(self, run: TrainingRun) -> None:
         self.epochs, self.batches = run.options.epochs, run.batches
         self.stops = sorted(set(run.options.frames))
-        self.seconds = np.zeros(self.epochs)
         self.budget = _FIRST_STEPS
         self.slice_seconds = SLICE_SECONDS
         self.block = 0 if run.given is None else run.given.held
@@ -61,13 +60,13 @@ class Clock:
         after = max(self.steps, before + 1)
         steps = after - before
         first, end = before // self.batches, min(-(-after // self.batches), self.epochs)
-        per_step = seconds / steps
+        per_step, of_epochs = seconds / steps, self._run.seconds
         if end - first == 1:
-            self.seconds[first] += seconds
+            of_epochs[first] += seconds
         else:
-            self.seconds[first] += per_step * ((first + 1) * self.batches - before)
-            self.seconds[first + 1 : end - 1] += per_step * self.batches
-            self.seconds[end - 1] += per_step * (after - (end - 1) * self.batches)
+            of_epochs[first] += per_step * ((first + 1) * self.batches - before)
+            of_epochs[first + 1 : end - 1] += per_step * self.batches
+            of_epochs[end - 1] += per_step * (after - (end - 1) * self.batches)
         wanted = int(steps * self.slice_seconds / max(seconds, 1e-9))
         self.budget = max(1, min(wanted, _MAX_GROWTH * max(self.budget, steps)))
 
@@ -88,6 +87,7 @@ class KernelSteps(Clock):
         self._past = watch.inspects_past and self._keeper.replays and (given is None or given.ahead)
         self._changeable = self._past or bool(run.options.callbacks) or given is not None
         self._before_best: Moment | None = None  # not long before the best epoch, whose weights are not kept yet
+        self._loss: float | None = None  # that has grown beyond use
         self._last: Moment | None = None  # the end of the training run, while the best epoch is gone back to
 
     def advance(self, inspect: Callable[[int], None]) -> None:
@@ -103,6 +103,8 @@ class KernelSteps(Clock):
             started = perf_counter()
             self._run.run(steps)
             self.passed(perf_counter() - started)
+            if self._run.position["questioned"].item():
+                self._answer()
             self._keep_frame()
             if self._past:
                 self._inspect_call(begun)
@@ -111,6 +113,20 @@ class KernelSteps(Clock):
                 stop_at = watch.next_inspection(self.epoch)
             often = self._past or stop_at is not None
             watch.report(self.epoch, not often or self.done or bool(watch.stopped))
+
+    def _answer(self) -> None:
+        """Answer a loss far above the first one: the weights have grown beyond use, or no weights fit these rows."""
+        run, samples, loss = self._run, self._run.samples, self._run.position["questioned"].item()
+        rows = run.batch_rows(self.epoch, self.batch)
+        weights = None if samples.weights is None else samples.weights[rows]
+        batch = Samples(samples.x[rows], samples.y[rows], weights, samples.size)
+        limit = run.settings["loss_growth"] * (run.model.evaluate(batch, self._keeper.usable_parameters)[0] + 1)
+        if loss > limit:
+            self._loss, run.position["questioned"] = loss, -1
+            run.run(1)  # which is not taken, and ends the epoch and the training run
+        else:
+            run.position["questioned"], run.position["loss_limit"] = 0, limit
+        self.read()
 
     def _keep_frame(self) -> None:
         if self.batch == 0 and self.epoch in self.stops:
@@ -125,7 +141,7 @@ class KernelSteps(Clock):
         changed = watch.inspect_past(begun + 1, over) if over > begun else None
         if changed is not None and (changed, 0) != (self.epoch, self.batch):
             self._go_to(self._keeper.latest(), changed)
-            self.seconds[self.epoch :] = 0
+            self._run.seconds[self.epoch :] = 0
             self.budget = self.batches  # the next call begins small
         if not watch.wants_best:
             return
@@ -147,7 +163,7 @@ class KernelSteps(Clock):
     def catch_up(self) -> None:
         """Inspect the epochs that came to their end before an exception, and find the best weights."""
         self.read()
-        if self._run.kernel.abandoned:  # a call has ended on some of its threads only: no call can follow
+        if self._run.torn:
             return
         if self._past and self._last is None:
             self._inspect_call(self._watch.decided)
@@ -168,7 +184,7 @@ class KernelSteps(Clock):
         self.read()
 
     def rollback(self) -> Divergence | None:
-        """Return where the training run stopped being finite, if it did, and bring the last good weights back."""
+        """Return where the training run diverged, if it did, and bring the last good weights back."""
         run = self._run
         if not self.diverged and all_finite(run.model.params):
             return None
@@ -178,7 +194,7 @@ class KernelSteps(Clock):
         rows = run.batch_rows(epoch, batch)
         last = run.model.params.copy()
         before = max(updates - 1, 0)
-        rate = float(run.rates[before if run.rates_per_epoch > 1 else before // run.batches])
+        rate = float(run.rates.values[before if run.rates.per_epoch > 1 else before // run.batches])
         steps_back = self._keeper.roll_back(run.run_again)
         return Divergence(
             run.first_epoch + epoch + 1,
@@ -187,6 +203,8 @@ class KernelSteps(Clock):
             steps_back,
             rows,
             rate,
+            loss=self._loss,
+            usable_epochs=(run.position["usable"].item() - self.first_step) // run.batches,
             state_lost=not self._keeper.replays and steps_back > 0,
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastmlp import metrics
 from fastmlp._checks.task import Task
+from fastmlp._spec.values import as_float, improves
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
 from fastmlp._training.snapshots import all_finite
 from fastmlp.callbacks import EpochState, Progress
@@ -22,11 +23,12 @@ def measured(
     if metric.given == "scores":
         given = task.scores(outputs)
     elif metric.given != "codes":
-        y, given = task.predictions(y), task.predictions(given)
+        is_one_of_quantiles = task.loss.outputs_per_target > 1 and y.shape[1] == 1
+        y, given = y[:, 0] if is_one_of_quantiles else task.predictions(y), task.predictions(given)
     options = {} if weights is None else {"sample_weight": weights}
     if metric.function is metrics.f1 and task.classes is not None:
         options["classes"] = len(task.classes)
-    return float(metric.function(y, given, **options))
+    return as_float(metric.function(y, given, **options), f"metric {metric.name!r}")
 
 
 def next_call(callback: object, epoch: int, epochs: int) -> int:
@@ -41,8 +43,8 @@ class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
     `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
-    the best, nor is one that is no better than `best_so_far`, an earlier training run's. `stopped` says why the
-    training run is to stop, and is empty if it is not.
+    the best and reaches no goal, nor is one the best that is no better than `best_so_far`, an earlier training run's.
+    `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
     def __init__(self, rule: EarlyStopping, rises: bool, best_so_far: float | None = None) -> None:
@@ -52,17 +54,24 @@ class Patience:
         self._sign = -1.0 if rises else 1.0
         self._best = math.inf if best_so_far is None else self._sign * best_so_far
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
+        self._baseline = math.inf if rule.baseline is None else self._sign * rule.baseline
+        self._reached = ""
+        # The last improvement: if there is nothing else, the first epoch is what the others are compared with.
+        self._improved = int(rule.baseline is None and best_so_far is None)
 
     def inspect(self, epoch: int, given: float) -> bool:
         """Inspect the number of the next epoch; return whether it is the best so far."""
-        value, rule = self._sign * given, self.rule
-        better = math.isfinite(value) and value < self._best - rule.min_delta  # of infinity, the first one is
+        rule, value = self.rule, self._sign * given if math.isfinite(given) else math.nan
+        better = improves(value, self._best, rule.min_delta, rule.relative)
         if better:
             self._best, self.best_epoch = value, epoch
-        if value <= self._goal:
-            self.stopped = f"{rule.title} reached {given:.6g}"
-        elif epoch - (self.best_epoch or 1) >= rule.patience:
-            self.stopped = f"{rule.title} has not improved for {rule.patience} epochs"
+            if improves(value, self._baseline, rule.min_delta, rule.relative):
+                self._improved = epoch
+        if value <= self._goal and not self._reached:
+            self._reached = f"{rule.title} reached {given:.6g}"
+        waited = epoch - self._improved
+        if epoch >= rule.min_epochs and (self._reached or waited >= rule.patience):
+            self.stopped = self._reached or f"{rule.title} has not improved for {waited} epochs"
         return better
 
 
@@ -81,7 +90,7 @@ class Watch:
         self.stopped, self.decided = "", 0
         self._run, self._options, self._network = run, options, network
         self._memory, self._rising = run.state.memory, options.metric_names
-        self.metrics = {name: np.full(options.epochs, math.nan) for name in self._rising}
+        self._has_followed = False  # a number that is finite, with the rate
         self._begun = self._reported = perf_counter()
         self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor), options.best_so_far)
         self.wants_best = rule is not None and rule.restore_best
@@ -119,8 +128,7 @@ class Watch:
         """Make a rate that of all epochs after this one."""
         if self._options.optimizer.searches_step:
             raise ValueError("learning_rate: got one with an optimizer that searches the length of its steps itself")
-        self._run.rates[epoch * self._run.rates_per_epoch :] = rate
-        self._run.record["learning_rate"][epoch:] = rate
+        self._run.set_rate(epoch, rate)
         if self._memory is not None:
             self._memory.rate = rate
 
@@ -129,10 +137,9 @@ class Watch:
         if self._options.progress is None or not (force or now - self._reported >= SLICE_SECONDS):
             return
         self._reported = now
-        numbers = self._numbers(epoch) if epoch else {}
-        none = None if self._options.data.task.is_regression else math.nan
-        accuracy = numbers.get("val_accuracy", numbers.get("accuracy", none))
-        self._options.progress(Progress(epoch, self._options.epochs, numbers.get("loss", math.nan), accuracy))
+        numbers = self._numbers(epoch) if epoch else dict.fromkeys(self._options.measured, math.nan)
+        shown = map(numbers.get, ("loss", "accuracy", "val_loss", "val_accuracy"))
+        self._options.progress(Progress(epoch, self._options.epochs, *shown))
 
     def inspect(self, epoch: int) -> None:
         """Measure what is to be measured at the end of an epoch, follow with the rate, call callbacks, then decide."""
@@ -150,15 +157,15 @@ class Watch:
     def _measure(self, epoch: int) -> dict[str, float]:
         found, model = {}, self._run.model
         for prefix, samples in (("", self._run.samples), ("val_", self._run.validation)):
-            chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self.metrics]
+            chosen = [metric for metric in self._options.metrics if f"{prefix}{metric.name}" in self._rising]
             outputs = model.outputs(samples.x) if chosen else None
             # Of a network that diverges, outputs are of no use.
             usable = outputs is not None and bool(np.isfinite(outputs).all())
             for metric in chosen:
-                value = measured(metric, samples.y, outputs, samples.weights, model.task) if usable else math.nan
+                value = measured(metric, samples.y, outputs, samples.metric_weights, model.task) if usable else math.nan
                 found[f"{prefix}{metric.name}"] = value
         for name, value in found.items():
-            self.metrics[name][epoch - 1] = value
+            self._run.metrics[name][epoch - 1] = value
         return found
 
     def _state(self, epoch: int, measures: dict[str, float]) -> EpochState:
@@ -176,6 +183,7 @@ class Watch:
     def _follow(self, epoch: int, value: float) -> bool:
         """Let a schedule inspect an epoch's number, and set the rate that it asks for; return whether it is another."""
         before, schedule = self._memory.rate, self._options.learning_rate
+        self._has_followed |= math.isfinite(value)
         schedule.look(self._memory, -value if self.rises(schedule.monitor) else value)
         if self._memory.rate != before:
             self.set_rate(epoch, self._memory.rate)
@@ -186,13 +194,16 @@ class Watch:
     def catch_up(self, epoch: int) -> None:
         """Decide on an epoch that is over and whose inspection was interrupted, once its metrics were measured."""
         if self._patience is not None and epoch > self.decided:
-            self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self.metrics.items()}))
+            self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self._run.metrics.items()}))
 
     def _decide(self, state: EpochState) -> None:
         """Judge what is monitored, and keep the weights if it is the best."""
         self.decided = state.epoch
         monitor = self._patience.rule.monitor
-        given = monitor(state) if callable(monitor) else state.metrics.get(monitor, getattr(state, monitor, math.nan))
+        if callable(monitor):
+            given = as_float(monitor(state), "early_stopping: monitor")
+        else:
+            given = state.metrics.get(monitor, getattr(state, monitor, math.nan))
         if self._judge(state.epoch, given) and self.wants_best:
             self.keep_best()
 
@@ -234,16 +245,31 @@ class Watch:
             self._kept_epoch = self.best_epoch
 
     def nothing_best(self) -> str:
-        """Write one line on a training run none of whose epochs has a number that could be the best."""
+        """Return one line on a monitored number that no epoch has, so that none is the best; empty if there is none.
+
+        The best of an earlier training run is one, too.
+        """
+        if self._options.best_so_far is not None:
+            return ""
+        if self._patience is not None and self.decided and self.best_epoch is None:
+            monitored = f"early_stopping: {self._patience.rule.title}"
+        elif self._memory is not None and not self._has_followed:
+            monitored = f"learning_rate: {self._options.learning_rate.monitor}"
+        else:
+            return ""
         return (
-            f"early_stopping: {self._patience.rule.title} was not a finite number in any of {self.decided} epochs, so "
-            "that none is the best; the last weights stay; monitor another number, or make sure that it can be computed"
+            f"{monitored} was not a finite number in any epoch, so that none is the best; the last weights stay; "
+            "monitor another number, or make sure that it can be computed"
         )
 
-    def restore_best(self) -> bool:
-        """Go back to the best weights, if that was asked for; return whether there were any."""
+    def restore_best(self, usable_epochs: float) -> bool:
+        """Go back to the best weights, if that was asked for; return whether there were any.
+
+        Weights of a later epoch than `usable_epochs` are those that an explosion began with.
+        """
+        found = self._kept_epoch is not None and self._kept_epoch <= usable_epochs
         if self.wants_best:
-            self._patience.best_epoch = self._kept_epoch
-        if self._best_parameters is not None:
+            self._patience.best_epoch = self._kept_epoch if found else None
+        if found:
             self._run.model.params[:] = self._best_parameters
-        return self._best_parameters is not None
+        return found

@@ -60,6 +60,7 @@ cdef Samples samples_of(object given, object order, Index rows, const Settings* 
     else:
         samples.y = given_reals(y, count * settings.outputs)
     samples.weights = given_reals(given.weights, count)
+    samples.metric_weights = given_reals(given.metric_weights, count)
     samples.order = <const int32_t*> address(order, sizeof(int32_t), rows * max(1, settings.given_orders), True)
     return samples
 
@@ -169,7 +170,8 @@ def dropout(h, slopes, units, Py_ssize_t first):
 
 def output_forward_backward(losses, dz, h, z, samples, output) -> float:
     # losses (rows,), dz, h, z (rows, outputs); samples: y (rows, outputs), NaN if it was not observed, or int32 labels
-    # (rows,), and weights (rows,) or None; output: loss, metric, activation, threshold, parameters (outputs,) or None
+    # (rows,), and weights, metric_weights (rows,) or None; output: loss, metric, activation, threshold, parameters
+    # (outputs,) or None
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified correctly."""
     cdef Settings settings
     cdef Index rows = z.shape[0], outputs = z.shape[1], stride = rounded_up(rows, 16)
@@ -197,6 +199,7 @@ def output_forward_backward(losses, dz, h, z, samples, output) -> float:
         y = block.dz + stride * outputs
         weights = y + stride * outputs
         block.y, block.labels, block.weights = y, given.labels, weights if given.weights != NULL else NULL
+        block.source, block.first = &given, 0
         block.stride, block.samples, block.outputs, block.activation = stride, rows, outputs, activation
         transpose(block.h, stride, z_given, outputs, rows, outputs)
         if given.y != NULL:
@@ -234,10 +237,15 @@ def forward(outputs, parameters, plan, workspace, x) -> bool:
     job.workspace = reals(workspace, plan.workspace)
     job.own = job.workspace + job.settings.private_at
     cdef FloatMode mode
-    with nogil:
-        mode = flush_denormals()
-        finite = outputs_of(&job, out, &samples)
-        restore_mode(mode)
+    cdef Index first = 0
+    finite = True
+    while finite and first < samples.rows:
+        with nogil:
+            mode = flush_denormals()
+            finite = outputs_of(&job, out, &samples, &first)
+            restore_mode(mode)
+        if first < samples.rows:
+            PyErr_CheckSignals()
     return finite
 
 
@@ -246,8 +254,10 @@ cdef class Run:
 
     plan: layout.Plan. arrays: layout.Arrays, of parameters (parameters,), state (slots * parameters,), gradient
     (parameters,), record (fields of Epoch, epochs), layer_record (2 layers, notes), rates (epochs * rates_per_epoch,),
-    position (1,), order (given_orders, rows) int32, loss_parameters (outputs,); None if a method does not need it.
-    samples, validation: x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights (rows,) or None.
+    dropped (hidden layers,) int64, position (1,), order (given_orders, rows) int32, loss_parameters (outputs,); None if
+    a method does not need it.
+    samples, validation: x (rows, inputs), y (rows, outputs) or int32 labels (rows,), weights of losses and
+    metric_weights of hits (rows,) or None.
     All arrays are kept, and read and written in place.
     """
 
@@ -260,7 +270,8 @@ cdef class Run:
     def __cinit__(self, plan, arrays, samples, validation=None):
         self.job = job_of(plan)
         cdef const Settings* settings = self.job.settings
-        self.kept = plan, arrays, [(s.x, s.y, s.weights) for s in (samples, validation) if s is not None]
+        given = [each for each in (samples, validation) if each is not None]
+        self.kept = plan, arrays, [(each.x, each.y, each.weights, each.metric_weights) for each in given]
         self.point_at(arrays)
         self.samples = samples_of(samples, arrays.order, settings.rows, settings)
         self.validation = samples_of(validation, None, settings.validation_rows, settings)
@@ -277,6 +288,7 @@ cdef class Run:
         job.record = doubles(arrays.record, EPOCH_ROWS * epochs)
         job.layer_record = doubles(arrays.layer_record, 2 * job.n_layers * settings.notes)
         job.rates = given_doubles(arrays.rates, epochs * settings.rates_per_epoch)
+        job.dropped = <const int64_t*> address(arrays.dropped, sizeof(int64_t), job.n_layers - 1, False)
         job.position = <Position*> address(arrays.position, sizeof(Position), 1, True)
         # written by run() only, which needs a position
         job.parameters = <real*> address(arrays.parameters, sizeof(real), size, job.position != NULL)
@@ -319,7 +331,7 @@ cdef class Run:
         self.check_training()
         cdef Job job = self.of_thread(0)
         if job.settings.threads == 1:
-            job.control[CALL_STEPS] = steps
+            job.control[CALL_STEPS], job.control[PAUSE_AFTER] = steps, 0
         cdef FloatMode mode
         with nogil:
             mode = flush_denormals()
@@ -333,7 +345,7 @@ cdef class Run:
         cdef Index thread
         cdef bint came
         absent = []
-        control[CALL_STEPS] = steps
+        control[CALL_STEPS], control[PAUSE_AFTER] = steps, 0
         for thread in range(1, helpers + 1):
             with nogil:
                 came = call_helper(control, thread)
@@ -372,16 +384,20 @@ cdef class Run:
         cdef Settings alone = alone_and_frozen(self.job.settings)
         cdef Job job = self.job
         cdef Tally total
+        cdef Position now
         cdef double penalty
         cdef FloatMode mode
         job.settings = &alone
         set_thread(&job, 0)
-        with nogil:
-            mode = flush_denormals()
-            find_penalties(&job, 0, 0, job.n_slabs)
-            penalty = total_penalty(&job, 0)
-            validate(&job, &self.samples, &total, False)
-            restore_mode(mode)
+        memset(&now, 0, sizeof(Position))
+        while now.validated < self.samples.rows:
+            PyErr_CheckSignals()
+            with nogil:
+                mode = flush_denormals()
+                find_penalties(&job, 0, 0, job.n_slabs)
+                penalty = total_penalty(&job, 0)
+                validate(&job, &self.samples, &now, &total, False)
+                restore_mode(mode)
         return total.loss * alone.loss_share / alone.rows + penalty, total.hits / alone.rows
 
     def differentiate(self) -> float:

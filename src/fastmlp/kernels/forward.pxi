@@ -127,17 +127,24 @@ cdef void wide_outputs(Job* job, real* out, const Samples* samples, Index first,
         activate_rows(out, count, last.outputs, last.outputs, <int> last.activation)
 
 
-cdef bint outputs_of(Job* job, real* out, const Samples* samples) noexcept nogil:
+cdef bint outputs_of(Job* job, real* out, const Samples* samples, Index* first) noexcept nogil:
     # out (rows, outputs)
-    """out = the outputs of all samples, chunk by chunk; return False at once if a sample is not finite."""
-    cdef Index first = 0, count, inputs = job.settings.inputs, outputs = job.settings.outputs
-    while first < samples.rows:
-        count = min(job.settings.chunk, samples.rows - first)
-        if not all_finite(samples.x + first * inputs, count * inputs):
+    """out = the outputs of samples from `first` on, chunk by chunk; return False at once if a sample is not finite.
+
+    If it takes long, it pauses: `first` is less than all samples, and the next call goes on from there.
+    """
+    cdef Index at, count, inputs = job.settings.inputs, outputs = job.settings.outputs
+    cdef int64_t begun = nanoseconds() if samples.rows > job.settings.chunk else 0
+    while first[0] < samples.rows:
+        at = first[0]
+        count = min(job.settings.chunk, samples.rows - at)
+        if not all_finite(samples.x + at * inputs, count * inputs):
             return False
         if job.settings.narrow:
-            narrow_outputs(job, out + first * outputs, samples, first, count)
+            narrow_outputs(job, out + at * outputs, samples, at, count)
         else:
-            wide_outputs(job, out + first * outputs, samples, first, count)
-        first += count
+            wide_outputs(job, out + at * outputs, samples, at, count)
+        first[0] = at + count
+        if first[0] < samples.rows and nanoseconds() - begun > PAUSES:
+            return True
     return True

@@ -13,7 +13,9 @@ ctypedef struct OutputBlock:
     real* h                     # (outputs, stride), z on entry
     const real* y               # (outputs, stride), or NULL
     const int32_t* labels       # (samples,), or NULL
-    const real* weights         # (stride,), or NULL: 1 each
+    const real* weights         # of losses (stride,), or NULL: 1 each
+    const Samples* source       # where the samples come from, and the weights of hits lie,
+    Index first                 # from this sample of it on
     Index stride                # a multiple of LANES
     Index samples
     Index outputs
@@ -281,8 +283,9 @@ cdef ivec all_on_their_side(const OutputBlock* block, Index sample, real thresho
 
 
 cdef double count_hits(const OutputBlock* block, const Settings* settings) noexcept nogil:
-    """The weight of the samples that are classified as their targets say."""
+    """The weight of the samples that are classified as their targets say; their classes' weights do not count."""
     cdef Index s = 0, lane, stride = block.stride, outputs = block.outputs, count
+    cdef const real* weights = block.source.metric_weights
     cdef double hits = 0
     cdef ivec right
     cdef real flags[64]
@@ -300,7 +303,8 @@ cdef double count_hits(const OutputBlock* block, const Settings* settings) noexc
                 right = all_on_their_side(block, s, <real> settings.threshold)
             store(flags, select(right, splat(1), ZERO))
         for lane in range(count):
-            hits += flags[lane] if block.weights == NULL else flags[lane] * block.weights[s + lane]
+            hits += flags[lane] if weights == NULL else (
+                flags[lane] * weights[row_number(block.source, block.first + s + lane)])
         s += LANES
     return hits
 

@@ -151,9 +151,10 @@ cdef inline void set_columns(Columns* columns, const Job* job, real* at) noexcep
 
 
 cdef inline void set_narrow_outputs(
-    OutputBlock* block, const Job* job, const Samples* samples, const Columns* columns, Index count, bint backward,
+    OutputBlock* block, const Job* job, const Samples* samples, const Columns* columns, const Chunk* chunk,
+    bint backward,
 ) noexcept nogil:
-    """Set the output layer of a chunk of `count` samples."""
+    """Set the output layer of a chunk."""
     cdef const Layer* last = &job.layers[job.n_layers - 1]
     block.losses = job.own + job.settings.losses_at
     block.dz = job.own + last.deltas if backward else NULL
@@ -161,7 +162,8 @@ cdef inline void set_narrow_outputs(
     block.y = columns.y
     block.labels = columns.labels if samples.labels != NULL else NULL
     block.weights = columns.weights if samples.weights != NULL else NULL
-    block.stride, block.samples, block.outputs = columns.stride, count, job.settings.outputs
+    block.source, block.first = samples, chunk.first
+    block.stride, block.samples, block.outputs = columns.stride, chunk.count, job.settings.outputs
     block.activation = <int> last.activation
 
 
@@ -175,7 +177,7 @@ cdef Tally narrow_chunk(
     cdef Columns columns
     cdef OutputBlock block
     set_columns(&columns, job, chunk.at)
-    set_narrow_outputs(&block, job, samples, &columns, chunk.count, gradient != NULL)
+    set_narrow_outputs(&block, job, samples, &columns, chunk, gradient != NULL)
     if not chunk.laid_out:
         gather(&columns, samples, chunk.first, chunk.count, settings.inputs, settings.outputs)
     narrow_forward(job, columns.x, lanes, chunk.first, gradient != NULL)
@@ -217,10 +219,13 @@ cdef void narrow_gradient(Job* job, const Samples* samples, Index first, Index r
         add_groups(job, groups, 0, job.settings.parameters, True)
 
 
-cdef void narrow_tallies(Job* job, const Samples* samples, Tally* tallies, bint laid_out) noexcept nogil:
-    """Compute loss and hits of this thread's chunks of `samples`, without a backward pass."""
-    cdef Index chunks = (samples.rows + job.settings.chunk - 1) // job.settings.chunk, c
+cdef void narrow_tallies(
+    Job* job, const Samples* samples, Index first, Index end, Tally* tallies, bint laid_out,
+) noexcept nogil:
+    """Compute loss and hits of this thread's part of chunks first ... end of `samples`, without a backward pass."""
+    cdef Index c
     cdef Chunk chunk
-    for c in range(first_part(job, job.thread, chunks), first_part(job, job.thread + 1, chunks)):
+    for c in range(first + first_part(job, job.thread, end - first),
+                   first + first_part(job, job.thread + 1, end - first)):
         set_chunk(&chunk, job, c, 0, samples.rows, job.settings.validation_resident_at, laid_out)
         tallies[c] = narrow_chunk(job, samples, &chunk, NULL, False, NULL)

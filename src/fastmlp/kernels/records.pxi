@@ -11,8 +11,9 @@ ctypedef struct Job:
     double* record
     double* layer_record        # (2 layers, notes): gradients' norms, then root mean squares of activations
     const double* rates
+    const int64_t* dropped      # (hidden layers,): the fraction of units left out of a step, of 2^31; NULL: none
     Position* position
-    int64_t* control            # what threads meet by: training.pxi
+    int64_t* control            # what threads meet by: threads.pxi
     int32_t* order              # NULL: the rows as they come
     const Layer* layers
     const Slab* slabs
@@ -54,7 +55,8 @@ ctypedef struct Samples:
     const real* x               # (rows, inputs)
     const real* y               # (rows, outputs), or NULL
     const int32_t* labels       # (rows,), or NULL
-    const real* weights         # (rows,), mean 1, or NULL
+    const real* weights         # of losses (rows,), mean 1, or NULL
+    const real* metric_weights  # of hits: those of losses without the classes', mean 1, or NULL
     const int32_t* order        # row s of a batch is order[s]; NULL: s itself
     Index rows
 
@@ -62,6 +64,11 @@ ctypedef struct Samples:
 cdef inline Index row_number(const Samples* samples, Index sample) noexcept nogil:
     """Where in x and y the sample of this place in the order lies."""
     return samples.order[sample] if samples.order != NULL else sample
+
+
+cdef inline bint is_dropping(const Job* job, Index number) noexcept nogil:
+    """Return whether steps leave units of hidden layer `number` out."""
+    return job.dropped != NULL and job.dropped[number] > 0
 
 
 cdef Finish finish_of(
@@ -73,8 +80,8 @@ cdef Finish finish_of(
     if not backward or layer.slopes < 0:
         return finish
     finish.slopes = base + layer.slopes + place
-    if job.settings.dropping and layer.dropout > 0:
-        set_dropout(&finish.dropout, layer.dropout, dropout_key(job.settings.seed, job.epoch, number), first,
+    if is_dropping(job, number):
+        set_dropout(&finish.dropout, job.dropped[number], dropout_key(job.settings.seed, job.epoch, number), first,
                     layer.outputs, job.settings.narrow)
     return finish
 

@@ -2,84 +2,11 @@
 # A step has two halves, each of which ends at a barrier: every thread takes samples forward and back; every thread
 # takes slabs of the parameters through gradient, penalty and update. Clipping a norm, of the gradient or of a unit's
 # weights, needs all slabs and a barrier of its own. All threads go through run_steps() side by side and come to the
-# same decisions from the same numbers; the first thread alone writes the record and the position. Between two calls
-# Python runs on the first thread only, mostly for less time than it takes to wake another thread: the other threads,
-# its helpers, wait here for the next call, and leave if it does not come soon. Ctrl-C comes in between two calls.
+# same decisions from the same numbers; the first thread alone writes the record and the position.
 
 cdef enum:
     ALL_LAYERS = -1
-    ARRIVED = 0             # places in job.control, a cache line apart
-    GENERATION = 8
-    ABANDONED = 16
-    CALL_STEPS = 17         # of the call under way; 0 between calls
-    HELPERS = 24            # the first helper's state
-    HELPER_WORDS = 8        # from one helper's state to the next
-    AWAY = 0                # states of a helper: not in the kernels,
-    WAITING = 1             # in the kernels, for the next call,
-    CALLED = 2              # in a call, or on its way to one
-    SPINS = 4000            # tries before a waiting thread offers its core to others: some 20 to 50 microseconds
-    TRIES_PER_TIME = 64     # tries from one reading of the clock to the next
-    STAYS = 1000000         # nanoseconds before a helper leaves
-
-
-cdef inline void wait_a_little(Index tries) noexcept nogil:
-    """Pause between two reads of what another thread will write."""
-    if tries < SPINS:
-        spin_pause()
-    else:
-        sched_yield()
-
-
-cdef bint meet(Job* job) noexcept nogil:
-    """Wait until every thread is here; False if the call was abandoned, so that not all will come."""
-    cdef int64_t generation
-    cdef Index spins = 0
-    if job.settings.threads == 1:
-        return True
-    generation = shared_load(&job.control[GENERATION])
-    if shared_add(&job.control[ARRIVED], 1) == job.settings.threads:
-        shared_store(&job.control[ARRIVED], 0)
-        shared_store(&job.control[GENERATION], generation + 1)
-        return True
-    while shared_load(&job.control[GENERATION]) == generation:
-        if shared_load(&job.control[ABANDONED]):
-            return False
-        spins += 1
-        wait_a_little(spins)
-    return True
-
-
-cdef inline int64_t* helper_state(int64_t* control, Index thread) noexcept nogil:
-    return control + HELPERS + (thread - 1) * HELPER_WORDS
-
-
-cdef Index next_call(Job* job) noexcept nogil:
-    """Wait for the next call, and return its steps; 0: the helper has to leave."""
-    cdef int64_t* state = helper_state(job.control, job.thread)
-    cdef int64_t begun = nanoseconds()
-    cdef Index tries = 0
-    cdef bint leaves = False
-    shared_store(state, WAITING)
-    while shared_load(state) == WAITING:
-        if leaves and shared_swap(state, WAITING, AWAY):
-            return 0
-        wait_a_little(tries)
-        tries += 1
-        leaves = shared_load(&job.control[ABANDONED]) or (tries % TRIES_PER_TIME == 0 and nanoseconds() - begun > STAYS)
-    return <Index> job.control[CALL_STEPS]
-
-
-cdef bint call_helper(int64_t* control, Index thread) noexcept nogil:
-    """Call a helper as soon as its last call has ended; False if it is away, and has to be sent into the kernels."""
-    cdef int64_t* state = helper_state(control, thread)
-    cdef Index tries = 0
-    while shared_load(state) == CALLED and not shared_load(&control[ABANDONED]):
-        tries += 1
-        wait_a_little(tries)
-    if shared_swap(state, WAITING, CALLED):
-        return True
-    shared_store(state, CALLED)
-    return False
+    NARROW_TURN = 64        # chunks of a narrow network that are validated from one meeting to the next
 
 
 cdef void shuffle_rows(int32_t* order, int64_t seed, int64_t epoch, Index size) noexcept nogil:
@@ -396,23 +323,46 @@ cdef Index tallies_of(const Job* job, Index rows) noexcept nogil:
     return units_before(job, last_chunk) + units_of(job, rows - last_chunk)
 
 
-cdef bint validate(Job* job, const Samples* samples, Tally* total, bint gathered) noexcept nogil:
-    """Loss and hits of all `samples`, forward only; False: abandoned."""
-    cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
-    cdef Index begin = 0, chunk = job.settings.chunk, count
+cdef inline Index validation_tallies(const Job* job, Index rows) noexcept nogil:
+    """How many tallies `rows` samples to validate on leave."""
+    return (rows + job.settings.chunk - 1) // job.settings.chunk if job.settings.narrow else tallies_of(job, rows)
+
+
+cdef void validate_turn(
+    Job* job, const Samples* samples, Index begin, Index rows, Tally* tallies, bint gathered,
+) noexcept nogil:
+    """Loss and hits of this thread's part of samples begin ... begin + rows."""
+    cdef Index chunk = job.settings.chunk
     if job.settings.narrow:
-        count = (samples.rows + chunk - 1) // chunk
-        narrow_tallies(job, samples, tallies, gathered)
-        if not meet(job):
-            return False
+        narrow_tallies(job, samples, begin // chunk, (begin + rows + chunk - 1) // chunk, tallies, gathered)
     else:
-        count = tallies_of(job, samples.rows)
-        while begin < samples.rows:
-            wide_rows(job, samples, begin, min(chunk, samples.rows - begin), tallies, units_before(job, begin), False)
-            begin += chunk
-            if not meet(job):       # another thread may take these rows of the workspace for the next chunk
-                return False
-    total[0] = sum_of_tallies(tallies, count)
+        wide_rows(job, samples, begin, rows, tallies, units_before(job, begin), False)
+
+
+cdef bint validate(Job* job, const Samples* samples, Position* now, Tally* total, bint gathered) noexcept nogil:
+    """Loss and hits of all `samples`, forward only; False: abandoned.
+
+    If it takes long, it pauses: now.validated is less than all samples, and the next call goes on from there. The first
+    thread decides a turn ahead, so that all threads read its decision behind a meeting.
+    """
+    cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
+    cdef Index turn = job.settings.chunk * (NARROW_TURN if job.settings.narrow else 1)
+    cdef Index begin = now.validated, rows
+    cdef int64_t begun = nanoseconds()
+    cdef bint pauses = False
+    while begin < samples.rows and not pauses:
+        rows = min(turn, samples.rows - begin)
+        validate_turn(job, samples, begin, rows, tallies, gathered)
+        if job.thread == 0 and not now.diverged and nanoseconds() - begun > PAUSES:
+            if shared_load(&job.control[PAUSE_AFTER]) <= begin:
+                shared_store(&job.control[PAUSE_AFTER], begin + turn)
+        if not meet(job):       # another thread may take these rows of the workspace for the next turn
+            return False
+        pauses = begin > 0 and shared_load(&job.control[PAUSE_AFTER]) == begin
+        begin += rows
+    now.validated = begin
+    if begin == samples.rows:
+        total[0] = sum_of_tallies(tallies, validation_tallies(job, samples.rows))
     return True
 
 
@@ -442,8 +392,20 @@ cdef void note_activations(const Job* job, const Position* now, Index rows) noex
             sqrt(squares / (rows * job.layers[number].outputs)))
 
 
+cdef inline bint is_questioned(const Settings* settings, Position* now, double loss) noexcept nogil:
+    """Whether a finite loss is far above the first one, which sets the limit; Python answers between two calls."""
+    if now.loss_limit == 0:
+        now.loss_limit = settings.loss_growth * (loss + 1)
+    if loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+        now.usable = now.step
+    if now.questioned < 0 or not (0 < now.loss_limit < loss < INFINITY):
+        return False
+    now.questioned = loss
+    return True
+
+
 cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step, bint gathered) noexcept nogil:
-    """One batch: gradient and update, or no update if the loss is not finite. False: abandoned."""
+    """One batch: gradient and update, or no update if the loss is not finite or questioned. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Index first = now.batch * settings.batch, rows = min(settings.batch, samples.rows - first)
     cdef BatchPart chunk = last_chunk(job, first, rows)
@@ -458,11 +420,13 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
     penalty = total_penalty(job, now.step) * penalty_scale(settings, weight)
+    if is_questioned(settings, now, tally.loss * settings.loss_share * inverse(weight) + penalty):
+        return True
     if weight > 0:      # a batch without weight has no mean loss
         now.loss_sum += tally.loss * settings.loss_share * (rows / weight) + penalty * rows
         now.loss_rows += rows
     now.hits += tally.hits
-    if not isfinite(tally.loss + penalty):
+    if not isfinite(tally.loss + penalty) or now.questioned < 0:
         now.diverged = 1
         return True
     set_step(step, settings, now, weight, rate_of(job, now))
@@ -503,7 +467,7 @@ cdef void note_gradients(const Job* job, const Position* now) noexcept nogil:
 
 
 cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gathered) noexcept nogil:
-    """Write the record of the epoch, validate, and go to the next epoch. False: abandoned."""
+    """Write the record of the epoch, validate, and go to the next epoch, unless it pauses. False: abandoned."""
     cdef const Settings* settings = job.settings
     cdef Tally tally
     if job.thread == 0:
@@ -514,8 +478,10 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
         if job.noting and not now.diverged:
             note_gradients(job, now)
     if validation.rows > 0:
-        if not validate(job, validation, &tally, gathered):
+        if not validate(job, validation, now, &tally, gathered):
             return False
+        if now.validated < validation.rows:
+            return True
         if job.thread == 0:
             epoch_number(job, EPOCH_VAL_LOSS, now.epoch)[0] = (
                 tally.loss * settings.loss_share / validation.rows
@@ -524,8 +490,21 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     if job.noting and not now.diverged:
         now.noted += 1
     now.epoch += 1
-    now.batch = 0
+    now.batch = now.validated = 0
     now.loss_sum = now.hits = now.loss_rows = 0
+    return True
+
+
+cdef bint begin_epoch(Job* job, Samples* ordered, const Samples* samples, const Position* now) noexcept nogil:
+    """Make or find the order of the epoch under way, if it needs one. False: abandoned."""
+    cdef const Settings* settings = job.settings
+    if now.batch == 0 and settings.shuffle and settings.given_orders == 0:
+        if job.thread == 0:
+            shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
+        if not meet(job):
+            return False
+    if settings.given_orders > 1:
+        ordered.order = job.order + (now.epoch - settings.first_epoch) % settings.given_orders * samples.rows
     return True
 
 
@@ -539,20 +518,18 @@ cdef void run_steps(Job* job, const Samples* samples, const Samples* validation,
     if job.thread == 0:
         find_penalties(job, now.step, 0, job.n_slabs)
     while steps > 0 and now.epoch < settings.epochs and not now.diverged:
-        if now.batch == 0 and settings.shuffle and settings.given_orders == 0:
-            if job.thread == 0:
-                shuffle_rows(job.order, settings.seed, now.epoch, samples.rows)
-            if not meet(job):
+        if now.batch * settings.batch < samples.rows:       # else the epoch's validation was paused, and goes on
+            if not begin_epoch(job, &ordered, samples, &now) or not step_once(job, &ordered, &now, &step, laid_out):
                 return
-        if settings.given_orders > 1:
-            ordered.order = job.order + (now.epoch - settings.first_epoch) % settings.given_orders * samples.rows
-        if not step_once(job, &ordered, &now, &step, laid_out):
-            return
-        laid_out = True
-        now.batch += 1
+            if now.questioned > 0:
+                break
+            laid_out = True
+            now.batch += 1
         if now.batch * settings.batch >= samples.rows or now.diverged:
             if not end_epoch(job, validation, &now, validation_laid_out):
                 return
+            if now.validated > 0:
+                break
             validation_laid_out = True
         steps -= 1
     # Other threads may still read the position: it is written when all have arrived.

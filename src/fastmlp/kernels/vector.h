@@ -462,7 +462,7 @@ static inline void restore_mode(FloatMode before)
     write_mode(before);
 }
 
-/* Barriers between threads (training.pxi): acquire and release as in the C11 memory model. */
+/* Barriers between threads (threads.pxi): acquire and release as in the C11 memory model. */
 #define shared_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_ACQ_REL)
 #define shared_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define shared_store(p, n) __atomic_store_n((p), (n), __ATOMIC_RELEASE)

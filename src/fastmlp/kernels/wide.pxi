@@ -40,11 +40,9 @@ cdef void gather_rows(
 
 cdef inline bint has_zeros(const Job* job, Index number) noexcept nogil:
     """Return whether a layer's inputs may have so many zeros that finding them pays."""
-    cdef const Layer* below
     if number == 0:
         return job.settings.skip_inputs
-    below = &job.layers[number - 1]
-    return below.activation == RELU or below.dropout > 0
+    return job.layers[number - 1].activation == RELU or is_dropping(job, number - 1)
 
 
 cdef inline void set_layer_product(
@@ -113,9 +111,9 @@ cdef void wide_note(const Job* job, Index row, Index count, const real* h, doubl
 
 
 cdef inline void set_wide_outputs(
-    OutputBlock* block, const Job* job, const Samples* samples, Index count, bint backward,
+    OutputBlock* block, const Job* job, const Samples* samples, Index first, Index count, bint backward,
 ) noexcept nogil:
-    """Set the output layer of `count` rows, at most ROW_BLOCK of them, in the thread's own memory."""
+    """Set the output layer of `count` samples from `first` on, at most ROW_BLOCK, in the thread's own memory."""
     cdef const Settings* settings = job.settings
     block.losses = job.own + settings.losses_at
     block.dz = job.own + settings.output_deltas_at if backward else NULL
@@ -123,6 +121,7 @@ cdef inline void set_wide_outputs(
     block.y = job.own + settings.targets_at
     block.labels = <int32_t*> (job.own + settings.labels_at) if samples.labels != NULL else NULL
     block.weights = job.own + settings.weights_at if samples.weights != NULL else NULL
+    block.source, block.first = samples, first
     block.stride, block.samples, block.outputs = ROW_BLOCK, count, settings.outputs
     block.activation = <int> job.layers[job.n_layers - 1].activation
 
@@ -147,7 +146,7 @@ cdef Tally wide_output_block(
     cdef const Layer* last = &job.layers[job.n_layers - 1]
     cdef real* z = job.workspace + last.activations + row * last.stride
     cdef OutputBlock block
-    set_wide_outputs(&block, job, samples, count, backward)
+    set_wide_outputs(&block, job, samples, first + row, count, backward)
     memset(block.h, 0, block.outputs * ROW_BLOCK * sizeof(real))
     transpose(block.h, ROW_BLOCK, z, last.stride, count, block.outputs)
     gather_targets(job, samples, first + row, count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -20,10 +20,16 @@ from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from fastmlp import activations, initialization, losses, metrics, optimizers
+from fastmlp._checks.options import TrainingOptions, why_no_value
+from fastmlp._checks.samples import Samples
+from fastmlp._checks.topology import hidden_sizes
+from fastmlp._spec.elsewhere import plain
+from fastmlp._spec.values import renamed
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.callbacks import EpochState
@@ -36,7 +42,9 @@ from fastmlp.schedules import RateSchedule
 from fastmlp.sklearn import _translation
 from fastmlp.sklearn._callbacks import CallbackSupportMixin, EpochTasks, Lines, task_data, with_callbacks
 from fastmlp.sklearn._fitted import FittedState, warn
-from fastmlp.sklearn._translation import ACCEPTED, Rows
+from fastmlp.sklearn._translation import ACCEPTED, ANY_TARGETS, Rows, naming
+
+_ELSE = "another fraction is accepted, or other rows as X_val and y_val"
 
 
 class Run(NamedTuple):
@@ -44,7 +52,9 @@ class Run(NamedTuple):
 
     network: Network
     rows: Rows  # to train on
-    prepared: tuple  # what `Network._fit` takes
+    samples: Samples  # these rows, as the kernels read them
+    validation: Samples
+    options: TrainingOptions
     stops: bool  # whether the best weights are to come back
     tasks: EpochTasks | None
 
@@ -53,7 +63,7 @@ _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator th
 
 
 def one_at_a_time(method: Callable) -> Callable:
-    """Decorate a method that fits an estimator, so that one call at a time fits it."""
+    """Decorate a method that fits an estimator: one call at a time fits it, and errors name its parameters."""
 
     @functools.wraps(method)
     def alone(self: BaseMLP, *args: Any, **options: Any) -> BaseMLP:
@@ -66,7 +76,8 @@ def one_at_a_time(method: Callable) -> Callable:
                     "thread or around this callback; one call at a time is accepted; fit an estimator of its own: "
                     "sklearn.base.clone(estimator), or copy.deepcopy(estimator) to go on from what was learned"
                 )
-            return method(self, *args, **options)
+            with renamed(_translation.names(self)):
+                return method(self, *args, **options)
         finally:
             if _fits.get(key) is call:
                 del _fits[key]
@@ -107,7 +118,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+        "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple, callable],
         "l1": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
         "clip_value": [None, Interval(Real, 0, None, closed="neither")],
@@ -118,6 +129,13 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         "n_jobs": [None, Integral],
     }
 
+    _elsewhere: ClassVar[Mapping[str, Mapping[str, list[str]]]] = {  # parameter -> what others call its names
+        "activation": activations.ELSEWHERE,
+        "solver": optimizers.ELSEWHERE,
+        "loss": losses.ELSEWHERE,
+        "init": initialization.ELSEWHERE,
+        "stopping_metric": metrics.ELSEWHERE,
+    }
     _score_metric: ClassVar[str]  # what early stopping monitors by default
 
     def _keep(self, given: dict[str, Any]) -> None:
@@ -126,9 +144,27 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _decode(self, y: np.ndarray) -> np.ndarray:
         return y
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
-        """Return the rows' weights times those of their classes, which `learn` takes from these rows."""
-        return sample_weight
+    def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
+        """Return a function: coded targets -> the weight of each row's class, by these rows; None if there is none."""
+        return lambda y: None
+
+    def _validate_params(self) -> None:
+        """Check the parameters in scikit-learn's words; a name from elsewhere is answered with the right one."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            head, got, tail = str(error).partition(". Got ")
+            name = head.split("'")[1]  # The 'solver' parameter of ...
+            accepted = {
+                each
+                for constraint in self._parameter_constraints[name]
+                if isinstance(constraint, StrOptions)
+                for each in constraint.options
+            }
+            value, elsewhere = getattr(self, name), self._elsewhere.get(name, {})
+            use = [each for each in elsewhere.get(plain(str(value)), ()) if each in accepted]
+            hint = f"; use {' or '.join(map(repr, use))}" if use else ""
+            raise InvalidParameterError(f"{head}{hint}{got}{tail}") from None
 
     # ---- fitting ---------------------------------------------------------------------------------------------------
 
@@ -187,9 +223,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         """Check all on a draft, put it in this estimator's place, and train; what is refused changes nothing."""
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
-        hidden = np.atleast_1d(self.hidden_layer_sizes)
-        if np.any(hidden <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden.tolist()}.")
+        hidden = hidden_sizes(np.asarray(self.hidden_layer_sizes, object).tolist(), "hidden_layer_sizes")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         context = None
@@ -198,15 +232,15 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         with self._all_or_nothing(goes_on=not first) as draft:
             X, coded, draft.n_outputs_ = draft._check_rows(X, y, first, incremental, classes)
-            given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-            rows = Rows(X, coded, draft._weighted(coded, given, learn=True), given)
-            run = draft._prepared(rows, tuple(hidden.tolist()), validation, first, incremental)
+            with naming("sample_weight"):
+                given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+            run = draft._prepared(Rows(X, coded, given), hidden, validation, first, incremental)
             self.__dict__ = vars(draft)  # at once, because callbacks and other threads may predict
             if context is not None:
                 task = task_data(self, X, y, given)
                 context.call_on_fit_task_begin(**task)
                 if run.tasks is not None:
-                    run.tasks.begin(task_data(self, run.rows.X, self._decode(run.rows.y), run.rows.given))
+                    run.tasks.begin(task_data(self, run.rows.X, self._decode(run.rows.y), run.rows.weights))
             ended = self._train(run, incremental)
         self._record(run, incremental, ended)
         if context is not None:
@@ -242,29 +276,75 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _split(self, rows: Rows, X_val: Any, y_val: Any, weights_val: Any) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and those to validate on, if any: given ones, or a held out fraction."""
         if X_val is not None and y_val is not None:
-            X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
-            if weights_val is not None:
-                weights_val = _check_sample_weight(weights_val, X_val)
-            y_val = self._code(y_val, "y_val")
-            return rows, Rows(X_val, y_val, self._weighted(y_val, weights_val), weights_val)
+            return rows, self._checked_validation(X_val, y_val, weights_val)
         if X_val is not None or y_val is not None:
             raise ValueError(f"X_val, y_val: got {'y_val' if X_val is None else 'X_val'} alone; both are needed")
         if weights_val is not None:
             raise ValueError("sample_weight_val: got weights without X_val and y_val, which they belong to")
-        if not self.early_stopping or self._searches():
-            return rows, None
-        parts = train_test_split(
-            np.arange(rows.X.shape[0]),
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            # scikit-learn's rule, and its binarized labels
-            stratify=rows.y.reshape(-1, 1).astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None,
-        )
+        return self._held_out(rows) if self.early_stopping and not self._searches() else (rows, None)
+
+    def _held_out(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Return the rows that are left to train on, and the fraction that is held out to validate on."""
+        count, stratified = rows.X.shape[0], is_classifier(self) and self.n_outputs_ == 1
+        counted = ~np.isnan(rows.y).reshape(count, -1).all(axis=1)
+        if rows.weights is not None:
+            counted &= rows.weights != 0
+        try:
+            parts = train_test_split(
+                np.arange(count),
+                random_state=self._random_state,
+                test_size=self.validation_fraction,
+                # scikit-learn's rule, and its binarized labels
+                stratify=rows.y.reshape(-1, 1).astype(bool) if stratified else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without rows, or without a class; {_ELSE}"
+            ) from error
         if len(parts[1]) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
+        if not all(counted[part].any() for part in parts):
+            raise ValueError(
+                f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
+                f"without a row that has a weight above 0 and an observed target; {_ELSE}"
+            )
         return tuple(Rows(*(None if values is None else values[part] for values in rows)) for part in parts)
+
+    def _check_score(self, held_out: Rows | None) -> None:
+        """Raise if what early stopping monitors is NaN for the rows to validate on, whatever is predicted."""
+        if held_out is None or not self.early_stopping or self._searches():
+            return
+        for chosen in self._metric()[1]:
+            reason = why_no_value(chosen, held_out.y, held_out.weights)
+            if reason:
+                raise ValueError(f"stopping_metric: got {chosen.name!r}{reason}")
+
+    def _checked_validation(self, X_val: Any, y_val: Any, weights_val: Any) -> Rows:
+        """Check rows to validate on as those to train on are checked."""
+        with naming("X_val"):
+            X_val = validate_data(self, X_val, **ACCEPTED, reset=False)
+        y_val = self._checked_targets(y_val, "y_val")
+        if y_val.shape[0] != X_val.shape[0]:
+            raise ValueError(
+                f"y_val: got {y_val.shape[0]} rows where X_val has {X_val.shape[0]}; one target per row is accepted"
+            )
+        if weights_val is not None:
+            with naming("sample_weight_val"):
+                weights_val = _check_sample_weight(weights_val, X_val)
+        y_val = self._code(y_val, "y_val")
+        return Rows(X_val, y_val, weights_val)
+
+    def _checked_targets(self, y: Any, argument: str) -> Any:
+        with naming(argument):
+            return check_array(y, input_name=argument, estimator=self, **self._accepted_targets())
+
+    def _accepted_targets(self) -> dict[str, Any]:
+        """Return what scikit-learn's check of targets is told; gaps pass if they mean "not observed"."""
+        gaps = getattr(self, "missing_targets", "error") == "mask"
+        return ANY_TARGETS | {"ensure_all_finite": "allow-nan" if gaps else True}
 
     # ---- the training run ------------------------------------------------------------------------------------------
 
@@ -273,13 +353,14 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         network = self._network_to_train(rows.X, hidden, first)
         rows, held_out = self._split(rows, *validation)
+        self._check_score(held_out)
         searches, count = self._searches(), rows.X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
         name, metrics, sign = self._metric()
         stops = self.early_stopping and not searches
         orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
-        options = self._options(rows, held_out, network.dtype, incremental)
+        options = self._options(network, incremental)
         if not searches:
             options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
         best = getattr(self, "best_validation_score_", None)
@@ -287,15 +368,16 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             options["best_so_far"] = sign * best
         context = getattr(self, "_callback_fit_ctx", None)
         tasks = EpochTasks(context) if getattr(context, "_callbacks", ()) else None
-        prepared = network._prepared(
-            _translation.dense_or_windows(rows.X, network.dtype),
-            rows.y,
+        names = {} if validation[0] is None else _translation.TO_VALIDATE
+        samples, held_out_samples = self._samples(network, rows, held_out, names)
+        checked = TrainingOptions(
+            network._summary(samples, held_out_samples),
             shuffle=orders,
             metrics=metrics if held_out else (),
             callbacks=self._callbacks(name if stops else None, count, tasks),
             **options,
         )
-        return Run(network, rows, prepared, stops, tasks)
+        return Run(network, rows, samples, held_out_samples, checked, stops, tasks)
 
     def _train(self, run: Run, incremental: bool) -> BaseException | None:
         """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
@@ -308,7 +390,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         if last is not None:
             network.params = last
         try:
-            network._fit(*run.prepared)
+            network._fit(run.samples, run.validation, run.options)
         except (KeyboardInterrupt, DivergenceError) as error:
             if network.last_history is last_history:  # nothing was trained
                 raise
@@ -326,24 +408,35 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             if not is_better:
                 network.params = before
             self._standing = zlib.crc32(network.params), last
-        orders = run.prepared[-1].shuffle
+        orders = run.options.shuffle
         if orders and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))
         return ended
 
-    def _options(self, rows: Rows, held_out: Rows | None, dtype: np.dtype, incremental: bool) -> dict[str, Any]:
-        """Return the options of `Network.train` that follow from the parameters alone."""
-        validation = None
-        if held_out is not None:
-            weights = () if held_out.weights is None else (held_out.weights,)
-            validation = (_translation.dense(held_out.X, dtype), held_out.y, *weights)
+    def _samples(
+        self, network: Network, rows: Rows, held_out: Rows | None, names: Mapping[str, str]
+    ) -> tuple[Samples, Samples]:
+        """Return the rows as kernels read them; classes weigh in both parts what the rows to train on say.
+
+        Messages on the rows to validate on have `names`.
+        """
+        of_classes = self._class_weights(rows)
+        X = _translation.dense_or_windows(rows.X, network.dtype)
+        samples = network._samples(X, rows.y, rows.weights, of_classes(rows.y))
+        if held_out is None:
+            return samples, Samples()
+        X_val = _translation.dense(held_out.X, network.dtype)
+        with renamed(names):
+            return samples, network._samples(X_val, held_out.y, held_out.weights, of_classes(held_out.y))
+
+    def _options(self, network: Network, incremental: bool) -> dict[str, Any]:
+        """Return the options of a training run that follow from the parameters alone."""
         return {
             "optimizer": self._optimizer_for(incremental),
             "batch_size": "auto" if self._searches() else self.batch_size,
             "epochs": 1 if incremental else self.max_iter,
             "average": "batch",
-            "sample_weight": rows.weights,
-            "validation": validation,
+            "seed": network.seed,
             "clip_norm": self.clip_norm,
             "clip_value": self.clip_value,
             "max_norm": self.max_norm,

@@ -1,5 +1,8 @@
 """The two estimators: their targets, and what they predict."""
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -8,22 +11,44 @@ from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from fastmlp.losses import LOSSES, Loss
-from fastmlp.metrics import Metric
+from fastmlp._checks.samples import balanced, named_weights
+from fastmlp._checks.targets import refuse_not_binary
+from fastmlp._spec.elsewhere import keywords
+from fastmlp.losses import ELSEWHERE, LOSSES, Loss
+from fastmlp.metrics import Metric, metric, pinball
 from fastmlp.network import Network
 from fastmlp.sklearn._base import BaseMLP, one_at_a_time
-from fastmlp.sklearn._translation import ACCEPTED, target_array
+from fastmlp.sklearn._translation import ACCEPTED, Rows, dense_or_windows, naming, target_array
 
 _OF_NUMBERS = [name for name, loss in LOSSES.items() if "real" in loss.targets]
 _OF_LABELS = [name for name in LOSSES if name not in _OF_NUMBERS]
+ROWS_TO_VALIDATE_ON = {"fit(X, y, X_val=…, y_val=…)": "validation_data val_data eval_set X_val y_val"}
 _PROBABILITIES = [name for name, loss in LOSSES.items() if loss.probabilities]
 
 
+def _of_one(value: Any, codes: np.ndarray, weights: np.ndarray | None, labels: list) -> np.ndarray:
+    """Return the weights of one label's classes; those that a dict does not name weigh 1."""
+    if value == "balanced":
+        return balanced(codes, weights, len(labels))
+    if not isinstance(value, dict):
+        raise ValueError(f"class_weight: got {value!r}; 'balanced' or a dict of label to weight is accepted")
+    missing = [label for label in labels if label not in value]
+    if missing and len(labels) - len(missing) != len(value):  # scikit-learn's rule: a name is misspelt
+        raise ValueError(f"The classes, {missing}, are not in class_weight.")
+    return named_weights(value, labels)
+
+
+def _checked_loss(loss: Any, accepted: list[str], targets: str) -> Any:
+    if isinstance(loss, Loss) and loss.name not in accepted:
+        raise ValueError(f"loss: got {loss.name!r} for {targets}; one of {', '.join(accepted)} is accepted")
+    return loss
+
+
+@keywords(**ROWS_TO_VALIDATE_ON)
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """scikit-learn's multilayer perceptron classifier, on fastmlp's kernels.
 
@@ -88,18 +113,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default 15000
         How often lbfgs may compute the objective.
     loss : {"log_loss", "hinge"} or Loss, default "log_loss"
-        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge does not give probabilities.
+        Cross-entropy, hinge loss, or one of `fastmlp.losses` for labels. hinge has `decision_function` instead of
+        probabilities.
     label_smoothing : float, default 0.0
         The fraction of each target, in [0, 1), that is distributed evenly over all classes.
     class_weight : dict, list of dict, "balanced" or None, default None
-        One weight per class, as in scikit-learn's other classifiers; it multiplies `sample_weight`.
+        One weight per class, as in scikit-learn's other classifiers; with several labels per row a list of dicts, one
+        per label, whose weights are multiplied. It multiplies `sample_weight` in losses, of training rows and of rows
+        to validate on; scores and metrics are not weighed by class. "balanced" is as in `fastmlp.train`: by the rows
+        that are trained on, without those that are held out.
     l1 : float, default 0.0
         The factor of Σ abs(W), divided by the batch's rows as `alpha` is.
     dropout, clip_norm, clip_value, max_norm, init
         As in `fastmlp.train`.
     stopping_metric : str, callable, Metric or None, default None
         What `early_stopping` monitors: None is the accuracy; "loss", or any of `fastmlp.metrics`. A callable is given
-        indices into `classes_`, not labels.
+        indices into `classes_`, not labels. "roc_auc" is refused if the rows to validate on have one class.
     callbacks : list of callable or None, default None
         Called after every epoch with a `fastmlp.EpochState`; one that returns True ends the training. scikit-learn's
         own callbacks, which it has since 1.9, go into ``set_callbacks``.
@@ -154,6 +183,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "loss": [StrOptions({"log_loss", *_OF_LABELS} - {*_PROBABILITIES}), Loss],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    # scikit-learn has one name for both cross-entropies.
+    _elsewhere: ClassVar[dict] = BaseMLP._elsewhere | {
+        "loss": {
+            word: list(dict.fromkeys("log_loss" if name in _PROBABILITIES else name for name in names))
+            for word, names in ELSEWHERE.items()
+        }
     }
     _score_metric = "accuracy"
     _needed: ClassVar[set[str]] = BaseMLP._needed | {"classes_"}
@@ -243,15 +279,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return labels as indices into `classes_`; rows of several labels stay 0 and 1."""
         y = target_array(y)
         if self._multilabel:
-            if y.ndim != 2:
+            if y.ndim != 2 or y.dtype.kind not in "biuf":
                 raise ValueError(
-                    f"{argument}: got shape {y.shape}; rows of {len(self.classes_)} labels, as in fit, are accepted"
+                    f"{argument}: got {y.dtype} of shape {y.shape}; rows of {len(self.classes_)} labels 0 and 1, as in "
+                    "fit, are accepted"
                 )
+            refuse_not_binary(y, argument)
             return y.astype(np.int64)
         if y.ndim != 1:
-            raise ValueError("The object was not fitted with multilabel input.")
-        order = np.argsort(self.classes_)  # if set by hand, they need not be sorted
-        indices = order[np.minimum(np.searchsorted(self.classes_, y, sorter=order), len(order) - 1)]
+            raise ValueError(f"{argument}: got shape {y.shape}; one label per row, as in fit, is accepted")
+        try:
+            order = np.argsort(self.classes_)  # if set by hand, they need not be sorted
+            indices = order[np.minimum(np.searchsorted(self.classes_, y, sorter=order), len(order) - 1)]
+        except TypeError as error:  # text and numbers have no order
+            raise ValueError(f"{argument}: got labels of another kind than those of fit, {self.classes_}") from error
         unknown = self.classes_[indices] != y
         if np.any(unknown):
             raise ValueError(
@@ -266,9 +307,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return labels[y if len(labels) > 1 else np.zeros_like(y)]  # a network of a single class has two
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
-        loss = self.loss
-        if isinstance(loss, Loss) and loss.name not in _OF_LABELS:
-            raise ValueError(f"loss: got {loss.name!r} for labels; one of {', '.join(_OF_LABELS)} is accepted")
+        loss = _checked_loss(self.loss, _OF_LABELS, "labels")
         if loss == "log_loss":  # scikit-learn's name of both cross-entropies
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
         known, classes = len(self.classes_), None if self._multilabel else np.arange(max(2, outputs))
@@ -279,30 +318,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
 
-    def _weighted(self, y: np.ndarray, sample_weight: np.ndarray | None, learn: bool = False) -> np.ndarray | None:
-        if self.class_weight is None:
-            return sample_weight
-        if self._multilabel:
-            weights = compute_sample_weight(self.class_weight, y)
-        else:
-            if learn:
-                self._weights_of_classes = self._class_weights(y, sample_weight)
-            weights = self._weights_of_classes[y]
-        return weights if sample_weight is None else weights * sample_weight
+    def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
+        given = self.class_weight
+        if given is None:
+            return super()._class_weights(rows)
+        columns, labels = self._columns(rows.y), [0, 1] if self._multilabel else self.classes_.tolist()
+        if isinstance(given, str) or (isinstance(given, dict) and not self._multilabel):
+            given = [given] * len(columns)
+        elif not self._multilabel or len(given) != len(columns):
+            raise ValueError(
+                f"class_weight: got {given!r} for rows of {len(columns)} labels; 'balanced' is accepted, for one label "
+                "per row a dict, for several labels a list of one dict per label"
+            )
+        each = [_of_one(*pair, rows.weights, labels) for pair in zip(given, columns, strict=True)]
+        # Of several labels the product, as in scikit-learn.
+        return lambda y: np.prod([of[codes] for of, codes in zip(each, self._columns(y), strict=True)], axis=0)
 
-    def _class_weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-        """Return the classes' weights, 1 for those that are not named."""
-        if isinstance(self.class_weight, str):
-            # The sum of the rows' weights, so that a row of weight 2 counts as two rows, and one of weight 0 as none.
-            sums = np.bincount(y, sample_weight, minlength=len(self.classes_))
-            return sums.sum() / np.count_nonzero(sums) / np.where(sums > 0, sums, np.inf)
-        if not isinstance(self.class_weight, dict):
-            raise ValueError(f"class_weight: got {self.class_weight!r} for one label per row; a dict is accepted")
-        known = self.classes_.tolist()
-        missing = [label for label in known if label not in self.class_weight]
-        if missing and len(known) - len(missing) != len(self.class_weight):  # scikit-learn's rule: a name is misspelt
-            raise ValueError(f"The classes, {missing}, are not in class_weight.")
-        return np.array([float(self.class_weight.get(label, 1.0)) for label in known])
+    def _columns(self, y: np.ndarray) -> np.ndarray:
+        """Return the codes of every label as a row: of one label per row there is one."""
+        return (y.T > 0).astype(np.int64) if self._multilabel else y[None]
 
     def _metric(self) -> tuple[str, tuple, int]:
         chosen = super()._metric()
@@ -338,7 +372,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         return self._fit_rows(X, y, sample_weight, classes=classes, incremental=True)
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
 
@@ -354,7 +388,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return self._predictions(X, Network.predict_proba)
 
-    @available_if(lambda estimator: estimator._has_probabilities())
+    # For hinge alone: calibration would prefer it to probabilities, which the other losses have.
+    @available_if(lambda estimator: estimator._loss_is_among("hinge"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute margins, the outputs of a network with hinge loss; the other losses have probabilities instead.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+
+        Returns
+        -------
+        ndarray, shape (rows,), (rows, classes) or (rows, labels)
+            Of two classes, above 0 for ``classes_[1]``; of more, one column per class, the largest for the class that
+            is predicted; of several labels per row, above 0 for each that is predicted.
+        """
+        margins = self._predictions(X, Network._outputs)
+        return margins if self._multilabel or margins.shape[1] > 1 else margins[:, 0]
+
+    @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities.
 
@@ -370,10 +423,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return np.log(self.predict_proba(X))
 
-    def _has_probabilities(self) -> bool:
+    def _loss_is_among(self, *names: str) -> bool:
+        """Raise if a method is there with other losses only."""
         name = getattr(self.loss, "name", self.loss)
-        if name not in ("log_loss", *_PROBABILITIES):
-            raise AttributeError(f"loss {name!r} has no probabilities; 'log_loss' has")
+        if name not in names:
+            raise AttributeError(f"loss {name!r} does not have it; {names[0]!r} has")
         return True
 
     def __sklearn_tags__(self) -> Any:
@@ -382,6 +436,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return tags
 
 
+@keywords(**ROWS_TO_VALIDATE_ON)
 class MLPRegressor(RegressorMixin, BaseMLP):
     """scikit-learn's multilayer perceptron regressor, on fastmlp's kernels.
 
@@ -398,13 +453,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
         As in `MLPClassifier`.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
-        As in `MLPClassifier`; the score of early stopping is R².
+        As in `MLPClassifier`; the score of early stopping is that of `score`.
     beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         As in `MLPClassifier`.
     missing_targets : {"error", "mask"}, default "error"
-        Whether NaN in y is an error or means "not observed".
+        Whether NaN in y (or None, or pandas' NA) is an error or means "not observed": `fit` and `score` leave it out.
+        Scorers of scikit-learn refuse NaN.
     l1, dropout, clip_norm, clip_value, max_norm, init, stopping_metric, callbacks, n_jobs
-        As in `MLPClassifier`; `stopping_metric` None is R².
+        As in `MLPClassifier`; `stopping_metric` None is R², with several quantiles minus the mean pinball loss.
 
     Attributes
     ----------
@@ -486,22 +542,37 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     # ---- targets ---------------------------------------------------------------------------------------------------
 
     def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool, classes: None) -> tuple[Any, np.ndarray, int]:
-        if self.missing_targets == "mask":  # scikit-learn's check of y refuses NaN
-            X = validate_data(self, X, **ACCEPTED, order="C", reset=reset)
-            check_consistent_length(X, y)
-        else:
-            X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, y_numeric=True, order="C", reset=reset)
+        checks = (ACCEPTED | {"order": "C"}, self._accepted_targets())
+        X, y = validate_data(self, X, y, validate_separately=checks, reset=reset)
+        check_consistent_length(X, y)
         coded = self._code(y)
         columns = 1 if coded.ndim == 1 else coded.shape[1]
         return X, coded, columns * (self.loss.outputs_per_target if isinstance(self.loss, Loss) else 1)
 
     def _code(self, y: Any, argument: str = "y") -> np.ndarray:
-        """Return numbers as floats, a column as a row."""
+        """Return numbers as floats, a column as a row; what is None or pandas' NA becomes NaN."""
         y = target_array(y)
-        return y if y.dtype.kind == "f" else y.astype(np.float64)
+        if y.dtype.kind == "f":
+            return y
+        if y.dtype.kind not in "biuO":
+            raise TypeError(f"{argument}: got dtype {y.dtype}; numbers are accepted; convert them")
+        if y.dtype.kind == "O":
+            missing = getattr(sys.modules.get("pandas"), "NA", None)
+            y = np.array([None if value is missing else value for value in y.flat], object).reshape(y.shape)
+        with naming(argument):
+            return y.astype(np.float64)
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
-        return {"loss": self.loss, "missing_targets": self.missing_targets}
+        loss = _checked_loss(self.loss, _OF_NUMBERS, "numbers")
+        return {"loss": loss, "missing_targets": self.missing_targets}
+
+    @property
+    def _score_metric(self) -> str | Metric:
+        """R², which of several quantiles would measure each as if it were the mean."""
+        loss = self.loss
+        if not isinstance(loss, Loss) or loss.outputs_per_target == 1:
+            return "r2"
+        return Metric("pinball", partial(pinball, levels=loss.parameters), "codes", rises=False, targets=("real",))
 
     # ---- what users call -------------------------------------------------------------------------------------------
 
@@ -521,6 +592,36 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator itself.
         """
         return self._fit_rows(X, y, sample_weight, incremental=True)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Compute R², or for several quantiles minus the mean pinball loss: more is better.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, features)
+            The features.
+        y : array-like, shape (rows,) or (rows, targets)
+            The true numbers; with ``missing_targets="mask"``, NaN is left out.
+        sample_weight : array-like, shape (rows,), or None, default None
+            One weight per row.
+
+        Returns
+        -------
+        float
+            Both are those of `fastmlp.metrics`: `r2`, and minus `pinball`, which is averaged over levels and targets.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument cannot be used, or no target was observed.
+        """
+        chosen = metric(self._score_metric)
+        if chosen.rises and self.missing_targets == "error":
+            return super().score(X, y, sample_weight)
+        network = self._fitted_network()
+        X = dense_or_windows(validate_data(self, X, **ACCEPTED, reset=False), network.dtype)
+        value = network.score(X, self._code(self._checked_targets(y, "y")), sample_weight, metric=chosen)
+        return value if chosen.rises else -value
 
 
 for _estimator in (MLPClassifier, MLPRegressor):

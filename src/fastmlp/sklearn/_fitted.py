@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any, ClassVar
 
@@ -15,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._checks.samples import Samples
-from fastmlp._checks.warn import warn_caller
+from fastmlp._checks.warn import warn_caller as warn
+from fastmlp._spec.values import renamed
 from fastmlp._version import __version__
 from fastmlp.exceptions import DivergenceError, DivergenceWarning
 from fastmlp.history import History
@@ -23,8 +23,6 @@ from fastmlp.network import Network
 from fastmlp.sklearn import _translation
 
 _OF_NETWORK = ("activation", "l1", "alpha", "dropout", "loss", "label_smoothing", "missing_targets")  # parameters
-
-warn = partial(warn_caller, inside=("fastmlp", "sklearn"))  # of the line that called fit
 
 
 class FittedState:
@@ -43,20 +41,22 @@ class FittedState:
     # ---- the network and its coefficients --------------------------------------------------------------------------
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
-        draws = np.any(self.dropout) and hasattr(self, "_random_state")
-        network = Network(
-            sizes,
-            activation=_translation.activation_names(self.activation, len(sizes) - 2),
-            l1=self.l1,
-            l2=self.alpha,
-            dropout=self.dropout,
-            init=parameters,
-            dtype=dtype,
-            seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
-            **self._network_options(sizes[-1]),
-        )
+        draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
+        with renamed(_translation.names(self)):
+            network = Network(
+                sizes,
+                activation=_translation.activation_names(self.activation, len(sizes) - 2),
+                l1=self.l1,
+                l2=self.alpha,
+                dropout=self.dropout,
+                init=parameters,
+                dtype=dtype,
+                seed=int(self._random_state.randint(2**31 - 1)) if draws else 0,
+                **self._network_options(sizes[-1]),
+            )
         if network.loss_name == "squared_error":  # which scikit-learn averages over the outputs; it sums all others
             network._model.loss_fraction = 1 / sizes[-1]
+        network._model.loss_growth = 0  # scikit-learn goes on as long as the loss is finite
         self._made_with = self._made_of()
         self.out_activation_ = _translation.OUTPUT_NAMES.get(network.activations[-1], network.activations[-1])
         return network
@@ -181,9 +181,9 @@ class FittedState:
         """Set the attributes, then warn of what has `ended` the training run."""
         self.n_iter_ = len(run.network.last_history)
         if self._searches():
-            self._record_search(run.network, run.prepared[0], interrupted=ended is not None)
+            self._record_search(run.network, run.samples, interrupted=ended is not None)
         else:
-            self._record_epochs(run.network, run.rows.X.shape[0], incremental)
+            self._record_epochs(run.network, len(run.samples), incremental)
         if isinstance(ended, DivergenceError):
             warn(str(ended), DivergenceWarning)
         elif ended is not None:
@@ -214,7 +214,7 @@ class FittedState:
 
     def _record_search(self, network: Network, samples: Samples, interrupted: bool) -> None:
         history = network.last_history
-        self.loss_ = network._model.evaluate(replace(samples, x=samples.x[:]))[0]
+        self.loss_ = network._model.evaluate(replace(samples, x=samples.x[:]))[0]  # of sparse rows, made dense
         self.loss_curve_ = [*history.loss.tolist()[1:], self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self._record_scores(network)

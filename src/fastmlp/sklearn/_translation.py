@@ -15,10 +15,13 @@ logistic                                    sigmoid
 """
 
 import copy
+import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +34,9 @@ from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 from fastmlp.stopping import EarlyStopping
 
-# What scikit-learn's check of X is told.
+# What scikit-learn's checks of X and of targets are told.
 ACCEPTED: dict[str, Any] = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32)}
+ANY_TARGETS: dict[str, Any] = {"accept_sparse": "csr", "dtype": None, "ensure_2d": False}
 _DENSE_PARTS = 4  # a sparse X is made dense whole if that takes at most a fourth of the free memory,
 _DENSE_BYTES = 1 << 30  # or at most this if the system does not report its free memory
 _NEVER = 10**9  # epochs without an improvement, if n_iter_no_change is infinite
@@ -40,15 +44,50 @@ _MARK_EVERY = 32  # epochs, whose orders are soon drawn again
 _MAX_MARKS = 64  # random states that are kept, of 2.5 KB
 # scikit-learn's names of output activations; others are equal.
 OUTPUT_NAMES = {"sigmoid": "logistic", "exponential": "exp"}
+# The estimators' names of what `Network`, an optimizer or a schedule calls otherwise in its messages.
+_NAMES = {
+    "hidden": "hidden_layer_sizes",
+    "sizes": "loss",  # how many outputs it needs; all else about sizes was checked
+    "l2": "alpha",
+    "rate": "learning_rate_init",
+    "epochs": "max_iter",
+    "threshold": "tol",
+    "gradient_tolerance": "tol",
+    "min_delta": "tol",
+    "patience": "n_iter_no_change",
+    "beta1": "beta_1",
+    "beta2": "beta_2",
+    "most_looks": "max_fun",
+    "n_threads": "n_jobs",
+    "metrics": "stopping_metric",
+}
+TO_VALIDATE = {"X": "X_val", "y": "y_val", "sample_weight": "sample_weight_val"}
 
 
 class Rows(NamedTuple):
-    """Checked rows: X, coded targets, weights times those of the rows' classes, and weights as they were given."""
+    """Checked rows: X, coded targets, and their weights without those of the rows' classes."""
 
     X: Any
     y: np.ndarray
     weights: np.ndarray | None
-    given: np.ndarray | None
+
+
+def names(settings: Any) -> dict[str, str]:
+    """Return the estimators' names by those of messages; the first rate is a schedule's, or the estimator's own."""
+    own_rate = {} if isinstance(settings.learning_rate, RateSchedule) else {"learning_rate": _NAMES["rate"]}
+    return _NAMES | own_rate
+
+
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Let what scikit-learn refuses be one line that names the argument, if it names X, y or nothing itself."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if re.search(rf"\b{argument}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(shorten(f"{argument}: {error}", 300)) from error
 
 
 def dense_bytes() -> int:

@@ -26,6 +26,7 @@ try:
     from onnx import TensorProto
     from onnx.helper import np_dtype_to_tensor_dtype
     from skl2onnx import update_registered_converter
+    from skl2onnx._parse import _parse_sklearn_classifier
     from skl2onnx.common.data_types import (
         BooleanTensorType,
         DoubleTensorType,
@@ -162,12 +163,24 @@ def _outputs(graph: _Graph, network: Network) -> _Value:
     return h
 
 
-def _labels(operator: Any) -> np.ndarray:
-    """Return the labels as ONNX has them, int64 or strings in UTF-8. scikit-learn refuses floats that are not whole."""
-    classes = get_label_classes(operator.scope_inst, operator.raw_operator)  # with nocl their numbers
-    if classes.dtype.kind in "biuf":
+def _labels(scope: Any, model: MLPClassifier) -> np.ndarray:
+    """Return the labels as ONNX has them, int64 or strings in UTF-8."""
+    classes = get_label_classes(scope, model)  # with nocl their numbers
+    if classes.dtype.kind in "biuf" and np.array_equal(classes.astype(np.int64), classes):
         return classes.astype(np.int64)
+    if not all(isinstance(label, str) for label in classes):
+        raise ValueError(
+            f"classes_: got labels of dtype {classes.dtype}; ONNX has strings and whole numbers below 2**63: fit with "
+            "y.astype(str), or convert with options={'nocl': True}, which gives their places in classes_"
+        )
     return np.array([label.encode() for label in classes], object)
+
+
+def _parse_classifier(scope: Any, model: MLPClassifier, inputs: list, custom_parsers: Any = None) -> Any:
+    """Refuse labels that ONNX has no form for before skl2onnx writes them into a zipmap."""
+    if not model._multilabel:
+        _labels(scope, model)
+    return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
 
 
 # ---- shapes: the types of what comes out, before there are nodes ---------------------------------------------------
@@ -186,7 +199,7 @@ def _classifier_shapes(operator: Any) -> None:
             "zipmap: got a classifier of one class, whose probabilities have two columns, like those of predict_proba; "
             "without a zipmap it is accepted: options={'zipmap': False}"
         )
-    kind = Int64TensorType if _labels(operator).dtype == np.int64 else StringTensorType
+    kind = Int64TensorType if _labels(operator.scope_inst, model).dtype == np.int64 else StringTensorType
     labels.set_type(kind([rows]))
     scores.type.shape = [rows, max(outputs, 2)]
 
@@ -212,7 +225,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
         if network.sizes[-1] == 1:
             outputs = graph.node("Concat", 2 * bound - outputs, outputs, axis=1)
         # One class has two columns; whichever is the largest, the label is the only one.
-        classes = np.resize(_labels(operator), max(network.sizes[-1], 2))
+        classes = np.resize(_labels(scope, model), max(network.sizes[-1], 2))
         graph.node("Gather", classes, graph.node("ArgMax", outputs, axis=1, keepdims=0), result=labels)
     graph.node("Identity", outputs, result=scores)
 
@@ -254,6 +267,7 @@ def register() -> None:
         "FastmlpMLPClassifier",
         _classifier_shapes,
         _convert_classifier,
+        parser=_parse_classifier,
         options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
     )
     update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", _regressor_shapes, _convert_regressor)

@@ -101,7 +101,7 @@ _LOSSES = {row.code: (globals()[row.name], row.takes) for row in LOSSES.values()
 @np.errstate(all="ignore")
 def output_forward_backward(losses, dz, h, z, samples, output) -> float:
     """h = f(z), the loss of each row, dz = dL/dz; returns the weight of the rows that were classified correctly."""
-    y, weights = samples.y, samples.weights
+    y, weights, metric_weights = samples.y, samples.weights, samples.metric_weights
     function, takes = _LOSSES[output.loss]
     parameter = z.dtype.type(0) if output.parameters is None else output.parameters.astype(z.dtype)
     if takes == "row":
@@ -126,4 +126,4 @@ def output_forward_backward(losses, dz, h, z, samples, output) -> float:
             correct = h.argmax(axis=1) == (y if y.ndim == 1 else y.argmax(axis=1))
         case "threshold":
             correct = (((h > output.threshold) == (y > output.threshold)) | np.isnan(y)).all(axis=1)
-    return float(np.count_nonzero(correct) if weights is None else weights[correct].sum(dtype=np.float64))
+    return float(np.count_nonzero(correct) if metric_weights is None else metric_weights[correct].sum(dtype=np.float64))

@@ -87,7 +87,7 @@ class Run:
     arrays : Arrays
         Parameters and what changes with them.
     samples, validation : Samples
-        Rows, coded targets and weights.
+        Rows, coded targets, weights of losses, and of hits.
     """
 
     def __init__(self, plan, arrays, samples, validation=None):
@@ -146,6 +146,8 @@ class Run:
             if now.batch == 0 and settings.shuffle and not settings.given_orders:
                 shuffle(arrays.order, settings.seed, now.epoch)
             sizes = self._step(now)
+            if now.questioned > 0:
+                break
             steps -= 1
             now.batch += 1
             if now.diverged or now.batch * settings.batch >= settings.rows:
@@ -153,7 +155,7 @@ class Run:
         arrays.position[0] = tuple(vars(now).values())
 
     def _step(self, now: SimpleNamespace) -> list[float]:
-        """One batch: gradient and update, or no update if the loss is not finite; returns the sizes of h."""
+        """One batch: gradient and update, or neither if the loss is no use; returns the sizes of h."""
         settings, arrays, weights = self._settings, self._arrays, self._samples.weights
         epoch, first = now.epoch - settings.first_epoch, now.batch * settings.batch
         rows = min(settings.batch, settings.rows - first)
@@ -166,11 +168,19 @@ class Run:
         inverse = 1 / weight if weight > 0 else 0.0  # so that a batch without weight leaves no gradient
         fraction = inverse if settings.own_average else 1.0  # without own_average, penalties are over N already
         penalty = self._penalty() * fraction
+        mean = loss * settings.loss_share * inverse + penalty
+        if now.loss_limit == 0:
+            now.loss_limit = settings.loss_growth * (mean + 1)
+        if mean * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+            now.usable = now.step
+        if now.questioned == 0 and 0 < now.loss_limit < mean < math.inf:
+            now.questioned = mean
+            return sizes
         if weight > 0:  # a batch without weight has no mean loss
             now.loss_sum += loss * settings.loss_share * rows / weight + penalty * rows
             now.loss_rows += rows
         now.hits += hits
-        if not math.isfinite(loss + penalty):
+        if not math.isfinite(loss + penalty) or now.questioned < 0:
             now.diverged = 1
             return sizes
         self._finish_gradient(inverse, fraction)
@@ -186,7 +196,8 @@ class Run:
     def _output_layer(self, z, rows: slice | np.ndarray, samples) -> tuple[np.ndarray, np.ndarray, float, float]:
         """h and dL/dz of every row, Σ loss and hits."""
         losses, dz, h = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
-        part = SimpleNamespace(y=samples.y[rows], weights=None if samples.weights is None else samples.weights[rows])
+        given = {name: getattr(samples, name) for name in ("y", "weights", "metric_weights")}
+        part = SimpleNamespace(**{name: None if values is None else values[rows] for name, values in given.items()})
         hits = output_forward_backward(losses, dz, h, z, part, self._output)
         return h, dz, float(losses.sum(dtype=np.float64)), hits
 
@@ -206,9 +217,10 @@ class Run:
         inputs, slopes = [self._samples.x[rows]], []
         for number, layer in enumerate(network[:-1]):
             h, derivative = activate_both(_affine(inputs[-1], layer.w, layer.b), layer.activation)
-            if settings.dropping and layer.dropout:
+            if self._arrays.dropped is not None and self._arrays.dropped[number]:
                 derivative = np.broadcast_to(derivative, h.shape).copy()  # identity's is one number
-                dropout(h, derivative, DroppedUnits(layer.dropout, settings.seed, epoch, number), first)
+                units = DroppedUnits(self._arrays.dropped[number].item(), settings.seed, epoch, number)
+                dropout(h, derivative, units, first)
             inputs.append(h)
             slopes.append(derivative)
         z = _affine(inputs[-1], network[-1].w, network[-1].b)
