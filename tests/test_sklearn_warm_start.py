@@ -4,6 +4,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -188,6 +189,29 @@ def test_the_best_weights_of_an_earlier_fit_are_there_after_a_divergence():
     np.testing.assert_array_equal(parameters(model), before)
     losses = model.set_params(learning_rate_init=0.001).fit(X, y).loss_curve_
     assert losses[-model.n_iter_] < 10, "it goes on from these too, not from those that diverged"
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_the_best_of_earlier_fits_is_what_epochs_have_to_surpass(kind):
+    X, y = rows(kind)
+    schedule = fastmlp.schedules.Constant(0.01)  # beside which early stopping itself ends a fit
+    model = one(kind, warm_start=True, early_stopping=True, tol=100.0, n_iter_no_change=3, learning_rate=schedule)
+    assert model.fit(X, y).n_iter_ == 5, "only the first epoch is better than nothing"
+    assert model.fit(X, y).n_iter_ == 4, "none is better than the first epoch of the first fit"
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_scores_that_are_no_numbers_warn_if_no_fit_has_another(warm_start):
+    X, y = rows("regressor")
+    scores = [1.0] * 12 + [np.nan] * 12
+    metric = fastmlp.metrics.Metric("own", lambda y, predicted, sample_weight=None: scores.pop(0))
+    model = one("regressor", warm_start=warm_start, early_stopping=True, stopping_metric=metric).fit(X, y)
+    best = parameters(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert any("not a finite number" in str(each.message) for each in caught) != warm_start
+    assert np.array_equal(parameters(model), best) == warm_start
 
 
 def test_the_best_weights_of_all_fits_stay():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -382,8 +381,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _train(self, run: Run, incremental: bool) -> BaseException | None:
         """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
         network, last_history, ended = run.network, run.network.last_history, None
-        before = network.params.copy() if run.stops else None
-        is_best, last = self._take_standing(network)
+        best, last = self._take_standing(network)
         network._keep_schedule()
         if not incremental:
             network.reset_optimizer()
@@ -395,19 +393,11 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             if network.last_history is last_history:  # nothing was trained
                 raise
             ended = error
-        diverged = isinstance(ended, DivergenceError)
-        is_better = network.last_history.best_epoch is not None
-        has_best = run.stops and (is_better or is_best)
-        if diverged and not has_best:
+        if not (run.stops and self._leave_best(network, best, ended)) and isinstance(ended, DivergenceError):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need "
                 f"to be preprocessed. ({ended})"
             ) from ended
-        if has_best:
-            last = None if is_better or diverged else network.params.copy()
-            if not is_better:
-                network.params = before
-            self._standing = zlib.crc32(network.params), last
         orders = run.options.shuffle
         if orders and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))

@@ -103,12 +103,23 @@ class FittedState:
             network._record = copy.deepcopy(before)._record  # optimizer, its state, history
         return network
 
-    def _take_standing(self, network: Network) -> tuple[bool, np.ndarray | None]:
-        """Return whether the coefficients are the best, and the weights to go on from if these are others."""
+    def _take_standing(self, network: Network) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the best weights, if the coefficients are these, and the weights to go on from if these are others."""
         standing, self._standing = self._standing, None
         if standing is None or standing[0] != zlib.crc32(network.params):  # trained since, or written into by hand
-            return False, None
-        return True, standing[1]
+            return None, None
+        return network.params.copy(), standing[1]
+
+    def _leave_best(self, network: Network, best: np.ndarray | None, ended: BaseException | None) -> bool:
+        """Leave the best weights of a training run, or the `best` before it; return whether there are any."""
+        is_better = network.last_history.best_epoch is not None
+        if not is_better and best is None:
+            return False
+        last = None if is_better or isinstance(ended, DivergenceError) else network.params.copy()
+        if not is_better:
+            network.params = best
+        self._standing = zlib.crc32(network.params), last
+        return True
 
     @contextmanager
     def _all_or_nothing(self, goes_on: bool) -> Iterator[Any]:
