@@ -1,9 +1,11 @@
 """The one ending of every training run: best weights, history, callbacks, and the exception that ends it."""
 
 import copy
+import signal
 
 import numpy as np
 import pytest
+from inside import places
 
 import fastmlp
 from fastmlp.callbacks import Callback
@@ -113,6 +115,90 @@ def test_two_callbacks_that_cannot_be_closed():
     net = fastmlp.Network((4, 6, 1), loss="binary_cross_entropy", seed=0)
     with pytest.warns(RuntimeWarning, match="close"), pytest.raises(OSError, match="no space"):
         net.train(X, y, epochs=2, callbacks=[Broken(), Broken()])
+
+
+# ---- long passes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ticking():
+    """Let a signal come every 5 milliseconds; a function that takes its handler starts that."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("the system has no timers that send signals")
+
+    def start(handler):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+
+    before = signal.getsignal(signal.SIGALRM)
+    yield start
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+# Passes over so many rows take some 0.3 seconds on two cores; the kernels pause after 0.05.
+LONG = {"wide": ((512, 512), 100, 60_000), "narrow": ((50, 50), 10, 2_500_000)}
+
+
+def long_rows(layout):
+    hidden, columns, rows = LONG[layout]
+    X = np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
+    return hidden, X, X[:, 0] + X[:, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("layout", LONG)
+def test_a_validation_that_takes_long_pauses_and_goes_on(ticking, layout, n_threads):
+    hidden, X, y = long_rows(layout)
+    options = {"hidden": hidden, "epochs": 2, "seed": 0, "n_threads": n_threads}
+    plain = fastmlp.train(X[:100], y[:100], **options)
+    seen = []
+    ticking(lambda *_: seen.append(1))
+    net = fastmlp.train(X[:100], y[:100], validation=(X, y), **options)
+    assert len(seen) > 4, "Python was in control between the parts of two validations"
+    assert net.params.tobytes() == plain.params.tobytes(), "a validation does not train"
+    # A sum in double of the same numbers, in parts of other sizes.
+    assert net.history.val_loss[-1] == pytest.approx(net.loss(X, y), rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("layout", LONG)
+def test_ctrl_c_ends_a_validation_and_its_epoch(ticking, layout, n_threads):
+    hidden, X, y = long_rows(layout)
+    net = fastmlp.Network((X.shape[1], *hidden, 1), loss="squared_error", dtype=np.float32, seed=0)
+    net.train(X[:100], y[:100], epochs=1, n_threads=n_threads)
+    passes = []
+
+    def interrupt(*_):
+        # The checks of the rows are over when the first epoch has made its step.
+        if places.position(net, "step") > 1:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            passes.append(places.position(net, "validated"))
+            raise KeyboardInterrupt
+
+    ticking(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        net.train(X[:100], y[:100], epochs=3, validation=(X, y), n_threads=n_threads)
+    assert 0 < passes[0] < len(X), "the validation had paused"
+    assert len(net.history) == 1, "an epoch ends with its validation"
+    net.train(X[:100], y[:100], epochs=2, validation=(X[:50], y[:50]), n_threads=n_threads)
+    assert len(net.history) == 3
+    assert np.isfinite(net.history.val_loss[1:]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LONG)
+@pytest.mark.parametrize("method", ["predict", "loss"])
+def test_predictions_and_losses_pause_too(ticking, layout, method):
+    hidden, X, y = long_rows(layout)
+    net = fastmlp.Network((X.shape[1], *hidden, 1), loss="squared_error", dtype=np.float32, seed=0)
+    given = (X,) if method == "predict" else (X, y)
+    plain, seen = getattr(net, method)(*given), []
+    ticking(lambda *_: seen.append(1))
+    np.testing.assert_array_equal(getattr(net, method)(*given), plain)
+    assert len(seen) > 1
 
 
 # ---- callbacks by their base class --------------------------------------------------------------------------

@@ -235,7 +235,7 @@ def test_without_scipy_it_says_what_to_install(monkeypatch, normal):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"batch_size": 10}, "^batch_size: got 10 with optimizer 'lbfgs' and 30 rows"),
+        ({"batch_size": 10}, "^batch_size: got 10 with 'lbfgs' and 30 rows"),
         ({"learning_rate": 0.1}, "^learning_rate: got 0.1 with optimizer 'lbfgs', which searches"),
         ({"learning_rate": fastmlp.schedules.Cosine(0.1)}, "^learning_rate: got Cosine.* with optimizer 'lbfgs'"),
     ],

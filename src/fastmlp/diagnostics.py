@@ -284,7 +284,7 @@ class LayerHealth:
     weight_norm: float
     dead: np.ndarray = field(repr=False)
     saturated: float
-    repeated: np.ndarray
+    repeated: np.ndarray = field(repr=False)
     varies: bool
     finite: bool
 

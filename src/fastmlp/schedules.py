@@ -146,6 +146,9 @@ class Constant(RateSchedule):
     [0.1, 0.1, 0.1]
     """
 
+    def _some_rates(self, chosen: range, begun: int, epochs: int, batches: int) -> np.ndarray:
+        return np.full(len(chosen), float(self.rate))
+
 
 @keywords(every="step_size decay_steps drop_period", factor="gamma decay_rate drop_factor")
 @dataclass(frozen=True)

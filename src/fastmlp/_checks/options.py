@@ -6,6 +6,7 @@ is accepted; what to do".
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,12 @@ class TrainingData(NamedTuple):
     dropout: Dropout = ()
 
 
+@cache
+def _positive_range(dtype: np.dtype) -> tuple[float, float]:
+    """Return the smallest normal number and the largest, of a dtype."""
+    return float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+
+
 def optimizer(value: Any, dtype: Any = np.float64) -> Optimizer:
     if isinstance(value, type) and issubclass(value, Optimizer):
         raise TypeError(f"optimizer: got the class {value.__name__}; an instance is accepted; write {value.__name__}()")
@@ -53,7 +60,7 @@ def optimizer(value: Any, dtype: Any = np.float64) -> Optimizer:
             import scipy.optimize  # noqa: F401  here: only L-BFGS needs SciPy
         except ImportError as error:
             raise ImportError("optimizer: 'lbfgs' needs SciPy: pip install \"fastmlp[lbfgs]\"") from error
-    smallest, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    smallest, largest = _positive_range(np.dtype(dtype))
     for name in ("epsilon", "initial_accumulator"):  # which must not become 0, that is divided by, nor infinity
         value = getattr(chosen, name, 0.0)
         if value > 0 and not smallest <= value <= largest:
@@ -298,7 +305,7 @@ class TrainingOptions(CheckedRecord):
                 "accepted"
             )
 
-    @property
+    @cached_property
     def metric_names(self) -> Mapping[str, bool]:
         """The names of the metrics, of validation rows as `val_...`, and whether more of each is better."""
         prefixes = ("", "val_") if self.data.validation else ("",)

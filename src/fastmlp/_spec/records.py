@@ -7,6 +7,7 @@ Standard library only: setup.py reads the records before anything is built.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .activations import ACTIVATIONS
 from .losses import LOSSES
@@ -29,7 +30,7 @@ class Record:
     integers: dict[str, str]
     floats: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The fields' names in their order."""
         return (*self.integers, *self.floats)

@@ -17,7 +17,8 @@ class Fractions:
 
     def __init__(self, model: Model, first: int, end: int) -> None:
         self._model, self._end, self._dropout = model, end, None
-        self.take(first)
+        if callable(model.topology.dropout):
+            self.take(first)
 
     def take(self, epoch: int) -> tuple[tuple[int, ...], int]:
         """Return what an epoch leaves out, and the epoch before which that stays, as far as is known."""

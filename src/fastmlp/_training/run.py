@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ SLICE_SECONDS = 0.05  # of a kernel call, about: so often Python gets control ba
 _FIRST_EPOCHS = 1 << 14  # that records have room for when a training run begins
 _USABLE_GROWTH = 10.0  # times the first loss + 1: weights of such a loss may come back after an explosion
 _INSPECTED_ROWS = 64  # whose zeros are counted before a training run
+_RATE = EPOCH.names.index("learning_rate")
 _WELL_FILLED = 0.7  # the fraction of other numbers from which on passing over zeros gains nothing
 
 
@@ -83,7 +85,8 @@ class TrainingRun:
         self._order, self._given_orders = (self._shuffled, 0) if held is None else (held.order, held.held)
         self.room = min(options.epochs, _FIRST_EPOCHS)
         self.rates = state.rates(options, self.batches, self.room)
-        self._numbers, self._layer_record = np.empty((0, 0)), np.empty((0, 0))
+        self._numbers: np.ndarray | None = None
+        self._layer_record: np.ndarray | None = None
         self.gradient = np.zeros(len(model.params), model.dtype)
         self._make_records()
         self._skips = _has_many_zeros(samples.x)
@@ -93,25 +96,24 @@ class TrainingRun:
 
     def _make_records(self) -> None:
         """Make the records of `room` epochs, with what stands in those of fewer."""
-        options, model = self.options, self.model
-        kinds = len(EPOCH.names)
-        before, self._numbers = self._numbers, np.empty((kinds + 1 + len(options.metric_names), self.room))
-        self._numbers[kinds], self._numbers[kinds + 1 :] = 0, math.nan
-        self._numbers[: len(before), : before.shape[1]] = before
-        of_kernels, (self.seconds, *measured) = np.split(self._numbers, [kinds])
-        self.metrics = dict(zip(options.metric_names, measured, strict=True))
-        validated, regression = len(self.validation) > 0, model.task.is_regression
-        self.record = {
-            name: values
-            for name, values in zip(EPOCH.names, of_kernels, strict=True)
-            if (validated or not name.startswith("val_")) and not (regression and "accuracy" in name)
-        }
-        self.record["learning_rate"][before.shape[1] :] = self.rates.values[:: self.rates.per_epoch][before.shape[1] :]
+        options, kinds, before = self.options, len(EPOCH.names), (self._numbers, self._layer_record)
+        self._numbers = np.zeros((kinds + 1 + len(options.metric_names), self.room))
+        self._numbers[kinds + 1 :] = math.nan
         self._note_every, self.noted = layout.noted_epochs(
             self.first_epoch, self.room, self.batches, options.optimizer.searches_step
         )
-        before, self._layer_record = self._layer_record, np.empty((2 * len(model.layers), len(self.noted)))
-        self._layer_record[: len(before), : before.shape[1]] = before
+        self._layer_record = np.empty((2 * len(self.model.layers), len(self.noted)))
+        rates = self.rates.values[:: self.rates.per_epoch]
+        if before[0] is None:
+            self._numbers[_RATE] = rates
+        else:
+            begun = before[0].shape[1]
+            self._numbers[:, :begun], self._numbers[_RATE, begun:] = before[0], rates[begun:]
+            self._layer_record[:, : before[1].shape[1]] = before[1]
+        rows = _recorded(len(self.validation) > 0, self.model.task.is_regression)
+        self.record = {name: self._numbers[row] for name, row in rows}
+        self.seconds = self._numbers[kinds]
+        self.metrics = dict(zip(options.metric_names, self._numbers[kinds + 1 :], strict=True))
 
     def make_room(self) -> None:
         """Make room for as many epochs again, if there are so many."""
@@ -215,13 +217,15 @@ class TrainingRun:
         if interrupted or self._changes != self.model.changes or self._helpers.process != os.getpid():
             self._helpers.end()
             self._lay_out()
-        now, last = self.position, min(self._steps_over() + steps, self._end * self.batches)
-        while (left := last - self._steps_over()) > 0 and not now["diverged"].item() and now["questioned"].item() <= 0:
+        now, over = self.position, self._steps_over()
+        last = min(over + steps, self._end * self.batches)
+        while over < last and not now["diverged"].item() and now["questioned"].item() <= 0:
             if now["epoch"].item() == self.first_epoch + self.room:
                 self.make_room()
-            part = self._part(left)
+            part = self._part(last - over)
             with self.model.access.calling:
                 self._call(part)
+            over = self._steps_over()
 
     def _steps_over(self) -> int:
         """Count the steps that are over; an epoch's last one is when the epoch is."""
@@ -283,12 +287,25 @@ class TrainingRun:
     def layer_norms(self) -> dict[str, np.ndarray]:
         """Return the noted epochs, and each layer's norms in them, by the fields of `History`."""
         noted, layers = self.position["noted"].item(), len(self.model.layers)
-        norms = self._layer_record[:, :noted].T.copy()  # there may be room for many more
+        norms = self._layer_record[:, :noted].T
+        epochs = self.noted[:noted]
+        if noted < len(self.noted):  # there is room for more, perhaps for many more
+            norms, epochs = norms.copy(), epochs.copy()
         return {
-            "layer_epochs": self.noted[:noted].copy(),
+            "layer_epochs": epochs,
             "layer_gradient_norms": norms[:, :layers],
             "layer_activations": norms[:, layers:],
         }
+
+
+@cache
+def _recorded(validated: bool, regression: bool) -> tuple[tuple[str, int], ...]:
+    """Return the numbers that epochs have, and the row of each."""
+    return tuple(
+        (name, row)
+        for row, name in enumerate(EPOCH.names)
+        if (validated or not name.startswith("val_")) and not (regression and "accuracy" in name)
+    )
 
 
 def _has_many_zeros(x: Any) -> bool:

@@ -1,7 +1,6 @@
 """What an optimizer remembers from step to step, and where the training of a network stands."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -72,9 +71,8 @@ class Rates:
     def __init__(self, schedule: RateSchedule, begun: int, epochs: int, batches: int, room: int) -> None:
         self._schedule, self._run = schedule, (begun, epochs, batches)
         self._set: float | None = None  # by something other than the schedule
-        self._whole = None
-        if type(schedule).rates is not RateSchedule.rates:  # of the user's own: a whole training run at once
-            self._whole = self._checked(schedule.rates(begun, epochs, batches), epochs)
+        # A schedule of the user's own gives those of a whole training run at once.
+        self._whole = None if type(schedule).rates is RateSchedule.rates else self._given()
         self.values = self._of(range(room))
         self.per_epoch = len(self.values) // room
         if schedule.rate == 0 and not self.values.any():
@@ -92,23 +90,31 @@ class Rates:
 
     def _of(self, epochs: range) -> np.ndarray:
         """Return the rates of some epochs, counted from 0 in this training run, as the schedule has them."""
-        if self._whole is None:
-            return self._checked(self._schedule._some_rates(epochs, *self._run), len(epochs))
-        return self._whole.reshape(self._run[1], -1)[epochs.start : epochs.stop].ravel()
+        if self._whole is not None:
+            return self._whole[epochs.start : epochs.stop].flatten()
+        rates = self._schedule._some_rates(epochs, *self._run)
+        self._refuse_unusable(rates)
+        return rates
 
-    def _checked(self, given: Any, epochs: int) -> np.ndarray:
-        rates, steps = as_array(given, "learning_rate"), epochs * self._run[2]
-        if rates.dtype.kind not in "iuf" or rates.shape not in ((epochs,), (steps,)):
+    def _given(self) -> np.ndarray:
+        """Return all rates that a schedule of the user's own gives, shape (epochs, 1 or steps)."""
+        _, epochs, batches = self._run
+        rates = as_array(self._schedule.rates(*self._run), "learning_rate")
+        if rates.dtype.kind not in "iuf" or rates.shape not in ((epochs,), (epochs * batches,)):
             raise ValueError(
                 f"learning_rate: got rates of {rates.dtype} and shape {rates.shape} from {shown(self._schedule)}; "
-                f"numbers of shape ({epochs},), one per epoch, or ({steps},), one per step, are accepted"
+                f"numbers of shape ({epochs},), one per epoch, or ({epochs * batches},), one per step, are accepted"
             )
-        if not (rates.min() >= 0 and rates.max() < np.inf):  # NaN is neither
+        self._refuse_unusable(rates)
+        return rates.reshape(epochs, -1).astype(np.float64)
+
+    def _refuse_unusable(self, rates: np.ndarray) -> None:
+        lowest, highest = rates.min(), rates.max()
+        if not (lowest >= 0 and highest < np.inf):  # NaN is neither
             raise ValueError(
-                f"learning_rate: got {rates.min()} to {rates.max()} from {shown(self._schedule)}; finite rates from 0 "
-                "on are accepted"
+                f"learning_rate: got {lowest} to {highest} from {shown(self._schedule)}; finite rates from 0 on are "
+                "accepted"
             )
-        return np.array(rates, np.float64, order="C")
 
 
 def state_for(before: OptimizerState | None, same_optimizer: bool, options: TrainingOptions, model) -> OptimizerState:

@@ -354,7 +354,7 @@ cdef bint validate(Job* job, const Samples* samples, Position* now, Tally* total
         rows = min(turn, samples.rows - begin)
         validate_turn(job, samples, begin, rows, tallies, gathered)
         if job.thread == 0 and not now.diverged and nanoseconds() - begun > PAUSES:
-            if shared_load(&job.control[PAUSE_AFTER]) <= begin:
+            if shared_load(&job.control[PAUSE_AFTER]) < begin:
                 shared_store(&job.control[PAUSE_AFTER], begin + turn)
         if not meet(job):       # another thread may take these rows of the workspace for the next turn
             return False
