@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from harness.cases import CASES, Layers, data, start
@@ -81,9 +82,8 @@ def onnx_predictor(layers: Layers) -> Predict:
     return lambda X: session.run(None, {"X": X})[0]
 
 
-def sklearn_predictor(layers: Layers) -> Predict:
-    """Return the prediction of scikit-learn's classifier with the weights."""
-    classifier = scikit_learn("neural_network").MLPClassifier
+def estimator_predictor(classifier: Callable[..., Any], layers: Layers) -> Predict:
+    """Return the prediction of a classifier, scikit-learn's or fastmlp's, with the weights."""
     estimator = classifier(CASE.sizes[1:-1], activation=CASE.activation, max_iter=1, random_state=0)
     with stopped_on_purpose():
         estimator.fit(*data(CASE, 100))  # only to make the arrays
@@ -121,7 +121,11 @@ PREDICTORS: dict[str, tuple[tuple[str, ...], Callable[[Layers], Predict]]] = {
     OURS: ((OURS,), lambda layers: network(CASE, layers).predict_proba),
     "onnxruntime": (("onnxruntime", "onnx"), onnx_predictor),
     "numpy": (("numpy",), numpy_predictor),
-    "scikit-learn": (("scikit-learn",), sklearn_predictor),
+    "scikit-learn": (
+        ("scikit-learn",),
+        lambda layers: estimator_predictor(scikit_learn("neural_network").MLPClassifier, layers),
+    ),
+    "fastmlp.sklearn": (("scikit-learn",), lambda layers: estimator_predictor(fastmlp.sklearn.MLPClassifier, layers)),
     "pytorch": (("torch",), torch_predictor),
     "jax": (("jax",), jax_predictor),
 }
@@ -243,7 +247,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, record: Record) -> None:
     absent = missing()
-    packages = [name for key, (needed, _) in PREDICTORS.items() if key not in (OURS, *absent) for name in needed]
+    used = [needed for name, (needed, _) in PREDICTORS.items() if name not in (OURS, *absent)]
+    packages = dict.fromkeys(name for needed in used for name in needed)
     timing = f"{given.repeats} timings taken in turns; predictions on one CPU, in float32"
     record.describe(timing, [version(name) for name in packages if name != "numpy"])
 

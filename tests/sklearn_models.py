@@ -41,6 +41,10 @@ def parameters(model):
 
 def assert_equal_fits(model, other, limits=FIT):
     np.testing.assert_allclose(parameters(model), parameters(other), **limits)
+    assert_equal_records(model, other, limits)
+
+
+def assert_equal_records(model, other, limits=FIT):
     for name in ("n_iter_", "t_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
         if hasattr(other, name):
             found, expected = getattr(model, name), getattr(other, name)

@@ -126,6 +126,15 @@ def test_wrong_numbers_to_validate_on_are_refused(spoil, words):
         model.fit(X.astype(np.float32), np.abs(y), X_val=X_val, y_val=spoil(y_val))
 
 
+def test_numbers_that_are_drawn_to_validate_on_are_named_as_they_came():
+    X, y = rows("regressor")
+    for place in range(90):  # one of ten is drawn
+        spoilt = np.abs(y)
+        spoilt[place] = -1.0
+        with pytest.raises(ValueError, match="^y: got -1.0 .* with loss 'poisson'"):
+            one("regressor", loss="poisson", early_stopping=True).fit(X, spoilt)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

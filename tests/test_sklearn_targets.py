@@ -2,6 +2,8 @@
 
 # ruff: noqa: E402 (scikit-learn may be missing)
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -40,14 +42,24 @@ def test_labels_of_every_kind(labels, early_stopping):
     assert model.score(X, y) == other.score(X, y)
 
 
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array])
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
 def test_flags_may_be_sparse(make):
     X, y = rows("classifier")
     flags = LABELS["flags"](y)
     model, other = (model.fit(X, make(flags)) for model in both("classifier"))
     np.testing.assert_array_equal(parameters(model), parameters(one("classifier").fit(X, flags)))
-    np.testing.assert_array_equal(model.predict(X), other.predict(X).toarray())
-    assert model.score(X, make(flags)) == other.score(X, make(flags))
+    found, expected = model.predict(X), other.predict(X)
+    assert (type(found), found.dtype) == (type(expected), expected.dtype)
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    assert model.score(X, make(flags)) == other.score(X, make(flags)) == model.score(X, flags)
+    assert isinstance(pickle.loads(pickle.dumps(model)).predict(X), type(expected))
+    assert isinstance(model.fit(X, flags).predict(X), np.ndarray), "as the labels of the last fit were"
+    parts = [
+        model.partial_fit(X, make(flags), classes=[0, 1, 2]).partial_fit(X, make(flags)).predict(X)
+        for model in both("classifier")
+    ]
+    assert type(parts[0]) is type(parts[1])
+    np.testing.assert_array_equal(*(part.toarray() for part in parts))
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

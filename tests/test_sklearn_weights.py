@@ -221,14 +221,14 @@ def test_wrong_class_weights_are_named(weights):
 def test_wrong_class_weights_of_flags_are_named(weight):
     X, y = rows("classifier")
     weights = [{0: weight, 1: 0.0}] * 3
-    with pytest.raises((TypeError, ValueError), match="^class_weight: "):
+    with pytest.raises((TypeError, ValueError), match=r"^class_weight(\[0\])?: "):
         one("classifier", class_weight=weights).fit(X, LABELS["flags"](y))
 
 
 def test_class_weights_that_leave_nothing_to_validate_on_are_named():
     X, y = rows("classifier")
     model = one("classifier", class_weight={0: 0.0, 1: 0.0})
-    with pytest.raises(ValueError, match="^class_weight: got {0: 0.0, 1: 0.0}"):
+    with pytest.raises(ValueError, match="^class_weight: got 0 for every class .* to validate on"):
         model.fit(X, y, X_val=X[y < 2], y_val=y[y < 2])
 
 

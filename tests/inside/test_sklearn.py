@@ -1,6 +1,8 @@
 """The estimators: sparse rows in windows, the order of the rows, histories of a stream."""
 
 # ruff: noqa: E402 (scikit-learn may be missing)
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from scipy import sparse
 from sklearn.utils import shuffle
 from sklearn_models import PAIRS, ROUNDING, assert_equal_fits, one, rows, sparse_rows
 
+import fastmlp
 from fastmlp import sklearn as ours
 from fastmlp.sklearn import _translation
 
@@ -94,3 +97,43 @@ def test_a_stream_keeps_few_histories(monkeypatch):
         assert len(places.histories(model.network_)) <= 5
     assert len(model.loss_curve_) == len(model.history_) == 23
     np.testing.assert_array_equal(model.history_.loss, model.loss_curve_)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_prediction_passes_through_few_functions_of_its_own(kind):
+    X, y = rows(kind)
+    model, row = one(kind).fit(X, y), X[:1].copy()
+
+    def calls(function):
+        """Count the calls of fastmlp's functions that a second call of a function makes."""
+        count = 0
+
+        def look(frame, event, _):
+            nonlocal count
+            count += event == "call" and frame.f_globals.get("__name__", "").startswith("fastmlp.")
+
+        function(row)
+        sys.setprofile(look)
+        try:
+            function(row)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    # The network in use (is there one, are its coefficients or settings replaced), labels, scikit-learn's tags.
+    assert calls(model.predict) - calls(model.network_.predict) <= 10
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_an_interruption_before_the_first_step_changes_nothing(fitted, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    X, y = rows("classifier")
+    model = one("classifier", warm_start=True)
+    before = dict(vars(model.fit(X, y) if fitted else model))
+    monkeypatch.setattr(fastmlp.Network, "_fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())

@@ -211,7 +211,10 @@ def _check_monitored(name: str, argument: str, field: str, options: "TrainingOpt
     if name in options.measured:
         reason = _why_undefined(of_rows, samples, options)
     elif not samples:
-        reason = f" without validation rows; pass validation=0.2 or (X, y), or take {field} 'loss'"
+        reason = (
+            " without validation rows; pass validation=0.2 or (X, y), to an estimator X_val and y_val, or take "
+            f"{field} 'loss'"
+        )
     elif of_rows == "accuracy" and options.data.task.is_regression:
         reason = " for regression; 'val_loss' or 'loss' is accepted"
     elif of_rows in measures.METRICS:
@@ -275,6 +278,7 @@ class TrainingOptions(CheckedRecord):
     on_divergence: str = checked(lambda value, _: choice(value, ("warn", "raise"), "on_divergence"), "warn")
     frames: Collection[int] = ()  # epochs after which the parameters are copied into the history
     published_ridge: bool = False  # the article's penalty term instead of the gradient of its loss
+    best_so_far: float | None = None  # of what early stopping monitors: an earlier training run's, to be surpassed
     default_threads: int = checked(lambda _, __: default_threads(), None)
 
     def __post_init__(self) -> None:

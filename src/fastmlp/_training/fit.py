@@ -43,6 +43,12 @@ class Record:
         """Leave out the rows, which are not the network's own."""
         return vars(self) | {"sample": None}
 
+    def twin(self) -> "Record":
+        """Copy what a training run changes in place, so that it can be taken back."""
+        twin = Record()
+        vars(twin).update(vars(self), histories=[*self.histories], state=self.state and self.state.twin())
+        return twin
+
     @property
     def history(self) -> History:
         """What happened in all training runs; joined when it is read, since a stream leaves thousands."""

@@ -39,6 +39,10 @@ class OptimizerState:
         """Epochs that are over, in all training runs."""
         return self.position["epoch"].item()
 
+    def twin(self) -> "OptimizerState":
+        arrays = {"slots": self.slots.copy(), "position": self.position.copy()}
+        return replace(self, memory=self.memory and replace(self.memory), **arrays)
+
     def rates(self, options: TrainingOptions, batches: int, room: int) -> "Rates":
         """Return the learning rates of a training run; an equal schedule goes on from where it stood."""
         chosen = options.learning_rate

@@ -43,20 +43,21 @@ class Patience:
     """Counts how long a number has not improved: the one rule of whether it has.
 
     `best_epoch` is the epoch of the best number so far, counted from 1, or None: a number that is not finite is never
-    the best, and reaches no goal. `stopped` says why the training run is to stop, and is empty if it is not.
+    the best and reaches no goal, nor is one the best that is no better than `best_so_far`, an earlier training run's.
+    `stopped` says why the training run is to stop, and is empty if it is not.
     """
 
-    def __init__(self, rule: EarlyStopping, rises: bool) -> None:
+    def __init__(self, rule: EarlyStopping, rises: bool, best_so_far: float | None = None) -> None:
         self.rule = rule
         self.best_epoch: int | None = None
         self.stopped = ""
-        self._best = math.inf
         self._sign = -1.0 if rises else 1.0
+        self._best = math.inf if best_so_far is None else self._sign * best_so_far
         self._goal = -math.inf if rule.goal is None else self._sign * rule.goal
         self._baseline = math.inf if rule.baseline is None else self._sign * rule.baseline
         self._reached = ""
-        # The last improvement: without a baseline, the first epoch is what the others are compared with.
-        self._improved = int(rule.baseline is None)
+        # The last improvement: if there is nothing else, the first epoch is what the others are compared with.
+        self._improved = int(rule.baseline is None and best_so_far is None)
 
     def inspect(self, epoch: int, given: float) -> bool:
         """Inspect the number of the next epoch; return whether it is the best so far."""
@@ -91,7 +92,7 @@ class Watch:
         self._memory, self._rising = run.state.memory, options.metric_names
         self._has_followed = False  # a number that is finite, with the rate
         self._begun = self._reported = perf_counter()
-        self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor))
+        self._patience = None if rule is None else Patience(rule, self.rises(rule.monitor), options.best_so_far)
         self.wants_best = rule is not None and rule.restore_best
         self._best_parameters: np.ndarray | None = None
         self._kept_epoch: int | None = None
@@ -244,7 +245,12 @@ class Watch:
             self._kept_epoch = self.best_epoch
 
     def nothing_best(self) -> str:
-        """Return one line on a monitored number that no epoch has, so that none is the best; empty if there is none."""
+        """Return one line on a monitored number that no epoch has, so that none is the best; empty if there is none.
+
+        The best of an earlier training run is one, too.
+        """
+        if self._options.best_so_far is not None:
+            return ""
         if self._patience is not None and self.decided and self.best_epoch is None:
             monitored = f"early_stopping: {self._patience.rule.title}"
         elif self._memory is not None and not self._has_followed:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import joblib
 import numpy as np
@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastmlp import activations, initialization, losses, metrics, optimizers
 from fastmlp._checks.options import TrainingOptions, why_no_value
@@ -44,6 +44,20 @@ from fastmlp.sklearn._fitted import FittedState, warn
 from fastmlp.sklearn._translation import ACCEPTED, ANY_TARGETS, Rows, naming
 
 _ELSE = "another fraction is accepted, or other rows as X_val and y_val"
+
+
+class Run(NamedTuple):
+    """A training run of which all is checked."""
+
+    network: Network
+    rows: Rows  # to train on
+    samples: Samples  # these rows, as the kernels read them
+    validation: Samples
+    options: TrainingOptions
+    stops: bool  # whether the best weights are to come back
+    tasks: EpochTasks | None
+
+
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
 
@@ -73,10 +87,10 @@ def one_at_a_time(method: Callable) -> Callable:
 class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     """What `MLPClassifier` and `MLPRegressor` share. These add their targets, by methods that they both have.
 
-    ``_check_rows(X, y, reset, incremental)`` checks rows and targets as scikit-learn does, and returns X, coded targets
-    and the number of output units. ``_code(y, argument)`` returns targets whose kind is known as `Network.train` takes
-    them. ``_network_options(outputs)`` returns the options of a `Network` that follow from the targets: loss, classes,
-    label smoothing.
+    ``_check_rows(X, y, reset, incremental, classes)`` checks rows and targets as scikit-learn does, and returns X,
+    coded targets and the number of output units. ``_code(y, argument)`` returns targets whose kind is known as
+    `Network.train` takes them. ``_network_options(outputs)`` returns the options of a `Network` that follow from the
+    targets: loss, classes, label smoothing.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -188,42 +202,48 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data cannot be used, or if the loss stops being finite.
+            If a parameter or the data cannot be used, or if the loss stops being finite. The estimator is then as it
+            was before the call, as after any other exception.
         RuntimeError
             If another call, from another thread or around a callback, is fitting this estimator.
         """
         return self._fit_rows(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val))
 
     def _fit_rows(
-        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool = False, validation: tuple = (None, None, None)
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        classes: Any = None,
+        incremental: bool = False,
+        validation: tuple = (None, None, None),
     ) -> BaseMLP:
+        """Check all on a draft, put it in this estimator's place, and train; what is refused changes nothing."""
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
         hidden = hidden_sizes(np.asarray(self.hidden_layer_sizes, object).tolist(), "hidden_layer_sizes")
-        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, coded, outputs = self._check_rows(X, y, first, incremental)
-        with naming("sample_weight"):
-            given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        rows = Rows(X, coded, given)
-        self._class_weights(rows)  # refused, if they are, before anything is changed
-        self._random_state = check_random_state(self.random_state)
-        self.n_outputs_ = outputs
-        network = self._network_to_train(X, hidden, first)
-        network._keep_schedule()
-        if not incremental:
-            network.reset_optimizer()
-        elif self.early_stopping:
+        if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        rows, held_out = self._split(rows, *validation)
-        self._check_score(held_out)
-        if incremental or not hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
-            self._train(network, rows, held_out, incremental)
-            return self
-        task = task_data(self, X, y, given)
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        context.call_on_fit_task_begin(**task)
-        self._train(network, rows, held_out)
-        context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
+        context = None
+        if not incremental and hasattr(self, "_init_callback_context"):  # which scikit-learn has since 1.9
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        with self._all_or_nothing(goes_on=not first) as draft:
+            X, coded, draft.n_outputs_ = draft._check_rows(X, y, first, incremental, classes)
+            with naming("sample_weight"):
+                given = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+            run = draft._prepared(Rows(X, coded, given), hidden, validation, first, incremental)
+            self.__dict__ = vars(draft)  # at once, because callbacks and other threads may predict
+            if context is not None:
+                task = task_data(self, X, y, given)
+                context.call_on_fit_task_begin(**task)
+                if run.tasks is not None:
+                    run.tasks.begin(task_data(self, run.rows.X, self._decode(run.rows.y), run.rows.weights))
+            ended = self._train(run, incremental)
+        self._record(run, incremental, ended)
+        if context is not None:
+            context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
 
     def _network_to_train(self, X: Any, hidden: tuple[int, ...], first: bool) -> Network:
@@ -232,11 +252,17 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             sizes = (X.shape[1], *hidden, self.n_outputs_)
             activations = _translation.activation_names(self.activation, max(1, len(hidden)))
             drawn = _translation.initial_parameters(self._random_state, sizes, activations, self.init)
-            network = self._make_network(sizes, drawn, X.dtype)
-            # New lists, because a user may have kept those of the last fit; at once, because another thread may
-            # predict.
+            network, self.n_layers_ = self._make_network(sizes, drawn, X.dtype), len(sizes)
+        else:
+            network = self._current_network()
+            if network.sizes[1:-1] != hidden:
+                raise ValueError(
+                    f"hidden_layer_sizes: got {hidden}, and what was fitted has {network.sizes[1:-1]}; with "
+                    "warm_start or partial_fit they stay"
+                )
+        if network is not vars(self).get("network_"):  # new lists, because a user may have kept those of the last fit
             vars(self).update(network_=network, coefs_=list(network.weights), intercepts_=list(network.biases))
-            self.n_layers_ = len(sizes)
+        if first or not hasattr(self, "t_"):  # there was no fit if coefficients were set by hand
             self.n_iter_ = self.t_ = 0
             self.validation_loss_curve_: list[float] | None = None
             if not self._searches():
@@ -244,12 +270,6 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
                 self.loss_curve_: list[float] = []
                 self.best_loss_ = None if stops else np.inf
                 self.validation_scores_, self.best_validation_score_ = ([], -np.inf) if stops else (None, None)
-        network = self._current_network()
-        if network.sizes[1:-1] != hidden:
-            raise ValueError(
-                f"hidden_layer_sizes: got {hidden}, and what was fitted has {network.sizes[1:-1]}; with "
-                "warm_start or partial_fit they stay"
-            )
         return network
 
     def _split(self, rows: Rows, X_val: Any, y_val: Any, weights_val: Any) -> tuple[Rows, Rows | None]:
@@ -327,43 +347,77 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     # ---- the training run ------------------------------------------------------------------------------------------
 
-    def _train(self, network: Network, rows: Rows, held_out: Rows | None, incremental: bool = False) -> None:
-        """Train the network, and record what scikit-learn's estimators would have recorded."""
+    def _prepared(self, rows: Rows, hidden: tuple[int, ...], validation: tuple, first: bool, incremental: bool) -> Run:
+        """Draw what scikit-learn would draw before it trains, and check all that a training run is given."""
+        self._random_state = check_random_state(self.random_state)
+        network = self._network_to_train(rows.X, hidden, first)
+        rows, held_out = self._split(rows, *validation)
+        self._check_score(held_out)
         searches, count = self._searches(), rows.X.shape[0]
         if self.batch_size != "auto" and self.batch_size > count and not searches:
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
-        name, metrics, _ = self._metric()
+        name, metrics, sign = self._metric()
         stops = self.early_stopping and not searches
         orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
         options = self._options(network, incremental)
         if not searches:
             options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
-        options["callbacks"] = self._callbacks(name if stops else None, rows)
-        before, last_history = network.params.copy() if stops else None, network.last_history
-        samples, validation = self._samples(network, rows, held_out)
-        data, metrics = network._summary(samples, validation), metrics if held_out else ()
-        ended = None
+        best = getattr(self, "best_validation_score_", None)
+        if stops and best is not None and np.isfinite(best):
+            options["best_so_far"] = sign * best
+        context = getattr(self, "_callback_fit_ctx", None)
+        tasks = EpochTasks(context) if getattr(context, "_callbacks", ()) else None
+        names = {} if validation[0] is None else _translation.TO_VALIDATE
+        samples, held_out_samples = self._samples(network, rows, held_out, names)
+        checked = TrainingOptions(
+            network._summary(samples, held_out_samples),
+            shuffle=orders,
+            metrics=metrics if held_out else (),
+            callbacks=self._callbacks(name if stops else None, count, tasks),
+            **options,
+        )
+        return Run(network, rows, samples, held_out_samples, checked, stops, tasks)
+
+    def _train(self, run: Run, incremental: bool) -> BaseException | None:
+        """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
+        network, last_history, ended = run.network, run.network.last_history, None
+        best, last = self._take_standing(network)
+        network._keep_schedule()
+        if not incremental:
+            network.reset_optimizer()
+        if last is not None:
+            network.params = last
         try:
-            network._fit(samples, validation, TrainingOptions(data, shuffle=orders, metrics=metrics, **options))
+            network._fit(run.samples, run.validation, run.options)
         except (KeyboardInterrupt, DivergenceError) as error:
+            if network.last_history is last_history:  # nothing was trained
+                raise
             ended = error
-        if isinstance(ended, KeyboardInterrupt):
-            warn("Training interrupted by user.", UserWarning)
-        if network.last_history is last_history:  # an interruption came before the first epoch
-            return
+        if not (run.stops and self._leave_best(network, best, ended)) and isinstance(ended, DivergenceError):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need "
+                f"to be preprocessed. ({ended})"
+            ) from ended
+        orders = run.options.shuffle
         if orders and not isinstance(self.random_state, Integral):
             orders.leave_at(len(network.last_history))
-        self._record(network, samples, before, incremental, ended)
+        return ended
 
-    def _samples(self, network: Network, rows: Rows, held_out: Rows | None) -> tuple[Samples, Samples]:
-        """Return the rows as kernels read them; classes weigh in both parts what the rows to train on say."""
+    def _samples(
+        self, network: Network, rows: Rows, held_out: Rows | None, names: Mapping[str, str]
+    ) -> tuple[Samples, Samples]:
+        """Return the rows as kernels read them; classes weigh in both parts what the rows to train on say.
+
+        Messages on the rows to validate on have `names`.
+        """
         of_classes = self._class_weights(rows)
         X = _translation.dense_or_windows(rows.X, network.dtype)
         samples = network._samples(X, rows.y, rows.weights, of_classes(rows.y))
         if held_out is None:
             return samples, Samples()
         X_val = _translation.dense(held_out.X, network.dtype)
-        return samples, network._samples(X_val, held_out.y, held_out.weights, of_classes(held_out.y))
+        with renamed(names):
+            return samples, network._samples(X_val, held_out.y, held_out.weights, of_classes(held_out.y))
 
     def _options(self, network: Network, incremental: bool) -> dict[str, Any]:
         """Return the options of a training run that follow from the parameters alone."""
@@ -391,23 +445,19 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         chosen = replace(metric(chosen, "stopping_metric"), training=False)
         return f"val_{chosen.name}", (chosen,), 1 if chosen.rises else -1
 
-    def _callbacks(self, name: str | None, rows: Rows) -> list[Callable]:
+    def _callbacks(self, name: str | None, rows: int, tasks: EpochTasks | None) -> list[Callable]:
         """Return the callbacks of a training run; `name` is the score that early stopping monitors."""
         found: list[Callable] = []
         if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
 
             def scale_inversely(state: EpochState) -> None:
-                trained_on = self.t_ + state.epoch * rows.X.shape[0]
+                trained_on = self.t_ + state.epoch * rows
                 state.learning_rate = float(self._chosen_rate) / (trained_on + 1) ** self.power_t
 
             found.append(scale_inversely)
         if self.verbose and not isinstance(self.verbose, str):
             found.append(Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
-        found.extend(self.callbacks or ())
-        context = getattr(self, "_callback_fit_ctx", None)
-        if getattr(context, "_callbacks", ()):
-            found.append(EpochTasks(context, task_data(self, rows.X, self._decode(rows.y), rows.weights)))
-        return found
+        return [*found, *(self.callbacks or ()), *([] if tasks is None else [tasks])]
 
     def _solver(self) -> Any:
         return OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
@@ -434,9 +484,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     def _predictions(self, X: Any, of: Callable[[Network, np.ndarray], np.ndarray]) -> np.ndarray:
         """Return what the network predicts for checked rows; a sparse X is made dense part by part."""
-        check_is_fitted(self)
+        network = self._fitted_network()
         X = validate_data(self, X, **ACCEPTED, reset=False)
-        network = self._current_network()
         if not issparse(X):
             return of(network, X)
         return np.concatenate([of(network, block) for block in SparseRows(X.tocsr(), network.dtype).blocks()])
@@ -452,8 +501,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         Returns
         -------
         ndarray, shape (rows,) or (rows, outputs)
-            A classifier's labels, or rows of 0 and 1 with one column per label; a regressor's numbers, of the
-            coefficients' dtype.
+            A classifier's labels, or rows of 0 and 1 with one column per label (a sparse matrix if those of the fit
+            were one); a regressor's numbers, of the coefficients' dtype.
         """
         return self._decode(self._predictions(X, Network.predict))
 

@@ -36,8 +36,12 @@ def task_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, A
 class EpochTasks:
     """Reports every epoch to scikit-learn's callbacks, to which an epoch is a task within that of the fit."""
 
-    def __init__(self, context: Any, data: dict[str, Any]) -> None:
-        self._context, self._data = context, data
+    def __init__(self, context: Any) -> None:
+        self._context, self._data, self._task = context, {}, None
+
+    def begin(self, data: dict[str, Any]) -> None:
+        """Begin the first epoch's task, of which the callbacks are told the data."""
+        self._data = data
         self._begin()
 
     def _begin(self) -> None:

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -93,7 +94,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     verbose : bool, int or "bar", default False
         True prints one line per epoch; "bar" shows a progress bar.
     warm_start : bool, default False
-        Whether `fit` goes on from the coefficients of the last fit.
+        Whether `fit` goes on from the last fit, as scikit-learn's does: from its coefficients. If early stopping found
+        nothing better than in earlier fits, the coefficients are the best so far, and training goes on from the last
+        weights, which the estimator keeps until coefficients are set by hand.
     momentum : float, default 0.9
         Of sgd, in [0, 1].
     nesterovs_momentum : bool, default True
@@ -138,7 +141,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     classes_ : ndarray
         The labels.
     coefs_, intercepts_ : list of ndarray, shapes (in, out) and (out,)
-        The weights and biases of every layer: views of those of `network_`. They may be replaced.
+        The weights and biases of every layer: views of those of `network_`. They may be replaced, and set by hand
+        without a fit, together with `classes_`.
     loss_, best_loss_ : float
         The last epoch's loss and the lowest; `best_loss_` is None with early stopping.
     loss_curve_, validation_loss_curve_ : list of float
@@ -188,6 +192,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         }
     }
     _score_metric = "accuracy"
+    _needed: ClassVar[set[str]] = BaseMLP._needed | {"classes_"}
+    _multilabel = False  # unless a fit sees rows of several labels
+    _sparse_labels: LabelBinarizer | None = None
 
     def __init__(
         self,
@@ -232,20 +239,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool, classes: Any) -> tuple[Any, np.ndarray, int]:
         """Check rows and labels, and learn the labels if they are not known yet."""
-        X, y = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
-        y = target_array(y)
+        if incremental and _check_partial_fit_first_call(self, classes):
+            self._learn_kind(y, type_of_target(y))
+        X, given = validate_data(self, X, y, **ACCEPTED, multi_output=True, order="C", reset=reset)
+        y = target_array(given)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             binarizer = LabelBinarizer().fit(y)  # which checks labels as scikit-learn's own classifiers do
             self.classes_ = binarizer.classes_
-            self._multilabel = binarizer.y_type_.startswith("multilabel")
+            self._learn_kind(given, binarizer.y_type_)
         else:
+            self.classes_ = np.asarray(self.classes_)
             self._check_known(y)
         coded, classes = self._code(y), len(self.classes_)
         if self._multilabel:
             return X, coded, coded.shape[1]
         return X, coded, classes if classes > 2 else 1
+
+    def _learn_kind(self, y: Any, kind: str) -> None:
+        """Learn whether rows have several labels, and what makes predictions sparse if these were."""
+        self._multilabel = kind.startswith("multilabel")
+        self._sparse_labels = LabelBinarizer().fit(y) if self._multilabel and issparse(y) else None
 
     def _check_known(self, y: np.ndarray) -> None:
         classes = unique_labels(y)
@@ -274,7 +289,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if y.ndim != 1:
             raise ValueError(f"{argument}: got shape {y.shape}; one label per row, as in fit, is accepted")
         try:
-            indices = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+            order = np.argsort(self.classes_)  # if set by hand, they need not be sorted
+            indices = order[np.minimum(np.searchsorted(self.classes_, y, sorter=order), len(order) - 1)]
         except TypeError as error:  # text and numbers have no order
             raise ValueError(f"{argument}: got labels of another kind than those of fit, {self.classes_}") from error
         unknown = self.classes_[indices] != y
@@ -285,14 +301,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return indices
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
-        # A network of a single class has two.
-        return y if self._multilabel else self.classes_[np.minimum(y, len(self.classes_) - 1)]
+        if self._multilabel:
+            return y if self._sparse_labels is None else self._sparse_labels.inverse_transform(y)
+        labels = np.asarray(self.classes_)
+        return labels[y if len(labels) > 1 else np.zeros_like(y)]  # a network of a single class has two
 
     def _network_options(self, outputs: int) -> dict[str, Any]:
         loss = _checked_loss(self.loss, _OF_LABELS, "labels")
         if loss == "log_loss":  # scikit-learn's name of both cross-entropies
             loss = "cross_entropy" if outputs > 1 and not self._multilabel else "binary_cross_entropy"
-        classes = None if self._multilabel else np.arange(max(2, outputs))
+        known, classes = len(self.classes_), None if self._multilabel else np.arange(max(2, outputs))
+        if classes is not None and not outputs <= known <= len(classes):  # set by hand
+            raise ValueError(
+                f"classes_: got {known} labels with coefficients of {outputs} outputs; one label per output, or two "
+                "for a single output, are accepted"
+            )
         return {"loss": loss, "classes": classes, "label_smoothing": self.label_smoothing}
 
     def _class_weights(self, rows: Rows) -> Callable[[np.ndarray], np.ndarray | None]:
@@ -347,9 +370,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"class_weight: got {self.class_weight!r} for partial_fit, whose rows need not have the classes' "
                 "fractions of all; a dict of label to weight is accepted"
             )
-        if _check_partial_fit_first_call(self, classes):
-            self._multilabel = type_of_target(y).startswith("multilabel")
-        return self._fit_rows(X, y, sample_weight, incremental=True)
+        return self._fit_rows(X, y, sample_weight, classes=classes, incremental=True)
 
     @available_if(lambda estimator: estimator._loss_is_among("log_loss", *_PROBABILITIES))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -520,7 +541,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ---- targets ---------------------------------------------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool) -> tuple[Any, np.ndarray, int]:
+    def _check_rows(self, X: Any, y: Any, reset: bool, incremental: bool, classes: None) -> tuple[Any, np.ndarray, int]:
         checks = (ACCEPTED | {"order": "C"}, self._accepted_targets())
         X, y = validate_data(self, X, y, validate_separately=checks, reset=reset)
         check_consistent_length(X, y)

@@ -60,10 +60,8 @@ _NAMES = {
     "most_looks": "max_fun",
     "n_threads": "n_jobs",
     "metrics": "stopping_metric",
-    "validation X": "X_val",
-    "validation y": "y_val",
-    "validation weights": "sample_weight_val",
 }
+TO_VALIDATE = {"X": "X_val", "y": "y_val", "sample_weight": "sample_weight_val"}
 
 
 class Rows(NamedTuple):
