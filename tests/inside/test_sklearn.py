@@ -78,7 +78,7 @@ def test_the_random_state_is_left_after_as_many_epochs_as_were_run(generator, dr
 
     for epochs in sorted({0, 1, drawn // 2, drawn - 1, drawn}):
         mine, its = (np.random.RandomState(generator(3)) for _ in range(2))
-        orders, expected = _translation.Orders(mine, 7), np.arange(7)
+        orders, expected = _translation.Orders(mine, 7, shared=True), np.arange(7)
         for epoch in range(drawn):
             order = orders(epoch).copy()
             if epoch < epochs:

@@ -358,7 +358,9 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
         name, metrics, sign = self._metric()
         stops = self.early_stopping and not searches
-        orders = _translation.Orders(self._random_state, count) if self.shuffle and not searches else False
+        # A seed gives a fit a random state of its own, which need not be copied.
+        shared = not isinstance(self.random_state, Integral)
+        orders = _translation.Orders(self._random_state, count, shared) if self.shuffle and not searches else False
         options = self._options(network, incremental)
         if not searches:
             options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)

@@ -143,10 +143,10 @@ def initial_parameters(
 class Orders:
     """Draws scikit-learn's orders of so many rows from a random state: each epoch shuffles the order of the last."""
 
-    ahead = True  # some epochs may be drawn together: they are drawn from a copy of the random state
+    ahead = True  # some epochs may be drawn together, of a shared random state from a copy
 
-    def __init__(self, random_state: np.random.RandomState, rows: int) -> None:
-        self._shared, self._own = random_state, copy.deepcopy(random_state)
+    def __init__(self, random_state: np.random.RandomState, rows: int, shared: bool) -> None:
+        self._shared, self._own = random_state, copy.deepcopy(random_state) if shared else random_state
         self._order, self._drawn = np.arange(rows), 0
         self._marks = deque([self._mark()], _MAX_MARKS)
 
