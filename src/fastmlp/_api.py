@@ -196,7 +196,7 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype))
+    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype), windows=True)
     task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )

@@ -13,6 +13,7 @@ import numpy as np
 from fastmlp._checks import arrays, targets
 from fastmlp._checks import options as checks
 from fastmlp._checks.samples import Samples, checked_weights, split
+from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._checks.warn import warn_caller
@@ -21,7 +22,6 @@ from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.shown import Text, counted, table
 from fastmlp._spec.values import shown, typed
 from fastmlp._training import fit, model, watch
-from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.history import History
@@ -248,15 +248,14 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
-    def _features(self, X: Any) -> Any:
+    def _features(self, X: Any, windows: bool = False) -> Any:
         """Check rows, and the names of their columns."""
-        if isinstance(X, SparseRows):  # which the estimators have checked
-            return X
-        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=self._record.feature_names)
+        names = self._record.feature_names
+        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=names, windows=windows)
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple:
+    def _checked(self, X: Any, y: Any, sample_weight: Any, windows: bool = False) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
-        known, X = self._model.task, self._features(X)
+        known, X = self._model.task, self._features(X, windows)
         values = targets.encode(y, len(X), self.dtype, known)
         return X, values, checked_weights(sample_weight, values, known)
 
@@ -321,7 +320,7 @@ class Network:
         DivergenceError
             If the training run diverges and that is to be an error; the last good weights have come back then.
         """
-        rows = self._checked(X, y, sample_weight)
+        rows = self._checked(X, y, sample_weight, windows=True)
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(
                 f"validation: got {shown(validation)}; rows (X, y) are accepted, which no training run has seen"
@@ -452,7 +451,7 @@ class Network:
     def _outputs(self, X: Any) -> np.ndarray:
         model, names = self._model, self._record.feature_names
         if not is_as_kernels_read(X, model.dtype, model.sizes[0]):
-            X = self._features(X)
+            X = self._features(X, windows=True)
         elif names:
             arrays.check_names(X, names)
         outputs = model.outputs(X)
@@ -493,7 +492,8 @@ class Network:
         Returns
         -------
         ndarray of the network's dtype
-            One column a class, in the order of `classes_`; for multi-label targets one column an output.
+            One column a class, in the order of `classes_` (of a single class 1); for multi-label targets one column an
+            output.
 
         Raises
         ------
@@ -508,9 +508,9 @@ class Network:
                 "as they are"
             )
         outputs = self._outputs(X)
-        if known.outputs == 1 and known.classes is not None:
-            return np.concatenate((1 - outputs, outputs), axis=1)
-        return outputs
+        if known.classes is None or known.output_per_class:
+            return np.ones_like(outputs) if known.single_class else outputs
+        return np.concatenate((1 - outputs, outputs), axis=1)
 
     def forward(self, X: Any) -> list[np.ndarray]:
         """Compute every layer's activations.
@@ -622,9 +622,11 @@ class Network:
             If an argument cannot be used.
         """
         known = self._model.task
+        X, values, row_weights = self._checked(X, y, sample_weight, windows=True)
         if metric is None and not known.is_regression:
-            return self._model.evaluate(self._samples(X, y, sample_weight))[1]
-        X, values, row_weights = self._checked(X, y, sample_weight)
+            if not isinstance(X, SparseRows):
+                return self._model.evaluate(Samples.weighted(X, values, row_weights))[1]
+            metric = "accuracy"  # of what is predicted part by part
         if metric is None:
             # Several quantiles of one target are each measured against it.
             return float(METRICS["r2"].function(values, self._model.outputs(X), row_weights))

@@ -11,6 +11,7 @@ import numpy as np
 from fastmlp import network
 from fastmlp._checks import arrays, options, targets, task, topology
 from fastmlp._checks import samples as checked_rows
+from fastmlp._checks import sparse as sparse_rows
 from fastmlp._checks.samples import Samples
 from fastmlp._engine import backend, layout, prediction, reference, threads
 from fastmlp._files import model_file
@@ -27,7 +28,8 @@ SWITCHES = {
     "first_epochs": (run, "_FIRST_EPOCHS"),
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
-    "block_bytes": (sparse, "_BLOCK_BYTES"),
+    "block_bytes": (sparse_rows, "_BLOCK_BYTES"),
+    "dense_bytes": (sparse_rows, "dense_bytes"),
     "replayed_bytes": (snapshots, "_REPLAYED_BYTES"),
     "kept_seconds": (snapshots, "_KEPT_SECONDS"),
     "copied_bytes_per_second": (snapshots, "_COPY_BYTES_PER_SECOND"),
