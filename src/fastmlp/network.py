@@ -17,6 +17,7 @@ from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._checks.warn import warn_caller
+from fastmlp._engine import derivatives
 from fastmlp._engine.prediction import is_as_kernels_read
 from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.shown import Text, counted, table
@@ -591,6 +592,35 @@ class Network:
             If an argument cannot be used.
         """
         return self._model.differentiate(self._samples(X, y, sample_weight))[1]
+
+    def input_gradient(self, X: Any) -> np.ndarray:
+        """Compute the derivatives of the outputs by the inputs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features.
+
+        Returns
+        -------
+        ndarray of the network's dtype, shape (rows, outputs, inputs)
+            ∂h / ∂x of each row, h the output layer's activations, ``forward(X)[-1]``: of two classes with one output,
+            the probability of ``classes_[1]``. At a kink, such as relu's at 0, it is the slope that training takes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` cannot be used.
+
+        Examples
+        --------
+        >>> net = Network((2, 3, 1), activation="tanh", seed=0)
+        >>> X, step = np.array([[0.5, -1.0]]), np.array([1e-6, 0.0])
+        >>> difference = (net.forward(X + step)[-1] - net.forward(X - step)[-1]) / 2e-6
+        >>> bool(np.allclose(net.input_gradient(X)[:, :, 0], difference))
+        True
+        """
+        return derivatives.input_gradient(self._model, self._features(X, windows=True))
 
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, metric: str | Metric | Callable[..., float] | None = None
