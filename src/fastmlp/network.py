@@ -735,9 +735,7 @@ class Network:
         # here: only files need safetensors, a tenth of what importing fastmlp would take
         from fastmlp._files import model_file
 
-        notes = self.metadata
-        if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
-            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
+        notes = self._notes()
         with self._model.access.reading:
             state, names = self._record.state, self._record.feature_names
             fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))
@@ -749,3 +747,57 @@ class Network:
                 "on, assign the callable to the network that was loaded",
                 UserWarning,
             )
+
+    def _notes(self) -> dict[str, str]:
+        """Check the metadata."""
+        notes = self.metadata
+        if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
+            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
+        return notes
+
+    def to_onnx(self, path: Any) -> None:
+        """Write the network as an ONNX model, which ONNX Runtime and others predict with.
+
+        The model has one input, ``"X"``, shape (rows, inputs), of the network's dtype, in which it computes. Its first
+        output is ``"probabilities"``, those of `predict_proba`, or with a loss that has none ``"outputs"``, those of
+        ``forward(X)[-1]``. The second one, if targets are classes or labels, is ``"label"``, what `predict` returns, as
+        int64 or strings. `metadata` is the model's. An existing file is replaced once the new one is whole.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is missing: ``pip install "fastmlp[onnx]"``.
+        TypeError
+            If `metadata` is not a dict of str to str.
+        ValueError
+            If ONNX has no form for labels (numbers that are not whole), or the network is too large for such a file.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Of gelu ONNX Runtime computes erf in float32, also for float64.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> import onnxruntime
+        >>> X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+        >>> net = fastmlp.train(X, y, hidden=16, epochs=20, dtype="float32", seed=0)
+        >>> net.to_onnx("moons.onnx")
+        >>> session = onnxruntime.InferenceSession("moons.onnx", providers=["CPUExecutionProvider"])
+        >>> probabilities, label = session.run(None, {"X": X.astype("float32")})
+        >>> bool(np.allclose(probabilities, net.predict_proba(X), atol=1e-6))
+        True
+        """
+        from fastmlp._files import onnx, whole  # here: nothing else needs the package onnx
+
+        notes = self._notes()
+        with self._model.access.reading:
+            content = onnx.model_bytes(self._model, notes)
+        whole.write(path, content)

@@ -82,8 +82,8 @@ def targets(
     Warns
     -----
     UserWarning
-        If there is a single class; if the loss is None and labels look like numbers (whole ones of more than 20 values, in fewer than 5 rows each
-        on average), or numbers like labels (one column of floats, exactly 0 and 1).
+        If there is a single class; if the loss is None and labels look like numbers (whole ones of more than 20 values,
+        in fewer than 5 rows each on average), or numbers like labels (one column of floats, exactly 0 and 1).
 
     Examples
     --------

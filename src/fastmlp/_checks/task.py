@@ -18,7 +18,7 @@ class Task:
     """What a network is trained for: how targets are coded, and how outputs are read.
 
     `classes` holds the labels, one per class (sorted, if they came from targets), or None for regression and
-    multilabel targets; a single one is predicted for every row. `kind` is how the targets came: "labels", "one_hot", "soft", "multilabel" or "real". `squeeze`
+    multilabel targets. `kind` is how the targets came: "labels", "one_hot", "soft", "multilabel" or "real". `squeeze`
     says whether predictions are 1-D, and `missing` whether a float target may be NaN: not observed.
     """
 
