@@ -13,7 +13,7 @@ from fastmlp._checks import arrays, options, targets, task, topology
 from fastmlp._checks import samples as checked_rows
 from fastmlp._checks import sparse as sparse_rows
 from fastmlp._checks.samples import Samples
-from fastmlp._engine import backend, layout, prediction, reference, threads
+from fastmlp._engine import backend, derivatives, layout, prediction, reference, threads
 from fastmlp._files import model_file
 from fastmlp._spec import values
 from fastmlp._spec.records import names as spec_names
@@ -29,6 +29,7 @@ SWITCHES = {
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
     "block_bytes": (sparse_rows, "_BLOCK_BYTES"),
+    "derivative_bytes": (derivatives, "_BLOCK_BYTES"),
     "dense_bytes": (sparse_rows, "dense_bytes"),
     "replayed_bytes": (snapshots, "_REPLAYED_BYTES"),
     "kept_seconds": (snapshots, "_KEPT_SECONDS"),
@@ -244,3 +245,8 @@ def divergence_report(net, X, y):
     chosen = options.TrainingOptions(data, optimizer="sgd", batch_size="full")
     run_of = SimpleNamespace(samples=Samples(X, y), options=chosen, settings={"l2": 0.0, "own_average": False})
     return divergence.report(found, net._model, run_of)
+
+
+def kernel_call(net):
+    """Return the context in which a training run makes a kernel call, and which threads that read wait for."""
+    return net._model.access.calling
