@@ -126,7 +126,9 @@ REFUSED = {
 
 
 @pytest.mark.usefixtures("size")
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array], ids=lambda make: make.__name__
+)
 @pytest.mark.parametrize(("rows", "options"), REFUSED.values(), ids=REFUSED)
 def test_what_is_refused_is_refused_in_the_words_for_dense_rows(rows, options, make):
     messages = []

@@ -448,11 +448,11 @@ LABEL_LOSSES = [name for name, loss in LOSSES.items() if "labels" in loss.target
 
 
 @pytest.mark.parametrize(("y", "options", "shown"), SINGLE.values(), ids=SINGLE)
-def test_a_single_class_is_predicted_with_a_warning(
-    backend, dtype, normal, tolerance, y, options, shown, tmp_path
-):
+def test_a_single_class_is_predicted_with_a_warning(backend, dtype, normal, tolerance, y, options, shown, tmp_path):
     X = normal(30, 3, dtype=dtype)
-    with pytest.warns(UserWarning, match=f"^y: got one single class, {shown}, which is predicted for every row") as seen:
+    with pytest.warns(
+        UserWarning, match=f"^y: got one single class, {shown}, which is predicted for every row"
+    ) as seen:
         net = fastmlp.train(
             X, y, hidden=4, epochs=3, batch_size=8, validation=0.2, metrics=["f1"], seed=0, backend=backend, **options
         )

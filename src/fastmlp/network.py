@@ -68,7 +68,7 @@ class Network:
     bias_init : float or None, default None
         As in `fastmlp.train`.
     classes : array-like or None, default None
-        The labels, one a class; None numbers them.
+        The labels, one a class; None numbers them. A single one is predicted for every row.
     seed : int or None, default None
         Seed of the initial weights and of shuffling; None draws one.
     dtype : float32 or float64, default float64
@@ -296,8 +296,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features; not copied when C-contiguous and of the network's dtype.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features, as in `fastmlp.train`; not copied when C-contiguous and of the network's dtype.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets, coded as the network knows them.
         optimizer, learning_rate, clip_norm, clip_value, max_norm, batch_size, epochs, shuffle, average
@@ -381,7 +381,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The chunk's features.
         y : array-like, shape (rows,) or (rows, outputs)
             Its targets. Classes must be known to the network: pass ``classes`` where it is made.
@@ -465,7 +465,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
 
         Returns
@@ -487,7 +487,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
 
         Returns
@@ -518,8 +518,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
 
         Returns
         -------
@@ -549,8 +549,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
         sample_weight : array-like, shape (rows,), or None, default None
@@ -574,8 +574,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
         sample_weight : array-like, shape (rows,), or None, default None
@@ -629,7 +629,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.

@@ -3,6 +3,7 @@
 # ruff: noqa: F401 (modules that tests reach through this one)
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from fastmlp._spec import values
 from fastmlp._spec.records import names as spec_names
 from fastmlp._training import divergence, fit, model, orders, run, snapshots, sparse, steps
 
-# What a test may set for itself: a name of its own -> the module and the name there.
+# What a test may set for itself: a name of its own -> the module (its name, if it needs a package) and the name there.
 SWITCHES = {
     "first_steps": (steps, "_FIRST_STEPS"),
     "max_growth": (steps, "_MAX_GROWTH"),
@@ -49,6 +50,7 @@ SWITCHES = {
     "aligned": (layout, "aligned"),
     "differentiate": (model.Model, "differentiate"),
     "cost_model": (threads, "COST_MODEL"),
+    "onnx_bytes": ("fastmlp._files.onnx", "_MAX_BYTES"),
 }
 
 SparseRows, Window = sparse.SparseRows, sparse.Window
@@ -62,7 +64,8 @@ BUILDS = tuple(name for name in backend.NAMES if name != backend.REFERENCE)
 def switch(monkeypatch, **values):
     """Set some of the switches until the test ends."""
     for name, value in values.items():
-        monkeypatch.setattr(*SWITCHES[name], value)
+        module, attribute = SWITCHES[name]
+        monkeypatch.setattr(importlib.import_module(module) if isinstance(module, str) else module, attribute, value)
 
 
 def given(name):
