@@ -44,12 +44,12 @@ class Task:
     def is_multilabel(self) -> bool:
         return self.kind == "multilabel"
 
-    @property
+    @cached_property
     def output_per_class(self) -> bool:
         """Whether the largest output decides; two classes may have a single output, above or below the threshold."""
         return self.classes is not None and self.outputs == len(self.classes)
 
-    @property
+    @cached_property
     def single_class(self) -> bool:
         """Whether there is one class only, which is certain."""
         return self.classes is not None and len(self.classes) == 1
