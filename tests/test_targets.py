@@ -468,7 +468,7 @@ def test_a_single_class_is_predicted_with_a_warning(backend, dtype, normal, tole
             assert each.predict_proba(X).tolist() == [[1.0]] * 30
         assert each.score(X, y) == 1
     for measured in (net.history.accuracy, net.history.val_accuracy, net.history.metrics["f1"]):
-        # Exactly, but for the weights of rows with gaps, whose mean is 1 as far as the dtype goes.
+        # Exactly, except with the weights of rows with gaps, whose mean is 1 as far as the dtype goes.
         np.testing.assert_allclose(measured, 1, rtol=0, atol=tolerance("roundoff", dtype))
 
 

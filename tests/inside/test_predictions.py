@@ -115,7 +115,7 @@ def test_input_gradients_take_little_more_memory_than_their_result(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["predict", "input_gradient", "to_onnx"])
-def test_who_reads_waits_for_the_end_of_a_kernel_call(kind, tmp_path):
+def test_a_reader_waits_for_the_end_of_a_kernel_call(kind, tmp_path):
     if kind == "to_onnx":
         pytest.importorskip("onnx")
     net, X = network((4, 5, 3)), np.ones((2, 4))
