@@ -147,6 +147,8 @@ def test_whoever_reads_meanwhile_sees_whole_steps(tmp_path):
         while not stop.is_set():
             if kind == "predict":
                 seen = [np.ptp(net.predict(X))]
+            elif kind == "input_gradient":
+                seen = [np.ptp(net.input_gradient(X))]
             elif kind == "save":
                 net.save(path)
                 seen = [np.ptp(w) for w in fastmlp.load(path).weights]
@@ -157,7 +159,8 @@ def test_whoever_reads_meanwhile_sees_whole_steps(tmp_path):
             if any(seen):
                 problems.append((kind, seen))
 
-    readers = [threading.Thread(target=look, args=(("predict", "save", "copy", "pickle")[i % 4], i)) for i in range(8)]
+    kinds = ("predict", "input_gradient", "save", "copy", "pickle")
+    readers = [threading.Thread(target=look, args=(kinds[i % 5], i)) for i in range(10)]
     with Running(net, X, y, optimizer="sgd", learning_rate=1e-6, batch_size=8, n_threads=2):
         for reader in readers:
             reader.start()

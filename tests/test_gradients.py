@@ -134,3 +134,76 @@ def test_the_articles_published_ridge_term_is_not_the_gradient_of_its_loss(backe
 def test_without_penalty_both_ridges_follow_the_gradient(backend):
     published, true = (article.train(epochs=20, ridge=ridge, backend=backend) for ridge in article.RIDGES)
     assert published.params.tobytes() == true.params.tobytes()
+
+
+# ---- of the outputs, by the inputs ---------------------------------------------------------------------------------
+
+
+def differences_by_inputs(net, X):
+    """The derivatives of the outputs by every input, central differences of fourth order."""
+    found = []
+    for shifts in np.eye(X.shape[1]) * STEP:
+        far, near = ((net.forward(X + k * shifts)[-1] - net.forward(X - k * shifts)[-1]) for k in (2, 1))
+        found.append((8 * near - far) / (12 * STEP))
+    return np.stack(found, axis=-1)
+
+
+def steady_rows(net, X):
+    """Which rows come on no other side of a kink when an input moves by two steps."""
+    shifts = [sign * 2 * STEP * shift for shift in np.eye(X.shape[1]) for sign in (-1, 1)]
+    each = [[sides(net, X[[row]] + shift) for shift in (0, *shifts)] for row in range(len(X))]
+    return np.array([all(np.array_equal(found[0], other) for other in found) for found in each])
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 5, 4, 2)], ids=str)
+@pytest.mark.sampled(4)
+def test_input_gradients(backend, activation, loss, output, sizes, normal, tolerance):
+    X, hidden = normal(12, 3), len(sizes) > 2
+    # Dropout leaves nothing out of a prediction, nor of its derivatives.
+    net = small_network(activation, loss, output, hidden, {"dropout": 0.5 * hidden}, backend, sizes)
+    found, steady = net.input_gradient(X), steady_rows(net, X)
+    assert steady.sum() > 6
+    assert (found.shape, found.dtype) == ((12, 2, 3), np.float64)
+    error = np.abs(found - differences_by_inputs(net, X))[steady].max()
+    assert error <= tolerance("finite differences", np.float64) * np.abs(found).max()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 70, 1), (4, 66, 9, 7)], ids=str)
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_input_gradients_of_depths_and_widths(backend, loss, sizes, normal, tolerance):
+    X = normal(1, sizes[0])
+    classes = ["a"] if loss == "cross_entropy" and sizes[-1] == 1 else None  # whose softmax is constant
+    net = fastmlp.Network(sizes, activation="tanh", loss=loss, classes=classes, seed=0, backend=backend)
+    found = net.input_gradient(X)
+    assert found.shape == (1, sizes[-1], sizes[0])
+    error = np.abs(found - differences_by_inputs(net, X)).max()
+    # Differences of outputs of order 1, whose rounding is divided by the step: 1e-12.
+    assert error <= tolerance("finite differences", np.float64)
+
+
+def test_input_gradients_in_float32(backend, normal, tolerance):
+    X = normal(20, 3)
+    nets = [small_network("gelu", "cross_entropy", None, True, {"dtype": name}, backend) for name in (float, "float32")]
+    X = X[:, :2]
+    wide, narrow = (net.input_gradient(X) for net in nets)
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow, wide, rtol=0, atol=tolerance("gradient", np.float32) * np.abs(wide).max())
+
+
+def test_at_a_kink_an_input_gradient_has_the_slope_that_training_takes(backend):
+    """At 0 relu's slope is 0, leaky_relu's 0.01, and beyond its ends hard_tanh is flat: the deltas' own factors."""
+    X = np.zeros((1, 1))
+    for activation, slope in (("relu", 0.0), ("leaky_relu", 0.01), ("elu", 1.0)):
+        net = fastmlp.Network((1, 1, 1), activation=activation, init=[1, 0, 1, 0], backend=backend)
+        assert net.input_gradient(X).item() == pytest.approx(slope, rel=1e-15)
+        # With x = 0 in the inputs' place, the bias's gradient is the error, here 0 - 1, times that slope.
+        assert net.gradient(X, [1.0])[1] == pytest.approx(-slope, rel=1e-15)
+
+
+def test_what_input_gradients_are_refused_for(backend):
+    net = fastmlp.Network((2, 3, 1), backend=backend)
+    for X, words in (([[1.0, np.nan]], "X: got nan at row 0, column 1"), ([[1.0]], "X: got 1 columns")):
+        with pytest.raises(ValueError, match=words):
+            net.input_gradient(X)

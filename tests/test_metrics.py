@@ -436,7 +436,7 @@ def test_weights_are_checked(name, weights, words):
     ("classes", "kind", "words"),
     [
         (2, ValueError, "^classes: got 2 with the class code 2; a number above all codes is accepted"),
-        (1, ValueError, "^classes: got 1, expected a whole number of at least 2"),
+        (0, ValueError, "^classes: got 0, expected a whole number of at least 1"),
         (3.0, TypeError, "^classes: got 3.0"),
     ],
 )

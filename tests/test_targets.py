@@ -402,13 +402,6 @@ def test_one_hot_rows_with_gaps_are_no_column(normal):
             "^label_smoothing: got 0.1 with loss 'hinge'",
         ),
         ([0.5, 1.5, 2.5], {"loss": "hinge"}, ValueError, "^y: got 0.5 at row 0 with loss 'hinge'; labels"),
-        ([1.0, NAN, 1.0], {"loss": "hinge", "missing_targets": "mask"}, ValueError, "^y: got one single class, 1.0"),
-        (
-            [1.0, NAN, 1.0],
-            {"loss": "binary_cross_entropy", "missing_targets": "mask"},
-            ValueError,
-            "^y: got one single class, 1.0",
-        ),
         ([[0.5, 0.6]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 0.5, 0.6 at row 0 .*sum to 1"),
         ([[1.5, -0.5]] * 3, {"loss": "cross_entropy"}, ValueError, "^y: got 1.5, -0.5 at row 0"),
         (
@@ -435,6 +428,83 @@ def test_files_keep_what_targets_are(tmp_path, normal, options):
     assert again.loss(X, y) == net.loss(X, y)
     np.testing.assert_array_equal(again.predict(X), net.predict(X))
     assert places.task_of(again).missing == places.task_of(net).missing
+
+
+# ---- a single class --------------------------------------------------------------------------------------
+
+
+SINGLE = {
+    "text": (["a"] * 30, {}, "'a'"),
+    "objects": (np.array(["a"] * 30, object), {}, "'a'"),
+    "integers": (np.full(30, 7, np.int8), {}, "7"),
+    "bools": (np.zeros(30, bool), {}, "False"),
+    "a column": (np.full((30, 1), 3), {}, "3"),
+    "floats": ([1.0] * 30, {"loss": "binary_cross_entropy"}, "1.0"),
+    "zeros": ([0.0] * 30, {"loss": "binary_cross_entropy"}, "0.0"),
+    "a column of floats": ([[3.0]] * 30, {"loss": "hinge"}, "3.0"),
+    "gaps": ([1.0, NAN, 1.0] * 10, {"loss": "hinge", "missing_targets": "mask"}, "1.0"),
+}
+LABEL_LOSSES = [name for name, loss in LOSSES.items() if "labels" in loss.targets]
+
+
+@pytest.mark.parametrize(("y", "options", "shown"), SINGLE.values(), ids=SINGLE)
+def test_a_single_class_is_predicted_with_a_warning(backend, dtype, normal, tolerance, y, options, shown, tmp_path):
+    X = normal(30, 3, dtype=dtype)
+    with pytest.warns(
+        UserWarning, match=f"^y: got one single class, {shown}, which is predicted for every row"
+    ) as seen:
+        net = fastmlp.train(
+            X, y, hidden=4, epochs=3, batch_size=8, validation=0.2, metrics=["f1"], seed=0, backend=backend, **options
+        )
+    assert len(seen) == 1
+    (label,) = net.classes_.tolist()
+    assert str([label]) == f"[{shown}]"
+    net.save(tmp_path / "net")
+    for each in (net, fastmlp.load(tmp_path / "net", backend=backend)):
+        assert each.predict(X).tolist() == [label] * 30
+        assert each.classes_.dtype == net.classes_.dtype
+        if LOSSES[net.loss_name].probabilities:
+            assert each.predict_proba(X).dtype == dtype
+            assert each.predict_proba(X).tolist() == [[1.0]] * 30
+        assert each.score(X, y) == 1
+    for measured in (net.history.accuracy, net.history.val_accuracy, net.history.metrics["f1"]):
+        # Exactly, except with the weights of rows with gaps, whose mean is 1 as far as the dtype goes.
+        np.testing.assert_allclose(measured, 1, rtol=0, atol=tolerance("roundoff", dtype))
+
+
+@pytest.mark.filterwarnings("ignore:y. got one single class")
+@pytest.mark.parametrize("loss", [None, *LABEL_LOSSES])
+def test_a_network_of_a_single_class_goes_on_and_has_the_gradient_of_its_loss(backend, normal, loss, tolerance):
+    X, y = normal(30, 3), ["a"] * 30
+    net = fastmlp.train(X, y, hidden=4, activation="tanh", loss=loss, l2=0.1, epochs=2, seed=0, backend=backend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what it knows already is no news
+        net.train(X, y, class_weight="balanced", epochs=1).partial_train(X[:7], y[:7])
+    assert set(net.predict(X)) == {"a"}
+    with pytest.raises(ValueError, match="^y: got the unknown label 'b' at row 0; the network knows 'a'$"):
+        net.train(X, ["b"] * 30)
+    assert fastmlp.diagnostics.check_gradient(net, X, y).error <= tolerance("finite differences", np.float64)
+    if loss in (None, "cross_entropy"):  # the softmax of one output is 1, exactly: what is left is the penalty
+        assert net.loss_name == "cross_entropy"
+        weights = sum(np.square(w).sum() for w in net.weights)
+        assert net.loss(X, y) == pytest.approx(0.1 / 60 * weights, rel=tolerance("loss", np.float64))
+
+
+def test_numbers_and_columns_that_are_constant_are_no_single_class(normal):
+    X = normal(30, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fastmlp.train(X, np.full(30, 2.0), epochs=1).classes_ is None
+        assert fastmlp.train(X, np.full(30, 2), loss="huber", epochs=1).classes_ is None
+        one_hot = np.zeros((30, 3), int)
+        one_hot[:, 1] = 1
+        assert fastmlp.train(X, one_hot, epochs=1).classes_.tolist() == [0, 1, 2]
+        assert fastmlp.train(X, np.tile([1, 0, 1], (30, 1)), epochs=1).classes_ is None
+
+
+def test_a_network_may_be_made_for_a_single_class(backend):
+    net = fastmlp.Network((2, 3, 1), loss="cross_entropy", classes=["a"], backend=backend)
+    assert net.train(np.eye(2), ["a", "a"], epochs=1).predict(np.eye(2)).tolist() == ["a", "a"]
 
 
 # ---- labels that look like numbers, and numbers that look like labels ------------------------------------

@@ -61,12 +61,14 @@ def train(
 
     Parameters
     ----------
-    X : array-like, shape (rows, inputs)
+    X : array-like or sparse matrix, shape (rows, inputs)
         The features, finite numbers. Not copied when C-contiguous and of the chosen dtype. The names of a data frame's
         columns become ``net.feature_names_in_``: rows with other names, or in another order, are refused from then on.
+        One of ``scipy.sparse``, in any format, gives what its dense rows give. Where these would take more than a
+        fourth of the free memory, it is made dense part by part; rows to validate on are made dense whole.
     y : array-like, shape (rows,) or (rows, outputs)
         Labels of any kind (integers, bools, strings), one-hot or multi-label rows of 0 and 1, or numbers (floats); with
-        ``loss="cross_entropy"`` also rows of probabilities.
+        ``loss="cross_entropy"`` also rows of probabilities. A single label is predicted for every row.
     hidden : int or sequence of int, default (100,)
         Sizes of the hidden layers; () makes a linear model.
     activation : str or sequence of str, default "relu"
@@ -180,8 +182,8 @@ def train(
     Warns
     -----
     UserWarning
-        If the loss is None and `y` holds integers of more than 20 different values with fewer than 5 rows each on
-        average, or one column of floats that are exactly 0 and 1; if the learning rate is 0.
+        If `y` holds a single label; if the loss is None and `y` holds integers of more than 20 different values with
+        fewer than 5 rows each on average, or one column of floats that are exactly 0 and 1; if the learning rate is 0.
     DivergenceWarning
         If the training run diverges: it ends there, and earlier weights come back. The message says which, in which
         epoch, batch and layer it began, and the likeliest cause.
@@ -196,7 +198,7 @@ def train(
     >>> net.score(X, y) > 0.98
     True
     """
-    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype))
+    names, X = arrays.column_names(X), arrays.features(X, dtype=topology.floating(dtype), windows=True)
     task, values = targets.targets(
         y, len(X), X.dtype, loss=loss, output=output, label_smoothing=label_smoothing, missing_targets=missing_targets
     )

@@ -208,7 +208,7 @@ def f1(y: Any, predicted: Any, sample_weight: Any = None, *, classes: int | None
     sample_weight : array-like, shape (rows,), or None, default None
         One weight per row, at least 0; None weighs all rows equally.
     classes : int or None, default None
-        Number of classes, at least 2, some of which may have no row here; None takes the largest code + 1. Ignored
+        Number of classes, some of which may have no row here; None takes the largest code + 1. Ignored
         for a matrix.
 
     Returns
@@ -236,7 +236,7 @@ def f1(y: Any, predicted: Any, sample_weight: Any = None, *, classes: int | None
         sums = (np.where(rows, weights[:, None], 0).sum(axis=0) for rows in (y & predicted, y, predicted))
         return float(_f1_scores(*sums).mean())
     largest = int(max(y.max(), predicted.max()))
-    classes = max(largest + 1, 2) if classes is None else whole(classes, "classes", minimum=2)
+    classes = max(largest + 1, 2) if classes is None else whole(classes, "classes")
     if largest >= classes:
         raise ValueError(f"classes: got {classes} with the class code {largest}; a number above all codes is accepted")
     true, found = (np.bincount(codes, weights, classes) for codes in (y, predicted))

@@ -13,15 +13,16 @@ import numpy as np
 from fastmlp._checks import arrays, targets
 from fastmlp._checks import options as checks
 from fastmlp._checks.samples import Samples, checked_weights, split
+from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.task import task
 from fastmlp._checks.topology import Topology, checked_seed, hidden_sizes
 from fastmlp._checks.warn import warn_caller
+from fastmlp._engine import derivatives
 from fastmlp._engine.prediction import is_as_kernels_read
 from fastmlp._spec.elsewhere import keywords
 from fastmlp._spec.shown import Text, counted, table
 from fastmlp._spec.values import shown, typed
 from fastmlp._training import fit, model, watch
-from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.callbacks import EpochState, Progress
 from fastmlp.history import History
@@ -67,7 +68,7 @@ class Network:
     bias_init : float or None, default None
         As in `fastmlp.train`.
     classes : array-like or None, default None
-        The labels, one a class; None numbers them.
+        The labels, one a class; None numbers them. A single one is predicted for every row.
     seed : int or None, default None
         Seed of the initial weights and of shuffling; None draws one.
     dtype : float32 or float64, default float64
@@ -248,15 +249,14 @@ class Network:
     def __repr__(self) -> str:
         return f"Network({self.sizes}, activations={self.activations}, loss={self.loss_name!r}, {self.dtype.name})"
 
-    def _features(self, X: Any) -> Any:
+    def _features(self, X: Any, windows: bool = False) -> Any:
         """Check rows, and the names of their columns."""
-        if isinstance(X, SparseRows):  # which the estimators have checked
-            return X
-        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=self._record.feature_names)
+        names = self._record.feature_names
+        return arrays.features(X, dtype=self.dtype, columns=self.sizes[0], names=names, windows=windows)
 
-    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple:
+    def _checked(self, X: Any, y: Any, sample_weight: Any, windows: bool = False) -> tuple:
         """Check rows, targets and weights, and code the targets as the network knows them."""
-        known, X = self._model.task, self._features(X)
+        known, X = self._model.task, self._features(X, windows)
         values = targets.encode(y, len(X), self.dtype, known)
         return X, values, checked_weights(sample_weight, values, known)
 
@@ -296,8 +296,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features; not copied when C-contiguous and of the network's dtype.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features, as in `fastmlp.train`; not copied when C-contiguous and of the network's dtype.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets, coded as the network knows them.
         optimizer, learning_rate, clip_norm, clip_value, max_norm, batch_size, epochs, shuffle, average
@@ -321,7 +321,7 @@ class Network:
         DivergenceError
             If the training run diverges and that is to be an error; the last good weights have come back then.
         """
-        rows = self._checked(X, y, sample_weight)
+        rows = self._checked(X, y, sample_weight, windows=True)
         if validation is not None and not isinstance(validation, (tuple, list)):
             raise TypeError(
                 f"validation: got {shown(validation)}; rows (X, y) are accepted, which no training run has seen"
@@ -381,7 +381,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The chunk's features.
         y : array-like, shape (rows,) or (rows, outputs)
             Its targets. Classes must be known to the network: pass ``classes`` where it is made.
@@ -452,7 +452,7 @@ class Network:
     def _outputs(self, X: Any) -> np.ndarray:
         model, names = self._model, self._record.feature_names
         if not is_as_kernels_read(X, model.dtype, model.sizes[0]):
-            X = self._features(X)
+            X = self._features(X, windows=True)
         elif names:
             arrays.check_names(X, names)
         outputs = model.outputs(X)
@@ -465,7 +465,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
 
         Returns
@@ -487,13 +487,14 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
 
         Returns
         -------
         ndarray of the network's dtype
-            One column a class, in the order of `classes_`; for multi-label targets one column an output.
+            One column a class, in the order of `classes_` (of a single class 1); for multi-label targets one column an
+            output.
 
         Raises
         ------
@@ -508,17 +509,17 @@ class Network:
                 "as they are"
             )
         outputs = self._outputs(X)
-        if known.outputs == 1 and known.classes is not None:
-            return np.concatenate((1 - outputs, outputs), axis=1)
-        return outputs
+        if known.classes is None or known.output_per_class:
+            return np.ones_like(outputs) if known.single_class else outputs
+        return np.concatenate((1 - outputs, outputs), axis=1)
 
     def forward(self, X: Any) -> list[np.ndarray]:
         """Compute every layer's activations.
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
 
         Returns
         -------
@@ -548,8 +549,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
         sample_weight : array-like, shape (rows,), or None, default None
@@ -573,8 +574,8 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
-            The features.
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features; a sparse matrix is made dense whole.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
         sample_weight : array-like, shape (rows,), or None, default None
@@ -592,6 +593,35 @@ class Network:
         """
         return self._model.differentiate(self._samples(X, y, sample_weight))[1]
 
+    def input_gradient(self, X: Any) -> np.ndarray:
+        """Compute the derivatives of the outputs by the inputs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (rows, inputs)
+            The features.
+
+        Returns
+        -------
+        ndarray of the network's dtype, shape (rows, outputs, inputs)
+            ∂h / ∂x of each row, h the output layer's activations, ``forward(X)[-1]``: of two classes with one output,
+            the probability of ``classes_[1]``. At a kink, such as relu's at 0, it is the slope that training takes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` cannot be used.
+
+        Examples
+        --------
+        >>> net = Network((2, 3, 1), activation="tanh", seed=0)
+        >>> X, step = np.array([[0.5, -1.0]]), np.array([1e-6, 0.0])
+        >>> difference = (net.forward(X + step)[-1] - net.forward(X - step)[-1]) / 2e-6
+        >>> bool(np.allclose(net.input_gradient(X)[:, :, 0], difference))
+        True
+        """
+        return derivatives.input_gradient(self._model, self._features(X, windows=True))
+
     def score(
         self, X: Any, y: Any, sample_weight: Any = None, *, metric: str | Metric | Callable[..., float] | None = None
     ) -> float:
@@ -599,7 +629,7 @@ class Network:
 
         Parameters
         ----------
-        X : array-like, shape (rows, inputs)
+        X : array-like or sparse matrix, shape (rows, inputs)
             The features.
         y : array-like, shape (rows,) or (rows, outputs)
             The targets.
@@ -622,9 +652,11 @@ class Network:
             If an argument cannot be used.
         """
         known = self._model.task
+        X, values, row_weights = self._checked(X, y, sample_weight, windows=True)
         if metric is None and not known.is_regression:
-            return self._model.evaluate(self._samples(X, y, sample_weight))[1]
-        X, values, row_weights = self._checked(X, y, sample_weight)
+            if not isinstance(X, SparseRows):
+                return self._model.evaluate(Samples.weighted(X, values, row_weights))[1]
+            metric = "accuracy"  # of what is predicted part by part
         if metric is None:
             # Several quantiles of one target are each measured against it.
             return float(METRICS["r2"].function(values, self._model.outputs(X), row_weights))
@@ -703,9 +735,7 @@ class Network:
         # here: only files need safetensors, a tenth of what importing fastmlp would take
         from fastmlp._files import model_file
 
-        notes = self.metadata
-        if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
-            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
+        notes = self._notes()
         with self._model.access.reading:
             state, names = self._record.state, self._record.feature_names
             fractions = self._model.topology.fractions(0 if state is None else max(0, state.epoch - 1))
@@ -717,3 +747,57 @@ class Network:
                 "on, assign the callable to the network that was loaded",
                 UserWarning,
             )
+
+    def _notes(self) -> dict[str, str]:
+        """Check the metadata."""
+        notes = self.metadata
+        if not isinstance(notes, dict) or not all(isinstance(text, str) for pair in notes.items() for text in pair):
+            raise TypeError(f"metadata: got {shown(notes)}; a dict of str to str is accepted")
+        return notes
+
+    def to_onnx(self, path: Any) -> None:
+        """Write the network as an ONNX model, which ONNX Runtime and others predict with.
+
+        The model has one input, ``"X"``, shape (rows, inputs), of the network's dtype, in which it computes. Its first
+        output is ``"probabilities"``, those of `predict_proba`, or with a loss that has none ``"outputs"``, those of
+        ``forward(X)[-1]``. The second one, if targets are classes or labels, is ``"label"``, what `predict` returns, as
+        int64 or strings. `metadata` is the model's. An existing file is replaced once the new one is whole.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is missing: ``pip install "fastmlp[onnx]"``.
+        TypeError
+            If `metadata` is not a dict of str to str.
+        ValueError
+            If ONNX has no form for labels (numbers that are not whole), or the network is too large for such a file.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Of gelu ONNX Runtime computes erf in float32, also for float64.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> import onnxruntime
+        >>> X, y = fastmlp.datasets.moons(200, noise=0.1, seed=0)
+        >>> net = fastmlp.train(X, y, hidden=16, epochs=20, dtype="float32", seed=0)
+        >>> net.to_onnx("moons.onnx")
+        >>> session = onnxruntime.InferenceSession("moons.onnx", providers=["CPUExecutionProvider"])
+        >>> probabilities, label = session.run(None, {"X": X.astype("float32")})
+        >>> bool(np.allclose(probabilities, net.predict_proba(X), atol=1e-6))
+        True
+        """
+        from fastmlp._files import onnx, whole  # here: nothing else needs the package onnx
+
+        notes = self._notes()
+        with self._model.access.reading:
+            content = onnx.model_bytes(self._model, notes)
+        whole.write(path, content)

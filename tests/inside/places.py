@@ -3,6 +3,7 @@
 # ruff: noqa: F401 (modules that tests reach through this one)
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -11,14 +12,15 @@ import numpy as np
 from fastmlp import network
 from fastmlp._checks import arrays, options, targets, task, topology
 from fastmlp._checks import samples as checked_rows
+from fastmlp._checks import sparse as sparse_rows
 from fastmlp._checks.samples import Samples
-from fastmlp._engine import backend, layout, prediction, reference, threads
+from fastmlp._engine import backend, derivatives, layout, prediction, reference, threads
 from fastmlp._files import model_file
 from fastmlp._spec import values
 from fastmlp._spec.records import names as spec_names
 from fastmlp._training import divergence, fit, model, orders, run, snapshots, sparse, steps
 
-# What a test may set for itself: a name of its own -> the module and the name there.
+# What a test may set for itself: a name of its own -> the module (its name, if it needs a package) and the name there.
 SWITCHES = {
     "first_steps": (steps, "_FIRST_STEPS"),
     "max_growth": (steps, "_MAX_GROWTH"),
@@ -27,7 +29,9 @@ SWITCHES = {
     "first_epochs": (run, "_FIRST_EPOCHS"),
     "ahead_numbers": (orders, "_AHEAD_NUMBERS"),
     "window_bytes": (sparse, "WINDOW_BYTES"),
-    "block_bytes": (sparse, "_BLOCK_BYTES"),
+    "block_bytes": (sparse_rows, "_BLOCK_BYTES"),
+    "derivative_bytes": (derivatives, "_BLOCK_BYTES"),
+    "dense_bytes": (sparse_rows, "dense_bytes"),
     "replayed_bytes": (snapshots, "_REPLAYED_BYTES"),
     "kept_seconds": (snapshots, "_KEPT_SECONDS"),
     "copied_bytes_per_second": (snapshots, "_COPY_BYTES_PER_SECOND"),
@@ -46,6 +50,7 @@ SWITCHES = {
     "aligned": (layout, "aligned"),
     "differentiate": (model.Model, "differentiate"),
     "cost_model": (threads, "COST_MODEL"),
+    "onnx_bytes": ("fastmlp._files.onnx", "_MAX_BYTES"),
 }
 
 SparseRows, Window = sparse.SparseRows, sparse.Window
@@ -59,7 +64,8 @@ BUILDS = tuple(name for name in backend.NAMES if name != backend.REFERENCE)
 def switch(monkeypatch, **values):
     """Set some of the switches until the test ends."""
     for name, value in values.items():
-        monkeypatch.setattr(*SWITCHES[name], value)
+        module, attribute = SWITCHES[name]
+        monkeypatch.setattr(importlib.import_module(module) if isinstance(module, str) else module, attribute, value)
 
 
 def given(name):
@@ -242,3 +248,8 @@ def divergence_report(net, X, y):
     chosen = options.TrainingOptions(data, optimizer="sgd", batch_size="full")
     run_of = SimpleNamespace(samples=Samples(X, y), options=chosen, settings={"l2": 0.0, "own_average": False})
     return divergence.report(found, net._model, run_of)
+
+
+def kernel_call(net):
+    """Return the context in which a training run makes a kernel call, and which threads that read wait for."""
+    return net._model.access.calling

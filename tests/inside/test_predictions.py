@@ -1,9 +1,11 @@
-"""What a forward pass reads and writes, and the workspaces that are kept for predictions."""
+"""What a forward pass reads and writes, the workspaces that are kept for predictions, and derivatives by blocks."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -82,3 +84,47 @@ def test_a_workspace_serves_one_prediction_after_another(normal):
     for rows in (1, 3, 400, 2):
         net.predict(normal(rows, 20))
     assert len(places.workspaces(net)) == 1
+
+
+# ---- derivatives by the inputs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 1000, 5000])
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_blocks_of_input_gradients_are_those_of_all_rows(monkeypatch, backend, dtype, loss, size, normal, tolerance):
+    net, X = network((4, 20, 7, 3), backend, dtype, loss), normal(33, 4, dtype=dtype)
+    whole = net.input_gradient(X)
+    places.switch(monkeypatch, derivative_bytes=size)
+    # NumPy multiplies few rows otherwise than many.
+    limit = tolerance("forward", dtype) * np.abs(whole).max()
+    np.testing.assert_allclose(net.input_gradient(X), whole, rtol=0, atol=limit)
+
+
+def test_input_gradients_take_little_more_memory_than_their_result(monkeypatch):
+    # Of 4000 rows the result is 3.2 MB, and the derivatives by the hidden units would be 32 MB at once.
+    places.switch(monkeypatch, derivative_bytes=1 << 18)
+    net, X = network((50, 500, 2)), np.ones((4000, 50))
+    net.input_gradient(X[:1])
+    tracemalloc.start()
+    try:
+        result = net.input_gradient(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert result.nbytes < peak < 2 * result.nbytes
+
+
+@pytest.mark.parametrize("kind", ["predict", "input_gradient", "to_onnx"])
+def test_a_reader_waits_for_the_end_of_a_kernel_call(kind, tmp_path):
+    if kind == "to_onnx":
+        pytest.importorskip("onnx")
+    net, X = network((4, 5, 3)), np.ones((2, 4))
+    reads = {"to_onnx": lambda: net.to_onnx(tmp_path / "net.onnx")}.get(kind, lambda: getattr(net, kind)(X))
+    reads()
+    reader = threading.Thread(target=reads)
+    with places.kernel_call(net):
+        reader.start()
+        reader.join(0.1)
+        assert reader.is_alive()
+    reader.join(60)
+    assert not reader.is_alive()

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.fixture
 def windows(monkeypatch):
     """No sparse matrix is made dense as a whole: some batches at a time, and some rows when they are measured."""
-    monkeypatch.setattr(_translation, "dense_bytes", lambda: 0)
     filled, fill = [], places.given("window_fill")
     places.switch(
         monkeypatch,
+        dense_bytes=lambda: 0,
         window_bytes=3 * 16 * 5 * 8,  # three batches of sixteen rows of five numbers
         block_bytes=7 * 5 * 8,
         window_fill=lambda self, *arguments: (filled.append(len(self.x)), fill(self, *arguments))[1],

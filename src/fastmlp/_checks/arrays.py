@@ -1,11 +1,12 @@
 """Arrays at the door: array-likes in, aligned C-contiguous arrays of finite numbers out, or labels of one kind."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from fastmlp._checks.sparse import SparseRows, dense, dense_or_windows, is_sparse
 from fastmlp._checks.warn import warn_caller
 from fastmlp._spec.values import as_array, listing, typed
 
@@ -20,13 +21,15 @@ def features(
     columns: int | None = None,
     names: tuple[str, ...] | None = None,
     argument: str = "X",
-) -> np.ndarray:
+    windows: bool = False,
+) -> Any:
     """Check a table of features and bring it into the form that the kernels read.
 
     Parameters
     ----------
     X : array-like, shape (rows, columns)
-        Numbers: bool, integer or floating; lists, arrays, memory maps and data frames.
+        Numbers: bool, integer or floating; lists, arrays, memory maps, data frames, and SciPy's sparse matrices and
+        arrays.
     dtype : numpy dtype or None, default None
         float32 or float64; None keeps float32 and makes everything else float64.
     columns : int or None, default None
@@ -35,16 +38,19 @@ def features(
         The names of the columns that a network was trained with, () if they had none; None accepts any.
     argument : str, default "X"
         The argument's name, for messages.
+    windows : bool, default False
+        Whether a sparse `X` whose dense rows would take too much memory stays sparse; else it becomes dense whole.
 
     Returns
     -------
-    ndarray, shape (rows, columns)
+    ndarray or SparseRows, shape (rows, columns)
         C-contiguous float32 or float64; the same memory as `X` where `X` is already so (it is never written).
 
     Raises
     ------
     TypeError
-        If `X` is sparse, masked, does not hold real numbers, or some of its columns' names only are strings.
+        If `X` is masked, sparse but not SciPy's, does not hold real numbers, or some of its columns' names only are
+        strings.
     ValueError
         If `X` is ragged, not 2-D, empty, of another number of columns or of other names of columns, or holds a NaN, an
         infinity or a number that `dtype` cannot hold.
@@ -59,8 +65,11 @@ def features(
     >>> features([[0, 1], [2, 3]]).dtype
     dtype('float64')
     """
+    if isinstance(X, SparseRows):  # which has been checked
+        return X
     own_names = check_names(X, names, argument)
-    array = read_array(X, argument)
+    sparse = is_sparse(X)
+    array = X if sparse else read_array(X, argument)
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"{argument}: got dtype {array.dtype}; bool, integer or floating columns are accepted; "
@@ -71,14 +80,33 @@ def features(
             f"{argument}: got shape {array.shape}; a 2-D array of shape (rows, columns) is accepted; "
             "reshape(-1, 1) makes a column of a 1-D array, reshape(1, -1) a row"
         )
-    if array.size == 0:
+    if 0 in array.shape:
         raise ValueError(f"{argument}: got shape {array.shape}; at least one row and one column are needed")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{argument}: got {array.shape[1]} columns (shape {array.shape}); the network takes {columns}")
     if own_names and len(own_names) != array.shape[1]:
         raise ValueError(f"{argument}: got {len(own_names)} names for {array.shape[1]} columns; one each is accepted")
-    own = np.float32 if array.dtype == np.float32 else np.float64
-    return converted(array, own if dtype is None else dtype, argument)
+    if dtype is None:
+        dtype = np.float32 if array.dtype == np.float32 else np.float64
+    if not sparse:
+        return converted(array, dtype, argument)
+    return (dense_or_windows if windows else dense)(_converted_sparse(X, dtype, argument), dtype)
+
+
+def _converted_sparse(X: Any, dtype: Any, argument: str) -> Any:
+    """Convert a sparse matrix to CSR of `dtype`, all of it finite; what is stored several times is added up first."""
+    given = X.tocsr()
+    if not given.has_canonical_format:
+        given = given.copy()
+        given.sum_duplicates()
+    with np.errstate(over="ignore"):  # found below, with its place
+        result = given.astype(dtype, copy=False)
+
+    def place(at: int) -> tuple[int, int]:
+        return int(given.indptr.searchsorted(at, side="right")) - 1, int(given.indices[at])
+
+    refuse_nonfinite(result.data, given.data, argument, place=place)
+    return result
 
 
 def column_names(X: Any, argument: str = "X") -> tuple[str, ...]:
@@ -163,11 +191,17 @@ def converted(array: np.ndarray, dtype: Any, argument: str, missing: bool = Fals
 
 
 def refuse_nonfinite(
-    array: np.ndarray, original: np.ndarray, argument: str, missing: bool = False, advice: str = ""
+    array: np.ndarray,
+    original: np.ndarray,
+    argument: str,
+    missing: bool = False,
+    advice: str = "",
+    place: Callable[..., tuple[int, ...]] | None = None,
 ) -> None:
     """Raise, with its place, at the first value that is not finite; NaN passes where numbers may be `missing`.
 
-    `array` is C-contiguous, and `original` what it was converted from.
+    `array` is C-contiguous, and `original` what it was converted from. `place` takes an index into it and returns the
+    row and the column, if these are others.
     """
     flat = array.reshape(-1)
     for start in range(0, flat.size, BLOCK):
@@ -177,15 +211,15 @@ def refuse_nonfinite(
         if finite[first]:
             continue
         index = np.unravel_index(start + first, array.shape)
-        place = ", ".join(f"{name} {int(at)}" for name, at in zip(("row", "column"), index, strict=False))
-        value = original[index]
+        value, at = original[index], index if place is None else place(*index)
+        where = ", ".join(f"{name} {int(number)}" for name, number in zip(("row", "column"), at, strict=False))
         if np.isfinite(value):
             raise ValueError(
-                f"{argument}: got {value!s} at {place}, which {array.dtype} cannot hold; "
+                f"{argument}: got {value!s} at {where}, which {array.dtype} cannot hold; "
                 "scale the data or use a wider dtype"
             )
         raise ValueError(
-            f"{argument}: got {value!s} at {place}; finite numbers are accepted; fill or leave out such rows{advice}"
+            f"{argument}: got {value!s} at {where}; finite numbers are accepted; fill or leave out such rows{advice}"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._checks import arrays, targets
+from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.task import Task, class_codes
 from fastmlp._spec.values import as_array, choice, listing, number, renamed, shown
 
@@ -135,7 +136,7 @@ def hard_codes(values: np.ndarray, task: Task) -> np.ndarray:
     """Return the class of each row, or raise if rows are of several classes."""
     if values.ndim == 2 and task.loss.coding == "indices":
         raise ValueError("class_weight: got it with soft targets, whose rows have no class; sample_weight is accepted")
-    return class_codes(values)
+    return class_codes(values, len(task.classes))
 
 
 def split(
@@ -188,7 +189,11 @@ def _fraction(value: Any, rows: tuple, task: Task, seed: int) -> list[tuple]:
             f"validation: got {value} of {len(X)} rows, which leaves {len(X) - chosen.sum()} to train on and "
             f"{chosen.sum()} to validate on; another fraction, or rows (X, y), is accepted"
         )
-    parts = [(X[rows], values[rows], None if weights is None else weights[rows]) for rows in (~chosen, chosen)]
+    left = X.part if isinstance(X, SparseRows) else X.__getitem__  # which stay sparse; those that are drawn are dense
+    parts = [
+        (take(rows), values[rows], None if weights is None else weights[rows])
+        for rows, take in ((~chosen, left), (chosen, X.__getitem__))
+    ]
     if weights is not None and not all(part.any() for _, _, part in parts):
         raise ValueError(
             f"validation: got {value}, which leaves only rows of weight 0 in one part; another fraction or seed is "
@@ -204,7 +209,7 @@ def _drawn(fraction: float, values: np.ndarray, task: Task, seed: int) -> np.nda
     if task.classes is not None:
         # Stable: within a class the rows stay in their random order. Every 1 / fraction-th row of the classes in turn
         # is then an even part of each.
-        order = order[np.argsort(class_codes(values)[order], kind="stable")]
+        order = order[np.argsort(class_codes(values, len(task.classes))[order], kind="stable")]
     drawn = np.zeros(len(order), np.bool_)
     drawn[order[np.diff(np.floor(np.arange(len(order) + 1) * fraction + 0.5)) > 0]] = True
     return drawn

@@ -34,7 +34,7 @@ def targets(
     y                            loss None            other losses that it goes with
     ============================ ==================== ===================================================
     labels, two classes          binary_cross_entropy cross_entropy; hinge; squared_error (one-hot coded)
-    labels, more classes         cross_entropy        hinge; squared_error (one-hot coded)
+    labels, one class or several cross_entropy        hinge; squared_error (one-hot coded)
     integer or bool one-hot rows cross_entropy        squared_error; binary_cross_entropy (as multilabel)
     other 0/1 integers, 2-D      binary_cross_entropy hinge; squared_error
     other integers, 2-D          refused              squared_error
@@ -76,14 +76,14 @@ def targets(
     TypeError
         If `y` is sparse, masked or of a dtype that is neither numbers nor labels.
     ValueError
-        If a name is unknown, the lengths differ, there is a single class, a value is not finite, the loss
-        does not go with the targets or the output not with the loss.
+        If a name is unknown, the lengths differ, a value is not finite, the loss does not go with the targets or the
+        output not with the loss.
 
     Warns
     -----
     UserWarning
-        If the loss is None and labels look like numbers (whole ones of more than 20 values, in fewer than 5 rows each
-        on average), or numbers like labels (one column of floats, exactly 0 and 1).
+        If there is a single class; if the loss is None and labels look like numbers (whole ones of more than 20 values,
+        in fewer than 5 rows each on average), or numbers like labels (one column of floats, exactly 0 and 1).
 
     Examples
     --------
@@ -104,6 +104,12 @@ def targets(
     outputs = _columns(array) * chosen.outputs_per_target if classes is None else len(classes)
     if classes is not None and outputs == 2 and chosen.one_output_of_two:
         outputs = 1
+    if classes is not None and len(classes) == 1:
+        warn_caller(
+            f"y: got one single class, {shown(classes.tolist()[0])}, which is predicted for every row; to tell classes "
+            "apart, pass rows of at least two",
+            UserWarning,
+        )
     if asked is None and not categorical:
         _warn_of_doubtful_kind(array, kind, classes)
     known = Task(
@@ -182,15 +188,13 @@ def _classes(array: np.ndarray, kind: str) -> tuple[np.ndarray | None, np.ndarra
                 f"y: got NaN among labels of {len(classes)} classes; gaps go with two classes, numbers, several labels "
                 "a row or rows of probabilities; leave such rows out"
             )
-    if len(classes) < 2:
-        raise ValueError(f"y: got one single class, {shown(classes.tolist()[0])}; at least two classes are needed")
     return classes, None if gaps else by_blocks(classes.searchsorted, labels, np.int32)
 
 
 def _default_loss(array: np.ndarray, kind: str, classes: Any) -> str:
     if kind != "labels" and array.dtype.kind == "f":
         return "squared_error"
-    if kind == "one_hot" or (kind == "labels" and len(classes) > 2):
+    if kind == "one_hot" or (kind == "labels" and len(classes) != 2):
         return "cross_entropy"
     return "binary_cross_entropy"
 
@@ -230,7 +234,7 @@ def _refuse_kind(kind: str, classes: np.ndarray | None, loss: Loss) -> None:
             f"loss: got {loss.name!r} with {what} in y; it goes with labels or one-hot rows: pass integer "
             f"labels of shape (rows,); what goes with {what} is {others}"
         )
-    if loss.coding == "bits" and classes is not None and len(classes) != 2:
+    if loss.coding == "bits" and classes is not None and len(classes) > 2:
         raise ValueError(
             f"loss: got {loss.name!r} with {len(classes)} classes in y; it goes with labels of two classes "
             "or with a multilabel matrix; what goes with more classes is 'squared_error', 'cross_entropy'"
@@ -343,7 +347,7 @@ def _soft_rows(array: np.ndarray, dtype: Any, loss: Loss) -> np.ndarray:
 
 def _class_indices(array: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return each row's class among the known ones, from labels or from one-hot rows."""
-    if array.ndim == 2 and array.shape[1] == len(classes):
+    if array.ndim == 2 and array.shape[1] == len(classes) > 1:
         good = by_blocks(one_hot_rows, array, np.bool_)
         if not good.all():
             row = int(good.argmin())
@@ -367,11 +371,11 @@ def coded_classes(indices: np.ndarray, dtype: Any, known: Task) -> np.ndarray:
     """Code class indices as the loss takes them: int32, one 0/1 column, or one-hot rows."""
     if known.loss.coding == "indices":
         return indices
-    if known.outputs == 1:
-        values = indices.astype(dtype).reshape(-1, 1)
-    else:
+    if known.output_per_class:
         values = np.zeros((len(indices), known.outputs), dtype)
         values[np.arange(len(indices)), indices] = 1
+    else:
+        values = indices.astype(dtype).reshape(-1, 1)
     return 2 * values - 1 if known.loss.coding == "signs" else values
 
 

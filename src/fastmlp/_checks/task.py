@@ -44,12 +44,22 @@ class Task:
     def is_multilabel(self) -> bool:
         return self.kind == "multilabel"
 
+    @cached_property
+    def output_per_class(self) -> bool:
+        """Whether the largest output decides; two classes may have a single output, above or below the threshold."""
+        return self.classes is not None and self.outputs == len(self.classes)
+
+    @cached_property
+    def single_class(self) -> bool:
+        """Whether there is one class only, which is certain."""
+        return self.classes is not None and len(self.classes) == 1
+
     @property
     def metric(self) -> int:
         """The kernels' code of what counts as a hit."""
         if self.is_regression:
             return METRICS.index("no_metric")
-        return METRICS.index("threshold" if self.is_multilabel or self.outputs == 1 else "largest")
+        return METRICS.index("largest" if self.output_per_class else "threshold")
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """Return coded targets as metrics take them: class codes, a matrix of 0, 1 and NaN, or numbers."""
@@ -57,13 +67,13 @@ class Task:
             return values[:, :: self.loss.outputs_per_target]
         if self.is_multilabel:
             return np.where(np.isnan(values), np.nan, values > self.loss.threshold)
-        return class_codes(values).astype(np.int64)
+        return class_codes(values, len(self.classes)).astype(np.int64)
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """Return the class, the labels or the numbers that a network's outputs predict."""
         if self.is_regression:
             return outputs
-        if self.outputs > 1 and not self.is_multilabel:
+        if self.output_per_class:
             return outputs.argmax(axis=1)
         units = outputs if self.is_multilabel else outputs[:, 0]
         return (units > self.loss.threshold).astype(np.int64)
@@ -81,12 +91,12 @@ class Task:
         return codes[:, 0] if self.squeeze else codes
 
 
-def class_codes(values: np.ndarray) -> np.ndarray:
+def class_codes(values: np.ndarray, classes: int) -> np.ndarray:
     """Return the class of every row from its coded target; 0 if the only target is NaN."""
     if values.ndim == 1:
         return values
     # A target of two classes is 0 and 1, or -1 and 1.
-    return values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.int32)
+    return values.argmax(axis=1) if values.shape[1] == classes else (values[:, 0] > 0).astype(np.int32)
 
 
 def task(
@@ -108,9 +118,9 @@ def task(
     activation = checked_output(output, chosen)
     needed = 2 if chosen.one_output_of_two and outputs == 1 else outputs
     if classes is None and (needed > outputs or chosen.coding == "indices"):
+        if needed < 2:
+            raise ValueError(f"sizes: got 1 output with loss {chosen.name!r}; at least 2 are needed, one per class")
         classes = np.arange(needed)
-    if chosen.coding == "indices" and outputs < 2:
-        raise ValueError(f"sizes: got 1 output with loss {chosen.name!r}; at least 2 are needed, one per class")
     if outputs % chosen.outputs_per_target:
         raise ValueError(
             f"sizes: got {outputs} outputs with {chosen.outputs_per_target} quantiles; a multiple of these is accepted"
@@ -121,9 +131,10 @@ def task(
     if "labels" not in chosen.targets:
         raise ValueError(f"classes: got labels with loss {chosen.name!r}, which goes with numbers; leave them out")
     labels = label_array(read_array(classes, "classes"), "classes")
-    if labels.ndim != 1 or len(set(labels.tolist())) != needed or len(labels) != needed or needed < 2:
+    if labels.ndim != 1 or len(set(labels.tolist())) != len(labels) or len(labels) not in (needed, outputs):
         raise ValueError(
-            f"classes: got {listing(labels.ravel().tolist())}; {max(needed, 2)} different labels go with {outputs} "
+            f"classes: got {listing(labels.ravel().tolist())}; {needed} different "
+            f"{'label goes' if needed == 1 else 'labels go'} with {outputs} "
             f"{'output' if outputs == 1 else 'outputs'} and loss {chosen.name!r}"
         )
     return Task(chosen, activation, outputs, labels, "labels", False, missing)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
@@ -14,6 +13,7 @@ from safetensors.numpy import save as to_bytes
 
 from fastmlp._checks.task import Task, task
 from fastmlp._checks.topology import Topology
+from fastmlp._files import whole
 from fastmlp._spec.values import checked_path, choice
 from fastmlp.losses import LOSSES, Loss, huber, quantile
 
@@ -36,19 +36,7 @@ _JSON_TYPES = {
 
 def write(path: Any, parameters: np.ndarray, description: "Description") -> None:
     """Write a model file; an existing one is replaced once the new one is whole."""
-    path = checked_path(path)
-    content = to_bytes({"parameters": parameters}, {"format": _FORMAT, "network": description.to_json()})
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)  # the mask that new files get: there is no way to ask but to set it
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    whole.write(path, to_bytes({"parameters": parameters}, {"format": _FORMAT, "network": description.to_json()}))
 
 
 def read(path: Any) -> tuple[np.ndarray, "Description"]:

@@ -10,11 +10,11 @@ import numpy as np
 
 from fastmlp import initialization
 from fastmlp._checks.samples import Samples
+from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.topology import Topology
 from fastmlp._engine import backend, layout, prediction
 from fastmlp._spec.values import as_array
 from fastmlp._training.access import Access
-from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import ACTIVATIONS
 
 LOSS_GROWTH = 1e6

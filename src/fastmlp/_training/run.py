@@ -73,7 +73,7 @@ class TrainingRun:
         self._fractions = Fractions(model, self.first_epoch, self._end)
         self._dropped = np.empty(len(model.sizes) - 2, np.int64)  # what the kernels read of them
         shuffled = bool(options.shuffle) and options.batch_size < rows
-        self._window = sparse.Window(samples, options.batch_size) if isinstance(samples.x, sparse.SparseRows) else None
+        self._window = sparse.window(samples, options.batch_size)
         self.given = (
             orders.GivenOrders(options.shuffle, rows, options.epochs)
             if shuffled and callable(options.shuffle)

@@ -1,40 +1,13 @@
 """Rows of a sparse matrix, made dense one window at a time, for matrices that would not fit in memory."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from fastmlp._checks.samples import Samples
+from fastmlp._checks.sparse import SparseRows
 
 WINDOW_BYTES = 1 << 24  # of dense rows at a time, but at least one batch
-_BLOCK_BYTES = 1 << 22  # of those that are only read once
-
-
-class SparseRows:
-    """A sparse matrix of finite numbers (SciPy's CSR), whose rows become dense when they are read.
-
-    Examples
-    --------
-    >>> import scipy.sparse
-    >>> SparseRows(scipy.sparse.csr_array(np.eye(3)), np.dtype("float32"))[np.array([2, 0])].tolist()
-    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    """
-
-    def __init__(self, matrix: Any, dtype: np.dtype) -> None:
-        self._matrix, self.dtype = matrix, np.dtype(dtype)
-        self.shape: tuple[int, int] = matrix.shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self._matrix[rows].toarray(order="C").astype(self.dtype, copy=False)
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        count = max(1, _BLOCK_BYTES // (self.shape[1] * self.dtype.itemsize))
-        for begin in range(0, len(self), count):
-            yield self[begin : begin + count]
 
 
 class Window:
@@ -74,3 +47,8 @@ class Window:
             self.order[first:end] = np.arange(end - first)
             self._holds = (epoch, first, end)
         return -(-(end - first) // self._batch)
+
+
+def window(samples: Samples, batch: int) -> Window | None:
+    """Return the window that rows are read through; None if they are dense."""
+    return Window(samples, batch) if isinstance(samples.x, SparseRows) else None

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 
 from fastmlp import initialization
-from fastmlp._training.sparse import SparseRows
+from fastmlp._checks.sparse import dense, dense_or_windows  # noqa: F401  the estimators' way to them
 from fastmlp.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastmlp.schedules import Adaptive, RateSchedule
 from fastmlp.stopping import EarlyStopping
@@ -37,8 +36,6 @@ from fastmlp.stopping import EarlyStopping
 # What scikit-learn's checks of X and of targets are told.
 ACCEPTED: dict[str, Any] = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32)}
 ANY_TARGETS: dict[str, Any] = {"accept_sparse": "csr", "dtype": None, "ensure_2d": False}
-_DENSE_PARTS = 4  # a sparse X is made dense whole if that takes at most a fourth of the free memory,
-_DENSE_BYTES = 1 << 30  # or at most this if the system does not report its free memory
 _NEVER = 10**9  # epochs without an improvement, if n_iter_no_change is infinite
 _MARK_EVERY = 32  # epochs, whose orders are soon drawn again
 _MAX_MARKS = 64  # random states that are kept, of 2.5 KB
@@ -88,25 +85,6 @@ def naming(argument: str) -> Iterator[None]:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(shorten(f"{argument}: {error}", 300)) from error
-
-
-def dense_bytes() -> int:
-    """Return up to how many bytes a sparse X is made dense whole."""
-    system = Path("/proc/meminfo")
-    lines = system.read_text().splitlines() if system.exists() else []
-    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return free[0] // _DENSE_PARTS if free else _DENSE_BYTES
-
-
-def dense(X: Any, dtype: np.dtype) -> np.ndarray:
-    return SparseRows(X.tocsr(), dtype)[:] if issparse(X) else X
-
-
-def dense_or_windows(X: Any, dtype: np.dtype) -> Any:
-    """Return rows as a dense array, or as SparseRows if it would be too large."""
-    if issparse(X) and X.shape[0] * X.shape[1] * dtype.itemsize > dense_bytes():
-        return SparseRows(X.tocsr(), dtype)
-    return dense(X, dtype)
 
 
 def target_array(y: Any) -> np.ndarray:
