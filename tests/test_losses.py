@@ -7,7 +7,7 @@ from inside import places
 
 import fastmlp
 from fastmlp.activations import ACTIVATIONS
-from fastmlp.losses import LOSSES
+from fastmlp.losses import LOSSES, WITH_SETTINGS
 
 SQUARED, BINARY, CROSS = (LOSSES[name].code for name in ("squared_error", "binary_cross_entropy", "cross_entropy"))
 ROWS = {loss.code: loss.row for loss in LOSSES.values()}
@@ -24,6 +24,10 @@ COMBINATIONS = [
     for metric in sorted({METRIC_OF[kind] for kind in row.targets})
 ]
 SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (8, 1), (15, 4), (16, 10), (17, 5), (33, 3), (64, 65), (100, 2)]
+
+
+def test_every_loss_with_settings_of_its_own_has_a_function_that_makes_it():
+    assert set(WITH_SETTINGS) == {name for name, row in ROWS.items() if row.parameter}
 
 
 def parameters_of(loss, outputs):

@@ -29,7 +29,7 @@ A float target that is NaN was not observed (``missing_targets="mask"``): it has
 target counts as if it were not there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -169,6 +169,8 @@ def quantile(*levels: float) -> Loss:
     return Loss(rows.LOSSES["quantile"], checked)
 
 
+# The functions that make losses with settings of their own.
+WITH_SETTINGS: Mapping[str, Callable[..., Loss]] = MappingProxyType({"huber": huber, "quantile": quantile})
 LOSSES: Mapping[str, Loss] = MappingProxyType({name: Loss(row, row.parameter) for name, row in rows.LOSSES.items()})
 ELSEWHERE: Mapping[str, list[str]] = table((name, row.elsewhere) for name, row in rows.LOSSES.items())
 OUTPUTS: tuple[str, ...] = tuple(dict.fromkeys(name for loss in LOSSES.values() for name in loss.outputs))

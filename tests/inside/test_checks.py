@@ -678,21 +678,7 @@ def test_hidden_sizes_refuse(hidden, kind, words):
 
 
 def test_activations():
-    assert HIDDEN_ACTIVATIONS == (
-        "identity",
-        "sigmoid",
-        "tanh",
-        "relu",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "softplus",
-        "silu",
-        "gelu",
-        "gelu_tanh",
-        "hard_sigmoid",
-        "hard_tanh",
-    )
+    assert tuple(name for name in ACTIVATIONS if name not in ("softmax", "exponential")) == HIDDEN_ACTIVATIONS
     assert places.checks.activations("tanh", 3) == ("tanh",) * 3
     assert places.checks.activations("tanh", 0) == ()
     assert places.checks.activations(["tanh", "relu"], 2) == ("tanh", "relu")

@@ -10,7 +10,7 @@ from fastmlp import activations, losses
 from fastmlp._checks.arrays import label_array, read_array
 from fastmlp._spec.records import METRICS
 from fastmlp._spec.values import choice, listing
-from fastmlp.losses import LOSSES, OUTPUTS, Loss, huber, quantile
+from fastmlp.losses import LOSSES, OUTPUTS, WITH_SETTINGS, Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def task(
 def checked_loss(value: Any) -> Loss:
     if isinstance(value, Loss):
         return value
-    if value is huber or value is quantile:  # functions, which a user may forget to call
+    if any(value is make for make in WITH_SETTINGS.values()):  # functions, which a user may forget to call
         raise TypeError(f"loss: got the function {value.__name__}; call it, such as {value.__name__}(0.5)")
     return LOSSES[choice(value, LOSSES, "loss", losses.ELSEWHERE)]
 

@@ -15,7 +15,7 @@ from fastmlp._checks.task import Task, task
 from fastmlp._checks.topology import Topology
 from fastmlp._files import whole
 from fastmlp._spec.values import checked_path, choice
-from fastmlp.losses import LOSSES, Loss, huber, quantile
+from fastmlp.losses import LOSSES, WITH_SETTINGS, Loss
 
 _FORMAT = "fastmlp 1"
 _LABEL_TYPES = {"bool": bool, "str": str, "object": str, "float32": float, "float64": float} | {
@@ -188,14 +188,12 @@ class Description:
 
 def _loss_with(name: str, parameters: list[float]) -> Loss:
     loss = LOSSES[choice(name, LOSSES, "loss")]
-    if loss.output_per_parameter:
-        return quantile(*parameters)
     if len(parameters) == 1 and loss.probabilities:
         return loss.smoothed(parameters[0])
-    if len(parameters) != len(loss.parameters):
+    if len(parameters) != len(loss.parameters) and not loss.output_per_parameter:
         needed = "one parameter" if loss.parameters else "no parameters"
         raise ValueError(f"loss {name!r} has {needed}, the file has {list(parameters)}")
-    return huber(*parameters) if loss.parameters else loss
+    return WITH_SETTINGS[name](*parameters) if name in WITH_SETTINGS else loss
 
 
 def _labels_out(classes: np.ndarray | None) -> dict[str, Any] | None:
