@@ -27,7 +27,7 @@ SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (8, 1), (15, 4), (16, 10), (17, 5), (3
 
 
 def test_every_loss_with_settings_of_its_own_has_a_function_that_makes_it():
-    assert set(WITH_SETTINGS) == {name for name, row in ROWS.items() if row.parameter}
+    assert set(WITH_SETTINGS) == {row.name for row in ROWS.values() if row.parameter}
 
 
 def parameters_of(loss, outputs):

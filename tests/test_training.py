@@ -325,6 +325,59 @@ def test_rows_that_no_weights_fit_are_no_divergence(backend, hidden, weighted, n
     assert (len(net.history), net.history.stopped) == (30, "")
 
 
+def test_the_last_step_of_a_training_run_is_judged_too(backend, hidden):
+    X, _ = points()
+    net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, backend=backend)
+    start, first = net.params.copy(), net.loss(1e3 * X, X[:, 0])
+    with with_a_bound("the loss grew beyond use, to .*, in epoch 2, batch 1; .* the weights before the last step came"):
+        net.train(1e3 * X, X[:, 0], optimizer="sgd", learning_rate=1.0, epochs=1, batch_size="full")
+    assert net.params.tobytes() == start.tobytes()
+    assert net.history.loss[0] == pytest.approx(first, rel=1e-12), "a sum in another order"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_batches_that_tell_nothing_hide_no_explosion(backend, hidden, weighted):
+    # Every second batch has features of 0, or no weight: its loss is small whatever the weights are.
+    X, _ = points()
+    idle = np.arange(len(X)) // 10 % 2 == 0
+    y, weights = X[:, 0].copy(), np.where(idle, 0.0, 1.0) if weighted else None
+    X = X if weighted else np.where(idle[:, None], 0.0, X)
+    net = fastmlp.Network((3, *hidden, 1), activation="identity", seed=3, backend=backend)
+    first = net.loss(X, y, sample_weight=weights)
+    options = {"optimizer": "sgd", "learning_rate": 1.5, "batch_size": 10, "shuffle": False, "epochs": 500}
+    with pytest.warns(fastmlp.DivergenceWarning):
+        net.train(X, y, sample_weight=weights, **options)
+    assert net.loss(X, y, sample_weight=weights) <= 100 * (first + 1), (
+        "10 times that of a batch, which others differ from"
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_slow_explosion_ends_at_the_same_step_every_time(backend, n_threads):
+    X, _ = points(200)
+    rate = (2 + 2e-4) / np.linalg.eigvalsh(X.T @ X / len(X)).max()
+    options = {"optimizer": "sgd", "learning_rate": rate, "batch_size": "full", "epochs": 10**6, "seed": 0}
+    nets = []
+    for _ in range(2):
+        with with_a_bound("the loss grew beyond use"):
+            nets.append(
+                fastmlp.train(X, X[:, 0], hidden=(), bias=False, n_threads=n_threads, backend=backend, **options)
+            )
+    assert nets[0].params.tobytes() == nets[1].params.tobytes()
+    assert len(nets[0].history) == len(nets[1].history)
+
+
+@pytest.mark.parametrize("average", ["rows", "batch"])
+def test_features_out_of_line_are_no_divergence(backend, average):
+    X, _ = points(200)
+    X[17] *= 1e5
+    options = {"init": "orthogonal", "learning_rate": 0.01, "epochs": 30, "batch_size": 20, "average": average}
+    net = fastmlp.train(X, X[:, 0] / 1e5, hidden=(), seed=0, backend=backend, **options)
+    net.params[:] = 0  # which see no outlier
+    net.train(X, X[:, 0], learning_rate=0.01, epochs=30, batch_size=20, average=average)
+    assert net.history.stopped == ""
+
+
 def test_a_second_training_run_has_a_first_loss_of_its_own(backend):
     X, _ = points()
     net = fastmlp.train(X, X[:, 0], hidden=(), seed=0, epochs=300, learning_rate=0.01, backend=backend)

@@ -114,7 +114,8 @@ class Helpers:
         """Let all helpers leave the kernels, and wait for them."""
         self._run.abandon()
         for thread in self._threads.values():
-            thread.join()
+            with suppress(RuntimeError):  # one that was not started cannot be joined
+                thread.join()
 
     def call(self, steps: int) -> None:
         """Make one kernel call of at most so many steps, on all threads; raise what was raised in any of them.
@@ -142,11 +143,11 @@ class Helpers:
                 self._threads[number].join()  # it is out of the kernels, and all but over
             # A daemon, since an interpreter that ends would wait for it, and it for a training run that has no end.
             thread = threading.Thread(target=self._help, args=(number, taken), name=f"fastmlp-{number}", daemon=True)
+            self._threads[number] = thread  # before it starts: Ctrl-C may come while it does
             try:
                 thread.start()
             except RuntimeError as error:  # a limit of the system
                 raise ThreadStartError(number, str(error)) from error
-            self._threads[number] = thread
             if self._errors and isinstance(self._errors[-1], ThreadStartError):
                 raise self._errors[-1]
 

@@ -7,8 +7,6 @@ and those that come while the next call waits for its turn go after it.
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Access:
@@ -26,26 +24,32 @@ class Access:
         self.reading = _Reading()
         self.calling = _Calling(self.reading)
 
-    @contextmanager
-    def training(self, steady: bool = False) -> Iterator[None]:
-        """Hold the network for one training run; a second one is refused.
+    def begin(self, run: object, steady: bool = False) -> None:
+        """Hold the network for one training run, which any object stands for; a second one is refused.
 
         `steady`: nothing but the training run may change parameters and objective.
         """
         state = self.reading
         state.forget_other_process()
-        with state.condition:
-            if state.owner is not None:
+        with state.lock:
+            if state.run is not None:
                 by = "the call that this callback belongs to" if state.is_own() else "another thread"
                 raise RuntimeError(
                     f"train: this network is being trained by {by}; one call trains a network at a time; train a "
                     "network of its own: copy.deepcopy(network)"
                 )
-            state.owner, state.steady = threading.get_ident(), steady
-        try:
-            yield
-        finally:
-            state.owner, state.steady = None, False
+            state.run, state.owner, state.steady = run, threading.get_ident(), steady
+
+    def holds(self, run: object) -> bool:
+        return self.reading.run is run
+
+    def end(self, run: object) -> None:
+        """Release the network, if it is this training run that holds it."""
+        state = self.reading
+        with state.lock:
+            if state.run is run:
+                state.run, state.owner, state.steady, state.is_calling = None, None, False, False
+                state.condition.notify_all()
 
     def check_assignment(self, name: str) -> None:
         state = self.reading
@@ -65,12 +69,18 @@ class Access:
 
 
 class _Reading:
-    """Who trains and who reads; the fields are changed while `condition` is held."""
+    """Who trains and who reads; the fields are changed while `lock` is held.
+
+    Ctrl-C may come at any call of a function. So what has been entered is noted next to the change itself, and is left
+    again if the context will not be.
+    """
 
     def __init__(self) -> None:
-        self.condition = threading.Condition()
+        self.lock = threading.RLock()  # entered by itself: a condition's own methods could be interrupted in between
+        self.condition = threading.Condition(self.lock)
         self.readers = self.queued = 0  # threads that read, and those that wait for the end of a call
         self.is_calling = False  # a kernel call is under way or waits for the readers to leave
+        self.run: object | None = None
         self.owner: int | None = None  # the thread whose training run it is
         self.steady = False
         self._process = os.getpid()
@@ -81,45 +91,62 @@ class _Reading:
     def forget_other_process(self) -> None:
         """After a fork, forget the threads of the parent process, except the one that has forked."""
         if self._process != os.getpid():
-            owner, steady = (self.owner, self.steady) if self.is_own() else (None, False)
+            run, owner, steady = (self.run, self.owner, self.steady) if self.is_own() else (None, None, False)
             self.__init__()
-            self.owner, self.steady = owner, steady
+            self.run, self.owner, self.steady = run, owner, steady
 
     def __enter__(self) -> None:
-        self.forget_other_process()
-        with self.condition:
-            # A signal's handler may read on the thread that trains, right after a call.
-            if self.is_calling and not self.is_own():
-                self.queued += 1
-                try:
-                    self.condition.wait_for(lambda: not self.is_calling)
-                finally:
-                    self.queued -= 1
-            self.readers += 1
+        entered = False
+        try:
+            self.forget_other_process()
+            with self.lock:
+                # A signal's handler may read on the thread that trains, right after a call.
+                if self.is_calling and not self.is_own():
+                    self.queued += 1
+                    try:
+                        self.condition.wait_for(lambda: not self.is_calling)
+                    finally:
+                        self.queued -= 1
+                self.readers += 1
+                entered = True
+        except BaseException:
+            if entered:
+                self.__exit__()
+            raise
 
     def __exit__(self, *error: object) -> None:
-        with self.condition:
-            self.readers -= 1
-            self.condition.notify_all()
+        left = False
+        try:
+            with self.lock:
+                self.readers -= 1
+                left = True
+                self.condition.notify_all()
+        except BaseException:
+            with self.lock:
+                self.readers -= not left
+                self.condition.notify_all()
+            raise
 
 
 class _Calling:
+    """A kernel call; one that is interrupted on its way in or out is over when its training run is, at the latest."""
+
     def __init__(self, state: _Reading) -> None:
         self._state = state
 
     def __enter__(self) -> None:
         state = self._state
-        state.forget_other_process()
-        with state.condition:
-            state.condition.wait_for(lambda: not state.queued)  # readers that the last call kept waiting
-            state.is_calling = True
-            try:
+        try:
+            state.forget_other_process()
+            with state.lock:
+                state.condition.wait_for(lambda: not state.queued)  # readers that the last call kept waiting
+                state.is_calling = True
                 state.condition.wait_for(lambda: not state.readers)
-            except BaseException:  # Ctrl-C: the context will not be left
-                self.__exit__()
-                raise
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *error: object) -> None:
-        with self._state.condition:
+        with self._state.lock:
             self._state.is_calling = False
             self._state.condition.notify_all()

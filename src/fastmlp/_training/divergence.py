@@ -20,11 +20,11 @@ class Divergence:
     """Where the loss of a training run stopped being finite, or grew beyond use.
 
     `epoch` and `batch` count from 1, the epoch over all training runs of the network. `parameters` are the weights of
-    that loss, `rows` the rows of that batch, `rate` the learning rate of the last update.
-    `steps_back` counts the updates from the weights that came back to these; if those of the best epoch came back,
-    `best_epoch` is that epoch. `state_lost`: the optimizer's state did not come back with the weights, and has to begin
-    anew. `loss` is that batch's, if it was finite and had grown beyond use. The last usable weights are those of
-    `usable_epochs` of this training run, or later ones.
+    that loss, `rows` the rows of that batch, `rate` the learning rate of the last update. `updates` counts those of
+    this training run, `steps_back` those from the weights that came back to `parameters`; if those of the best epoch
+    came back, `best_epoch` is that epoch. `state_lost`: the optimizer's state did not come back with the weights, and
+    has to begin anew. `loss` is the loss, if it was finite and had grown beyond use. The weights of `usable_epochs` of
+    this training run are usable.
     """
 
     epoch: int
@@ -35,6 +35,7 @@ class Divergence:
     rate: float
     state_lost: bool = False
     best_epoch: int | None = None
+    updates: int = 0
     loss: float | None = None
     usable_epochs: float = math.inf
 
@@ -48,7 +49,7 @@ def report(divergence: Divergence, model: Model, run: Any) -> str:
     back = "training was stopped there, and "
     if divergence.best_epoch is not None:
         back += f"the best weights so far came back, those of epoch {divergence.best_epoch}"
-    elif divergence.steps_back == 0:
+    elif divergence.updates == 0:
         back = "no step was taken, and the weights are those it began with"
     elif divergence.steps_back == 1:
         back += "the weights before the last step came back"
@@ -100,6 +101,8 @@ def _cause(divergence: Divergence, model: Model, run: Any, rows: np.ndarray, y: 
     if targets > _LARGE:
         return f"targets reach {targets:.3g}; scale them, such as to mean 0 and deviation 1"
     exponential = "outputs grow as exp(z); " if model.task.output == "exponential" else ""
+    if divergence.updates == 0:
+        return f"{exponential}the weights that it began with; try smaller ones, or scaled features and targets"
     if optimizer.searches_step:
         return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
     usual = optimizer.default_learning_rate

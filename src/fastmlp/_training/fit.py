@@ -97,13 +97,21 @@ def fit(network: Any, samples: Samples, validation: Samples, options: TrainingOp
     A second call for the same network is refused before anything is touched. An exception that ends the training run
     carries the network as its attribute `network`, so that what was trained is not lost.
     """
-    with network._model.access.training(steady=options.optimizer.searches_step):
-        try:
-            with _closing_all((*options.callbacks, options.progress)):
-                _fit(network, samples, validation, options, names)
-        except BaseException as error:
+    access, run = network._model.access, object()
+    try:
+        access.begin(run, steady=options.optimizer.searches_step)
+        with _closing_all((*options.callbacks, options.progress)):
+            _fit(network, samples, validation, options, names)
+    except BaseException as error:
+        if access.holds(run):
             with suppress(AttributeError):  # an exception may have no room for it
                 error.network = network
+        raise
+    finally:
+        try:
+            access.end(run)
+        except BaseException:  # Ctrl-C; a network that stays held could never be trained again
+            access.end(run)
             raise
 
 

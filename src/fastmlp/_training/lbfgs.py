@@ -48,10 +48,12 @@ class LBFGSSteps:
         # The first pass is at the weights of iteration 0, every other one at what may become those of the next.
         position["noted"] = self._iterations + (self._at is not None)
         first = {name: values[0] for name, values in run.record.items()}
-        run.run(1)
-        self._numbers = {name: values[0].item() for name, values in run.record.items()}
-        for name, value in first.items():
-            run.record[name][0] = value
+        try:
+            run.run(1)
+            self._numbers = {name: values[0].item() for name, values in run.record.items()}
+        finally:
+            for name, value in first.items():
+                run.record[name][0] = value
         if position["diverged"].item():
             self._diverged = self._parameters.copy()
             raise _StopError
@@ -133,7 +135,8 @@ class LBFGSSteps:
         self._record(self._run.record.keys())
         self.epoch += 1
         epoch = self._run.first_epoch + self.epoch
-        return Divergence(epoch, 1, self._diverged, int(self.epoch > 1), slice(None), 1.0)
+        updates = self.epoch - 1
+        return Divergence(epoch, 1, self._diverged, int(updates > 0), slice(None), 1.0, updates=updates)
 
     def end(self) -> None:
         """Set the position after the iterations, each of which counts as an epoch of one step."""

@@ -82,38 +82,39 @@ class Keeper:
         _copy(self._kept[-1], into)
         return into
 
-    @property
-    def usable_parameters(self) -> np.ndarray:
-        """Weights of a moment before the last usable loss."""
-        return self._kept[0][0]
-
     def go_to(self, moment: Moment) -> None:
         """Go back to a moment, but not behind what the losses up to now have been allowed."""
         limit = self._live[-1]["loss_limit"].copy()
         _copy(moment, self._live)
         self._live[-1]["loss_limit"] = limit
 
-    def roll_back(self, run: Callable[[int], None]) -> int:
+    def roll_back(self, run: Callable[[int], None], is_usable: Callable[[], bool]) -> int:
         """Go back to the weights of the last usable loss, mostly those before the last update.
 
-        `run` takes a number of steps and trains so many on. Returns how many updates lie between the weights that came
-        back and those that were there: of large networks, of which only the kept moments come back, more than needed;
-        0 if no update was made in this training run.
+        `run` takes a number of steps and trains so many on; `is_usable` says whether the present weights may stay, from
+        which it goes 1, 2, 4, ... steps farther back if they may not. Returns how many updates lie between the weights
+        that came back and those that were there: of large networks, of which only the kept moments come back, more than
+        needed; 0 if no update was made in this training run.
         """
         position = self._live[-1]
         last = position.copy()
-        updates, usable = int(last["step"][0]), int(last["usable"][0])
+        updates, usable, back = int(last["step"][0]), int(last["usable"][0]), 0
         if updates == self._first_step:
             return 0
-        kept = self._kept[int(_step(self._kept[1]) <= usable)]
-        steps = updates - _step(kept)
-        if self.replays:
-            steps -= self._run_to_finite(kept, usable - _step(kept), run)
-        else:
+        first = _step(self._kept[0])
+        while True:
+            goal = max(usable - back, first)
+            kept = self._kept[int(_step(self._kept[1]) <= goal)]
             self.go_to(kept)
+            reached = _step(kept)
+            if self.replays:
+                reached += self._run_to_finite(kept, goal - reached, run)
+            if reached <= first or is_usable():
+                break
+            back = max(1, 2 * back)
         for name in ("epoch", "noted", "usable", *OF_RUN):
             position[name] = last[name]
-        return steps
+        return updates - reached
 
     def _run_to_finite(self, kept: Moment, most: int, run: Callable[[int], None]) -> int:
         """Run on from a moment for `most` steps, or for as many as leave every weight finite; return how many."""

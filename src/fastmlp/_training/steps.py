@@ -1,5 +1,6 @@
 """The steps of every optimizer that the kernels take themselves: kernel calls, one after the other."""
 
+import math
 from collections.abc import Callable
 from time import perf_counter
 
@@ -8,7 +9,7 @@ import numpy as np
 from fastmlp._checks.samples import Samples
 from fastmlp._training.divergence import Divergence
 from fastmlp._training.run import SLICE_SECONDS, TrainingRun
-from fastmlp._training.snapshots import Keeper, Moment, all_finite
+from fastmlp._training.snapshots import Keeper, Moment
 from fastmlp._training.watch import Watch
 
 _FIRST_STEPS = 1  # of the first call: a step may take a second, and Ctrl-C waits for the end of the call
@@ -16,6 +17,11 @@ _MAX_GROWTH = 16  # from one call to the next: a short first call may have been 
 # Of a call whose epochs are inspected after it, at least; an inspection takes some 15 microseconds.
 _PAST_SECONDS = 0.0005
 _PAST_FRACTION = 0.04  # of the time so far, that may have to be run again because a call went too far
+_PROBED_ROWS = 100  # that say whether weights are of use
+_EXPLODED_ROWS = 0.1  # of them, the fraction whose losses have to be beyond use: fewer may be outliers
+_OUTLIERS = 0.02  # the fraction that may have any loss with weights that come back
+_SLACK = 10  # of single rows, whose losses differ more than those of batches
+_PLAUSIBLE = 100.0  # parameters up to which the last weights of a training run are taken for usable
 _COPIES = 50  # times as long as keeping a moment to go back to
 
 
@@ -87,7 +93,9 @@ class KernelSteps(Clock):
         self._past = watch.inspects_past and self._keeper.replays and (given is None or given.ahead)
         self._changeable = self._past or bool(run.options.callbacks) or given is not None
         self._before_best: Moment | None = None  # not long before the best epoch, whose weights are not kept yet
+        self._begun = self.epoch  # when the last call began
         self._loss: float | None = None  # that has grown beyond use
+        self._limit = 0.0  # what losses were compared with when one was questioned first
         self._last: Moment | None = None  # the end of the training run, while the best epoch is gone back to
 
     def advance(self, inspect: Callable[[int], None]) -> None:
@@ -99,7 +107,7 @@ class KernelSteps(Clock):
             if self._past:
                 min_seconds = max(_PAST_SECONDS, _COPIES * self._keeper.copy_seconds)
                 self.slice_seconds = min(SLICE_SECONDS, max(min_seconds, _PAST_FRACTION * watch.seconds))
-            begun, steps = self.epoch, self.next_steps(stop_at)
+            self._begun, steps = self.epoch, self.next_steps(stop_at)
             started = perf_counter()
             self._run.run(steps)
             self.passed(perf_counter() - started)
@@ -107,7 +115,7 @@ class KernelSteps(Clock):
                 self._answer()
             self._keep_frame()
             if self._past:
-                self._inspect_call(begun)
+                self._inspect_call()
             elif self.epoch == stop_at and self.batch == 0 and not self.diverged:
                 inspect(self.epoch)
                 stop_at = watch.next_inspection(self.epoch)
@@ -115,30 +123,49 @@ class KernelSteps(Clock):
             watch.report(self.epoch, not often or self.done or bool(watch.stopped))
 
     def _answer(self) -> None:
-        """Answer a loss far above the first one: the weights have grown beyond use, or no weights fit these rows."""
-        run, samples, loss = self._run, self._run.samples, self._run.position["questioned"].item()
-        rows = run.batch_rows(self.epoch, self.batch)
-        weights = None if samples.weights is None else samples.weights[rows]
-        batch = Samples(samples.x[rows], samples.y[rows], weights, samples.size)
-        limit = run.settings["loss_growth"] * (run.model.evaluate(batch, self._keeper.usable_parameters)[0] + 1)
-        if loss > limit:
+        """Answer a loss far above the first one: the weights have grown beyond use, or these rows are out of line."""
+        run, loss = self._run, self._run.position["questioned"].item()
+        self._limit = self._limit_of_losses()  # which stays, while losses are questioned from a larger one on
+        if self._loss_above(self._limit, _EXPLODED_ROWS) is not None:
             self._loss, run.position["questioned"] = loss, -1
             run.run(1)  # which is not taken, and ends the epoch and the training run
         else:
-            run.position["questioned"], run.position["loss_limit"] = 0, limit
+            run.position["questioned"], run.position["loss_limit"] = 0, 2 * loss
         self.read()
+
+    def _loss_above(self, limit: float, fraction: float) -> float | None:
+        """Return the loss of some rows, always the same, if more than a fraction of them have one above a limit.
+
+        A few may have a large loss with any weights: outliers.
+        """
+        run, samples = self._run, self._run.samples
+        counted = np.arange(len(samples)) if samples.weights is None else np.flatnonzero(samples.weights)
+        rows = counted[:: -(-len(counted) // _PROBED_ROWS)]
+        x, y = samples.x[rows], samples.y[rows]
+
+        def loss(part: slice) -> float:
+            return run.model.evaluate(Samples(x[part], y[part], None, samples.size))[0]
+
+        whole = loss(slice(None))
+        if whole <= limit:
+            return None
+        above = sum(not loss(slice(row, row + 1)) <= limit for row in range(len(rows)))
+        return whole if above > fraction * len(rows) else None
 
     def _keep_frame(self) -> None:
         if self.batch == 0 and self.epoch in self.stops:
             self.frames.append((self.epoch, self._run.model.params.copy()))
 
-    def _inspect_call(self, begun: int) -> None:
+    def _inspect_call(self) -> None:
         """Inspect the epochs of the last call, and go back to the one that would have changed the course.
 
-        The best weights are kept, or what it takes to find them again.
+        The best weights are kept, or what it takes to find them again. After an interruption it goes on.
         """
         watch, over = self._watch, self.epoch - self.diverged
-        changed = watch.inspect_past(begun + 1, over) if over > begun else None
+        first = max(self._begun, watch.decided)
+        changed = watch.inspect_past(first + 1, over) if over > first and not watch.stopped else None
+        if watch.stopped:
+            changed = watch.decided
         if changed is not None and (changed, 0) != (self.epoch, self.batch):
             self._go_to(self._keeper.latest(), changed)
             self._run.seconds[self.epoch :] = 0
@@ -148,7 +175,7 @@ class KernelSteps(Clock):
         if watch.best_epoch == self.epoch and self.batch == 0:
             watch.keep_best()
             self._before_best = None
-        elif (watch.best_epoch or 0) > begun:
+        elif (watch.best_epoch or 0) > self._begun:
             self._before_best = self._keeper.latest(self._before_best)
             if self._run.given is not None:
                 self._run.given.pin()
@@ -166,7 +193,7 @@ class KernelSteps(Clock):
         if self._run.torn:
             return
         if self._past and self._last is None:
-            self._inspect_call(self._watch.decided)
+            self._inspect_call()
         elif not self._past and self.batch == 0:
             self._watch.catch_up(self.epoch)
         self.find_best()
@@ -186,7 +213,7 @@ class KernelSteps(Clock):
     def rollback(self) -> Divergence | None:
         """Return where the training run diverged, if it did, and bring the last good weights back."""
         run = self._run
-        if not self.diverged and all_finite(run.model.params):
+        if not self.diverged and not self._ends_beyond_use():
             return None
         updates = run.position["step"].item() - self.first_step
         # The batch whose loss was not finite; if the last step overflowed, the one that would have come next.
@@ -195,7 +222,8 @@ class KernelSteps(Clock):
         last = run.model.params.copy()
         before = max(updates - 1, 0)
         rate = float(run.rates.values[before if run.rates.per_epoch > 1 else before // run.batches])
-        steps_back = self._keeper.roll_back(run.run_again)
+        limit = self._usable_loss()
+        steps_back = self._keeper.roll_back(run.run_again, lambda: self._loss_above(limit, _OUTLIERS) is None)
         return Divergence(
             run.first_epoch + epoch + 1,
             batch + 1,
@@ -203,9 +231,31 @@ class KernelSteps(Clock):
             steps_back,
             rows,
             rate,
+            updates=updates,
             loss=self._loss,
-            usable_epochs=(run.position["usable"].item() - self.first_step) // run.batches,
+            usable_epochs=(updates - steps_back) // run.batches,
             state_lost=not self._keeper.replays and steps_back > 0,
         )
+
+    def _limit_of_losses(self) -> float:
+        """Return the loss from which on weights are beyond use, which follows from the first one; 0: there is none."""
+        return self._limit or self._run.position["loss_limit"].item()
+
+    def _usable_loss(self) -> float:
+        """Return up to which loss weights may come back; infinity without a limit."""
+        limit, settings = self._limit_of_losses(), self._run.settings
+        return _SLACK * limit * settings["usable_growth"] / settings["loss_growth"] if limit else math.inf
+
+    def _ends_beyond_use(self) -> bool:
+        """Return whether the last step, after which no other one computes a loss, has left weights that are no use."""
+        run, limit = self._run, self._limit_of_losses()
+        largest = float(max(run.model.params.max(), -run.model.params.min()))  # NaN if there is one
+        self._loss = None  # if one had grown beyond use, that step has been gone back from
+        if not math.isfinite(largest):
+            return True
+        stay = not self._watch.wants_best or self._watch.best_epoch in (None, self.epoch)
+        if stay and limit and largest > _PLAUSIBLE:
+            self._loss = self._loss_above(limit, _EXPLODED_ROWS)
+        return self._loss is not None
 
     end = Clock.read  # an exception may have come right after a call

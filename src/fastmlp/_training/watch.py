@@ -59,20 +59,18 @@ class Patience:
         # The last improvement: if there is nothing else, the first epoch is what the others are compared with.
         self._improved = int(rule.baseline is None and best_so_far is None)
 
-    def inspect(self, epoch: int, given: float) -> bool:
-        """Inspect the number of the next epoch; return whether it is the best so far."""
+    def inspect(self, epoch: int, given: float) -> None:
+        """Inspect the number of the next epoch."""
         rule, value = self.rule, self._sign * given if math.isfinite(given) else math.nan
-        better = improves(value, self._best, rule.min_delta, rule.relative)
-        if better:
-            self._best, self.best_epoch = value, epoch
-            if improves(value, self._baseline, rule.min_delta, rule.relative):
-                self._improved = epoch
+        beats = improves(value, self._baseline, rule.min_delta, rule.relative)
+        if improves(value, self._best, rule.min_delta, rule.relative):
+            # Together, since Ctrl-C may come at any call of a function.
+            self._best, self.best_epoch, self._improved = value, epoch, epoch if beats else self._improved
         if value <= self._goal and not self._reached:
             self._reached = f"{rule.title} reached {given:.6g}"
         waited = epoch - self._improved
         if epoch >= rule.min_epochs and (self._reached or waited >= rule.patience):
             self.stopped = self._reached or f"{rule.title} has not improved for {waited} epochs"
-        return better
 
 
 class Watch:
@@ -197,24 +195,25 @@ class Watch:
             self._decide(self._state(epoch, {name: values[epoch - 1] for name, values in self._run.metrics.items()}))
 
     def _decide(self, state: EpochState) -> None:
-        """Judge what is monitored, and keep the weights if it is the best."""
-        self.decided = state.epoch
+        """Judge what is monitored, and keep the weights if it is the best; done twice, it comes to the same."""
         monitor = self._patience.rule.monitor
         if callable(monitor):
             given = as_float(monitor(state), "early_stopping: monitor")
         else:
             given = state.metrics.get(monitor, getattr(state, monitor, math.nan))
-        if self._judge(state.epoch, given) and self.wants_best:
+        self._judge(state.epoch, given)
+        if self.wants_best and self.best_epoch == state.epoch:
             self.keep_best()
+        self.decided = state.epoch
 
-    def _judge(self, epoch: int, value: float) -> bool:
-        """Stop if the rule says so of an epoch's number; return whether it is the best so far."""
-        better, rule = self._patience.inspect(epoch, value), self._patience.rule
+    def _judge(self, epoch: int, value: float) -> None:
+        """Stop if the rule says so of an epoch's number."""
+        self._patience.inspect(epoch, value)
+        rule = self._patience.rule
         if not self.stopped:
             self.stopped = self._patience.stopped
             if not self.stopped and rule.max_time is not None and self.seconds >= rule.max_time:
                 self.stopped = f"{rule.max_time:g} seconds have passed"
-        return better
 
     def inspect_past(self, first: int, last: int) -> int | None:
         """Inspect epochs first ... last, counted from 1: what is monitored, and the rate that follows.
@@ -227,10 +226,10 @@ class Watch:
         monitored = nothing if self._patience is None else record[self._patience.rule.monitor][past].tolist()
         followed = nothing if self._memory is None else record[self._options.learning_rate.monitor][past].tolist()
         for epoch, value, loss in zip(range(first, last + 1), monitored, followed, strict=True):
-            self.decided = epoch
             changed = self._memory is not None and self._follow(epoch, loss)
             if self._patience is not None:
                 self._judge(epoch, value)
+            self.decided = epoch
             if self.stopped or changed:
                 return epoch
         return None

@@ -396,7 +396,7 @@ cdef inline bint is_questioned(const Settings* settings, Position* now, double l
     """Whether a finite loss is far above the first one, which sets the limit; Python answers between two calls."""
     if now.loss_limit == 0:
         now.loss_limit = settings.loss_growth * (loss + 1)
-    if loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+    if loss < INFINITY and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
         now.usable = now.step
     if now.questioned < 0 or not (0 < now.loss_limit < loss < INFINITY):
         return False
@@ -420,9 +420,9 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     if job.noting and job.thread == 0:
         note_activations(job, now, rows)
     penalty = total_penalty(job, now.step) * penalty_scale(settings, weight)
-    if is_questioned(settings, now, tally.loss * settings.loss_share * inverse(weight) + penalty):
-        return True
     if weight > 0:      # a batch without weight has no mean loss
+        if is_questioned(settings, now, tally.loss * settings.loss_share / weight + penalty):
+            return True
         now.loss_sum += tally.loss * settings.loss_share * (rows / weight) + penalty * rows
         now.loss_rows += rows
     now.hits += tally.hits

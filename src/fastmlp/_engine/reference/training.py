@@ -77,6 +77,18 @@ def outputs_of_layers(network: list[SimpleNamespace], x: np.ndarray) -> list[np.
     return [*activations, _affine(activations[-1], network[-1].w, network[-1].b)]
 
 
+def _is_questioned(settings: SimpleNamespace, now: SimpleNamespace, loss: float) -> bool:
+    """Whether a finite loss is far above the first one, which sets the limit."""
+    if now.loss_limit == 0:
+        now.loss_limit = settings.loss_growth * (loss + 1)
+    if math.isfinite(loss) and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+        now.usable = now.step
+    if now.questioned < 0 or not 0 < now.loss_limit < loss < math.inf:
+        return False
+    now.questioned = loss
+    return True
+
+
 class Run:
     """The kernels' object: a training run, or rows to evaluate, with its arrays.
 
@@ -168,15 +180,9 @@ class Run:
         inverse = 1 / weight if weight > 0 else 0.0  # so that a batch without weight leaves no gradient
         fraction = inverse if settings.own_average else 1.0  # without own_average, penalties are over N already
         penalty = self._penalty() * fraction
-        mean = loss * settings.loss_share * inverse + penalty
-        if now.loss_limit == 0:
-            now.loss_limit = settings.loss_growth * (mean + 1)
-        if mean * settings.loss_growth <= now.loss_limit * settings.usable_growth:
-            now.usable = now.step
-        if now.questioned == 0 and 0 < now.loss_limit < mean < math.inf:
-            now.questioned = mean
-            return sizes
         if weight > 0:  # a batch without weight has no mean loss
+            if _is_questioned(settings, now, loss * settings.loss_share / weight + penalty):
+                return sizes
             now.loss_sum += loss * settings.loss_share * rows / weight + penalty * rows
             now.loss_rows += rows
         now.hits += hits
