@@ -49,6 +49,7 @@ class Access:
         with state.lock:
             if state.run is run:
                 state.run, state.owner, state.steady, state.is_calling = None, None, False, False
+                state.readers.discard(threading.get_ident())
                 state.condition.notify_all()
 
     def check_assignment(self, name: str) -> None:
@@ -71,14 +72,15 @@ class Access:
 class _Reading:
     """Who trains and who reads; the fields are changed while `lock` is held.
 
-    Ctrl-C may come at any call of a function. So what has been entered is noted next to the change itself, and is left
-    again if the context will not be.
+    Ctrl-C may come at any call of a function, on its way into a context or out of one. So readers are a set of threads,
+    which a thread may leave twice, and whatever is left of a thread ends with what it does next.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()  # entered by itself: a condition's own methods could be interrupted in between
         self.condition = threading.Condition(self.lock)
-        self.readers = self.queued = 0  # threads that read, and those that wait for the end of a call
+        self.readers: set[int] = set()  # threads that read
+        self.queued = 0  # those that wait for the end of a call
         self.is_calling = False  # a kernel call is under way or waits for the readers to leave
         self.run: object | None = None
         self.owner: int | None = None  # the thread whose training run it is
@@ -96,7 +98,6 @@ class _Reading:
             self.run, self.owner, self.steady = run, owner, steady
 
     def __enter__(self) -> None:
-        entered = False
         try:
             self.forget_other_process()
             with self.lock:
@@ -107,25 +108,22 @@ class _Reading:
                         self.condition.wait_for(lambda: not self.is_calling)
                     finally:
                         self.queued -= 1
-                self.readers += 1
-                entered = True
+                self.readers.add(threading.get_ident())
         except BaseException:
-            if entered:
-                self.__exit__()
+            self._leave()
             raise
 
     def __exit__(self, *error: object) -> None:
-        left = False
         try:
-            with self.lock:
-                self.readers -= 1
-                left = True
-                self.condition.notify_all()
+            self._leave()
         except BaseException:
-            with self.lock:
-                self.readers -= not left
-                self.condition.notify_all()
+            self._leave()
             raise
+
+    def _leave(self) -> None:
+        with self.lock:
+            self.readers.discard(threading.get_ident())
+            self.condition.notify_all()
 
 
 class _Calling:
@@ -141,6 +139,7 @@ class _Calling:
             with state.lock:
                 state.condition.wait_for(lambda: not state.queued)  # readers that the last call kept waiting
                 state.is_calling = True
+                state.readers.discard(threading.get_ident())
                 state.condition.wait_for(lambda: not state.readers)
         except BaseException:
             self.__exit__()

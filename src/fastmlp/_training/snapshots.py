@@ -12,7 +12,8 @@ import numpy as np
 
 from fastmlp._spec.records import OF_RUN
 
-_REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, twice
+_REPLAYED_BYTES = 1 << 22  # of parameters and state together, up to which both are kept, three times
+_REPLAYED_STEPS = 10_000  # that are run again from the start of a training run, at most
 _COPY_BYTES_PER_SECOND = 2e9  # slower than memory is: copies of a large network are to cost a hundredth of the time
 _KEPT_SECONDS = 0.04  # a little less than the time between two kernel calls
 
@@ -29,20 +30,20 @@ def all_finite(values: np.ndarray) -> bool:
 
 
 def kept_bytes(parameters: int, state: int) -> int:
-    """Return the bytes that snapshots take: twice parameters and state, or the parameters alone of a large network.
+    """Return the bytes that snapshots take: three times parameters and state; of a large network twice the parameters.
 
     >>> kept_bytes(1000, 2000), kept_bytes(1 << 30, 2 << 30) == 2 << 30
-    (6000, True)
+    (9000, True)
     """
-    return 2 * (parameters + state if parameters + state <= _REPLAYED_BYTES else parameters)
+    return 3 * (parameters + state) if parameters + state <= _REPLAYED_BYTES else 2 * parameters
 
 
 class Keeper:
-    """Keeps parameters, optimizer state and position of two moments not long ago.
+    """Keeps parameters, optimizer state and position of two moments not long ago, and of the start of a training run.
 
-    Of a large network, whose copies would take much memory, only the parameters are kept, more seldom. `replays` says
-    whether state and position come back too, so that any later moment can be reached again; `copy_seconds` is about how
-    long keeping a moment takes.
+    Of a large network, whose copies would take much memory, only the parameters are kept, more seldom, and the start is
+    not. `replays` says whether state and position come back too, so that any later moment can be reached again;
+    `copy_seconds` is about how long keeping a moment takes.
     """
 
     def __init__(self, parameters: np.ndarray, slots: np.ndarray, position: np.ndarray) -> None:
@@ -50,6 +51,7 @@ class Keeper:
         self._live = (parameters, slots, position) if self.replays else (parameters, position)
         # The oldest first; both begin with the first moment, and nothing is allocated later.
         self._kept = [self.now(), self.now()]
+        self.start = self.now() if self.replays else None
         self._first_step = int(position["step"][0])
         self.copy_seconds = (parameters.nbytes + slots.nbytes) / _COPY_BYTES_PER_SECOND
         self._wait = max(_KEPT_SECONDS, 100 * parameters.nbytes / _COPY_BYTES_PER_SECOND)
@@ -88,33 +90,41 @@ class Keeper:
         _copy(moment, self._live)
         self._live[-1]["loss_limit"] = limit
 
-    def roll_back(self, run: Callable[[int], None], is_usable: Callable[[], bool]) -> int:
+    def roll_back(self, run: Callable[[int], None], is_usable: Callable[[], bool], from_start: bool) -> int:
         """Go back to the weights of the last usable loss, mostly those before the last update.
 
         `run` takes a number of steps and trains so many on; `is_usable` says whether the present weights may stay, from
-        which it goes 1, 2, 4, ... steps farther back if they may not. Returns how many updates lie between the weights
-        that came back and those that were there: of large networks, of which only the kept moments come back, more than
-        needed; 0 if no update was made in this training run.
+        which it goes 1, 2, 4, ... steps farther back if they may not; `from_start`: the steps can be run again from the
+        first one. Returns how many updates lie between the weights that came back and those that were there: of large
+        networks, of which only the kept moments come back, more than needed; 0 if no update was made in this training
+        run.
         """
         position = self._live[-1]
         last = position.copy()
         updates, usable, back = int(last["step"][0]), int(last["usable"][0]), 0
         if updates == self._first_step:
             return 0
-        first = _step(self._kept[0])
         while True:
-            goal = max(usable - back, first)
-            kept = self._kept[int(_step(self._kept[1]) <= goal)]
-            self.go_to(kept)
+            goal = max(usable - back, self._first_step)
+            kept = self._moment_before(goal, from_start)
             reached = _step(kept)
-            if self.replays:
+            self.go_to(kept)
+            if self.replays and goal > reached:
                 reached += self._run_to_finite(kept, goal - reached, run)
-            if reached <= first or is_usable():
+            if goal == self._first_step or goal < _step(kept) or is_usable():
                 break
             back = max(1, 2 * back)
         for name in ("epoch", "noted", "usable", *OF_RUN):
             position[name] = last[name]
         return updates - reached
+
+    def _moment_before(self, goal: int, from_start: bool) -> Moment:
+        """Return the latest moment that is not after a step; the oldest one if there is none."""
+        for moment in reversed(self._kept):
+            if _step(moment) <= goal:
+                return moment
+        near = goal - self._first_step <= _REPLAYED_STEPS
+        return self.start if from_start and near and self.start is not None else self._kept[0]
 
     def _run_to_finite(self, kept: Moment, most: int, run: Callable[[int], None]) -> int:
         """Run on from a moment for `most` steps, or for as many as leave every weight finite; return how many."""

@@ -18,9 +18,9 @@ _MAX_GROWTH = 16  # from one call to the next: a short first call may have been 
 _PAST_SECONDS = 0.0005
 _PAST_FRACTION = 0.04  # of the time so far, that may have to be run again because a call went too far
 _PROBED_ROWS = 100  # that say whether weights are of use
-_EXPLODED_ROWS = 0.1  # of them, the fraction whose losses have to be beyond use: fewer may be outliers
-_OUTLIERS = 0.02  # the fraction that may have any loss with weights that come back
-_SLACK = 10  # of single rows, whose losses differ more than those of batches
+_EXPLODED_ROWS = 0.1  # of them, the fraction whose losses have to be beyond use
+_INEXCUSABLE = 1e6  # times the limit, or the same rows' loss with the first weights: outliers are no excuse
+_SLACK = 10  # times a usable loss of a batch, from which that of other rows may differ
 _PLAUSIBLE = 100.0  # parameters up to which the last weights of a training run are taken for usable
 _COPIES = 50  # times as long as keeping a moment to go back to
 
@@ -126,31 +126,38 @@ class KernelSteps(Clock):
         """Answer a loss far above the first one: the weights have grown beyond use, or these rows are out of line."""
         run, loss = self._run, self._run.position["questioned"].item()
         self._limit = self._limit_of_losses()  # which stays, while losses are questioned from a larger one on
-        if self._loss_above(self._limit, _EXPLODED_ROWS) is not None:
+        if loss > self._inexcusable_loss() or self._exploded_loss(self._limit) is not None:
             self._loss, run.position["questioned"] = loss, -1
             run.run(1)  # which is not taken, and ends the epoch and the training run
         else:
             run.position["questioned"], run.position["loss_limit"] = 0, 2 * loss
         self.read()
 
-    def _loss_above(self, limit: float, fraction: float) -> float | None:
-        """Return the loss of some rows, always the same, if more than a fraction of them have one above a limit.
+    def _inexcusable_loss(self) -> float:
+        """Return the loss of the next batch that is too large even if its rows are out of line."""
+        run, start = self._run, self._keeper.start
+        if start is None:
+            return math.inf
+        rows, samples = run.batch_rows(self.epoch, self.batch), run.samples
+        batch = Samples(samples.x[rows], samples.y[rows], None, samples.size)
+        return _INEXCUSABLE * max(self._limit, run.model.evaluate(batch, start[0])[0])
 
-        A few may have a large loss with any weights: outliers.
-        """
-        run, samples = self._run, self._run.samples
+    def _probe(self) -> Samples:
+        """Return some of the rows that count, always the same, which say whether weights are of use."""
+        samples = self._run.samples
         counted = np.arange(len(samples)) if samples.weights is None else np.flatnonzero(samples.weights)
         rows = counted[:: -(-len(counted) // _PROBED_ROWS)]
-        x, y = samples.x[rows], samples.y[rows]
+        return Samples(samples.x[rows], samples.y[rows], None, samples.size)
 
-        def loss(part: slice) -> float:
-            return run.model.evaluate(Samples(x[part], y[part], None, samples.size))[0]
-
-        whole = loss(slice(None))
-        if whole <= limit:
+    def _exploded_loss(self, limit: float) -> float | None:
+        """Return the loss of some rows, if more than a tenth of them have one above a limit: fewer may be outliers."""
+        model, probe = self._run.model, self._probe()
+        loss, _ = model.evaluate(probe)
+        if loss <= limit:
             return None
-        above = sum(not loss(slice(row, row + 1)) <= limit for row in range(len(rows)))
-        return whole if above > fraction * len(rows) else None
+        each = (Samples(probe.x[i : i + 1], probe.y[i : i + 1], None, probe.total) for i in range(len(probe)))
+        above = sum(not model.evaluate(row)[0] <= limit for row in each)
+        return loss if above > _EXPLODED_ROWS * len(probe) else None
 
     def _keep_frame(self) -> None:
         if self.batch == 0 and self.epoch in self.stops:
@@ -222,8 +229,8 @@ class KernelSteps(Clock):
         last = run.model.params.copy()
         before = max(updates - 1, 0)
         rate = float(run.rates.values[before if run.rates.per_epoch > 1 else before // run.batches])
-        limit = self._usable_loss()
-        steps_back = self._keeper.roll_back(run.run_again, lambda: self._loss_above(limit, _OUTLIERS) is None)
+        from_start = not run.options.callbacks and run.given is None
+        steps_back = self._keeper.roll_back(run.run_again, self._usable(), from_start)
         return Divergence(
             run.first_epoch + epoch + 1,
             batch + 1,
@@ -241,10 +248,15 @@ class KernelSteps(Clock):
         """Return the loss from which on weights are beyond use, which follows from the first one; 0: there is none."""
         return self._limit or self._run.position["loss_limit"].item()
 
-    def _usable_loss(self) -> float:
-        """Return up to which loss weights may come back; infinity without a limit."""
-        limit, settings = self._limit_of_losses(), self._run.settings
-        return _SLACK * limit * settings["usable_growth"] / settings["loss_growth"] if limit else math.inf
+    def _usable(self) -> Callable[[], bool]:
+        """Return a function that says whether the present weights may come back after an explosion."""
+        limit, settings, probe = self._limit_of_losses(), self._run.settings, self._probe()
+        if not limit:
+            return lambda: True
+        usable = _SLACK * limit * settings["usable_growth"] / settings["loss_growth"]
+        if self._keeper.start is not None:  # rows that are out of line have a large loss with any weights
+            usable = max(usable, _SLACK * self._run.model.evaluate(probe, self._keeper.start[0])[0])
+        return lambda: self._run.model.evaluate(probe)[0] <= usable
 
     def _ends_beyond_use(self) -> bool:
         """Return whether the last step, after which no other one computes a loss, has left weights that are no use."""
@@ -255,7 +267,7 @@ class KernelSteps(Clock):
             return True
         stay = not self._watch.wants_best or self._watch.best_epoch in (None, self.epoch)
         if stay and limit and largest > _PLAUSIBLE:
-            self._loss = self._loss_above(limit, _EXPLODED_ROWS)
+            self._loss = self._exploded_loss(limit)
         return self._loss is not None
 
     end = Clock.read  # an exception may have come right after a call
