@@ -138,7 +138,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     _score_metric: ClassVar[str]  # what early stopping monitors by default
 
     def _keep(self, given: dict[str, Any]) -> None:
-        vars(self).update({name: given[name] for name in self._get_param_names()})
+        """Keep what `__init__` was given; a subclass may have other parameters than it hands on."""
+        vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
         return y
