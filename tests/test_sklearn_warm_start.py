@@ -381,3 +381,29 @@ def test_inverse_scaling_of_parts_is_scikit_learns():
             model.partial_fit(X, y)
     # Four steps with momentum: rounding alone.
     np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["invscaling", "adaptive", "constant"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tol": 0.2},
+        {"n_iter_no_change": 3},
+        {"power_t": 0.1},
+        {"learning_rate": "constant"},
+        {"learning_rate": "invscaling"},
+        {"momentum": 0.1},
+        {"learning_rate_init": 0.7},
+    ],
+    ids=str,
+)
+def test_parts_keep_the_rate_and_how_it_changes(schedule, changed):
+    X, y = rows("regressor")
+    models = both("regressor", solver="sgd", learning_rate=schedule, n_iter_no_change=1, tol=0.5, warm_start=True)
+    for model in models:
+        for _ in range(6):
+            model.partial_fit(X, y)
+        model.set_params(**changed)
+        for _ in range(4):
+            model.partial_fit(X, y)
+    assert_equal_fits(*models)
