@@ -21,9 +21,10 @@ _START["beta1_power"] = _START["beta2_power"] = 1.0
 class OptimizerState:
     """What the optimizer remembers, where the training stands, and since when its learning rate's schedule.
 
-    `memory` is what a schedule that follows the epochs remembers of them, and `remembered` an earlier schedule with its
-    memory, for one of its class that monitors the same number, and whether that one takes the rate too. `lost` is set after a divergence that the state did not
-    come back from, `reset` if the next training run is to begin with a new state.
+    `memory` is what a schedule that follows the epochs remembers of them. `remembered` is an earlier schedule with its
+    memory, for one of its class that monitors the same number, and whether that one goes on with the rate too. `lost`
+    is set after a divergence that the state did not come back from, `reset` if the next training run is to begin with a
+    new state.
     """
 
     slots: np.ndarray

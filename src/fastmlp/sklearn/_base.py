@@ -471,6 +471,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         kept = getattr(self, "_chosen", None)
         if not incremental or kept is None or kept.optimizer.searches_step:
             self._chosen = _translation.chosen_by(self, self._solver())
+        elif any(isinstance(each, RateSchedule) for each in (kept.schedule, self.learning_rate)):
+            self._chosen = kept._replace(schedule=self.learning_rate)  # scikit-learn has names alone
         return self._chosen.optimizer
 
     def _searches(self) -> bool:
