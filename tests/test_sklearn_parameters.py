@@ -135,6 +135,7 @@ def test_wrong_parameters_are_refused_in_the_same_words(kind, name):
         ({"activation": ["relu", "tanh"]}, "^activation: got 2 names for 1 hidden layers"),
         ({"activation": ["swish"]}, "swish"),
         ({"max_norm": -1}, "'max_norm' parameter"),
+        ({"dropout": [0.5, [0.5]]}, "^dropout: setting an array element"),
     ],
     ids=str,
 )

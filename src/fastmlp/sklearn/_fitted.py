@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from operator import is_
 from typing import Any, ClassVar
 
@@ -41,8 +42,9 @@ class FittedState:
     # ---- the network and its coefficients --------------------------------------------------------------------------
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
-        draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
-        with renamed(_translation.names(self)):
+        with _translation.naming("dropout"):
+            draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
+        with renamed(_translation.names(self) | {"init": "coefs_, intercepts_"}):
             network = Network(
                 sizes,
                 activation=_translation.activation_names(self.activation, len(sizes) - 2),
@@ -81,6 +83,17 @@ class FittedState:
             return False
         return all(map(is_, coefs, network.weights)) and all(map(is_, intercepts, network.biases))
 
+    def _sizes(self) -> tuple[int, ...]:
+        """Return the layers' sizes by the coefficients, or raise if these do not go together."""
+        shapes, biases = [np.shape(weights) for weights in self.coefs_], [np.shape(each) for each in self.intercepts_]
+        sizes = (*(shape[0] for shape in shapes if shape), *(shapes[-1][1:] if shapes else ()))
+        if not shapes or shapes != list(pairwise(sizes)) or [*map(np.size, self.intercepts_)] != list(sizes[1:]):
+            raise ValueError(
+                f"coefs_, intercepts_: got shapes {shapes} and {biases}; layer by layer (inputs, outputs) and "
+                "(outputs,) are accepted, with as many inputs as the layer before has outputs"
+            )
+        return sizes
+
     def _current_network(self) -> Network:
         """Return the network; a new one, which is not linked yet, if coefficients or parameters were replaced."""
         same_settings, linked = vars(self).get("_made_with") == self._made_of(), self._is_linked()
@@ -88,10 +101,10 @@ class FittedState:
             return self.network_
         if not linked:
             self._standing = None
+        sizes = self._sizes()
         parameters = np.concatenate(
             [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
         )
-        sizes = (*(len(weights) for weights in self.coefs_), np.shape(self.coefs_[-1])[1])
         before = vars(self).get("network_")
         if before is None or before.sizes != sizes:
             network = self._make_network(sizes, parameters, np.result_type(np.float32, *map(np.asarray, self.coefs_)))
