@@ -482,3 +482,22 @@ def test_without_a_random_state_numpys_own_is_drawn_from():
         fits.append(model.fit(X, y))
     assert_equal_fits(*fits)
     assert not np.array_equal(parameters(fits[0]), parameters(one("classifier", random_state=None).fit(X, y)))
+
+
+@pytest.mark.parametrize("setting", [{"alpha": -1}, {"activation": "none"}, {"loss": None}, {"dropout": 2}], ids=str)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_the_history_is_there_whatever_parameters_are_set(kind, setting):
+    model = one(kind).fit(*rows(kind)).set_params(**setting)
+    assert len(model.history_) == model.n_iter_ == 12
+
+
+def test_a_prediction_that_is_refused_changes_nothing():
+    X, y = rows("regressor")
+    model = one("regressor", early_stopping=True, warm_start=True).fit(X, y)
+    kept, attributes = model.coefs_[0], dict(vars(model))
+    model.coefs_[0] = np.ones((3, 3))
+    with pytest.raises(ValueError, match="^coefs_, intercepts_: got shapes"):
+        model.predict(X)
+    model.coefs_[0] = kept
+    assert vars(model).keys() == attributes.keys()
+    assert all(vars(model)[name] is value for name, value in attributes.items())

@@ -99,8 +99,6 @@ class FittedState:
         same_settings, linked = vars(self).get("_made_with") == self._made_of(), self._is_linked()
         if linked and same_settings:
             return self.network_
-        if not linked:
-            self._standing = None
         sizes = self._sizes()
         parameters = np.concatenate(
             [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
@@ -114,6 +112,8 @@ class FittedState:
         else:
             network = self._make_network(sizes, parameters, before.dtype)
             network._record = copy.deepcopy(before)._record  # optimizer, its state, history
+        if not linked:
+            self._standing = None
         return network
 
     def _take_standing(self, network: Network) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -197,7 +197,10 @@ class FittedState:
     @property
     def history_(self) -> History:
         """What happened in all fits since the network was made: `fastmlp.History`."""
-        return self._fitted_network().history
+        network = vars(self).get("network_")
+        if network is None or not self.__sklearn_is_fitted__() or not self._is_linked():
+            network = self._fitted_network()
+        return network.history  # the same with other settings, even with ones that no network can have
 
     # ---- scikit-learn's attributes and warnings, from what a training run left -------------------------------------
 
