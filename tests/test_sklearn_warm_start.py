@@ -407,3 +407,20 @@ def test_parts_keep_the_rate_and_how_it_changes(schedule, changed):
         for _ in range(4):
             model.partial_fit(X, y)
     assert_equal_fits(*models)
+
+
+@pytest.mark.parametrize("lost", ["set by hand", "trained on"])
+def test_what_a_fit_begins_with_has_no_score_if_the_best_weights_are_gone(lost):
+    X, y = rows("regressor")
+    model = one("regressor", early_stopping=True, warm_start=True, max_iter=100).fit(X, y)
+    best, epochs, seen = model.best_validation_score_, len(model.validation_scores_), []
+    if lost == "set by hand":
+        model.coefs_ = [-weights for weights in model.coefs_]
+    else:
+        model.set_params(early_stopping=False).partial_fit(X, -9 * y).set_params(early_stopping=True)
+    model.set_params(callbacks=[lambda state: seen.append(state.params.copy())])
+    model.set_params(max_iter=9, learning_rate_init=0.5, n_iter_no_change=99).fit(X, y)
+    scores = model.validation_scores_[epochs:]
+    assert max(scores) < best == model.best_validation_score_
+    assert 0 < np.argmax(scores) < len(scores) - 1
+    np.testing.assert_array_equal(model.network_.params, seen[np.argmax(scores)])

@@ -366,7 +366,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         if not searches:
             options |= _translation.schedule_of(self, self._chosen, name if stops else "loss", stops)
         best = getattr(self, "best_validation_score_", None)
-        if stops and best is not None and np.isfinite(best):
+        if stops and best is not None and np.isfinite(best) and self._is_at_best(network):
             options["best_so_far"] = sign * best
         context = getattr(self, "_callback_fit_ctx", None)
         tasks = EpochTasks(context) if getattr(context, "_callbacks", ()) else None

@@ -116,12 +116,15 @@ class FittedState:
             self._standing = None
         return network
 
+    def _is_at_best(self, network: Network) -> bool:
+        """Return whether the network has the best weights of earlier fits: not trained since, nor written into."""
+        return self._standing is not None and self._standing[0] == zlib.crc32(network.params)
+
     def _take_standing(self, network: Network) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the best weights, if the coefficients are these, and the weights to go on from if these are others."""
-        standing, self._standing = self._standing, None
-        if standing is None or standing[0] != zlib.crc32(network.params):  # trained since, or written into by hand
-            return None, None
-        return network.params.copy(), standing[1]
+        found = (network.params.copy(), self._standing[1]) if self._is_at_best(network) else (None, None)
+        self._standing = None
+        return found
 
     def _leave_best(self, network: Network, best: np.ndarray | None, ended: BaseException | None) -> bool:
         """Leave the best weights of a training run, or the `best` before it; return whether there are any."""
