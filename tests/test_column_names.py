@@ -255,3 +255,11 @@ def test_the_estimators_check_names_once():
     assert len(seen) == 1
     with pytest.raises(ValueError, match="should match those that were passed during fit"):
         model.predict(frame[["b", "a", "c"]])
+
+
+def test_a_column_may_be_called_as_a_method_of_sparse_matrices():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["toarray", "columns", "column_names"])
+    net = trained(frame)
+    np.testing.assert_array_equal(net.predict(frame), trained(X).predict(X))
+    assert net.feature_names_in_.tolist() == ["toarray", "columns", "column_names"]

@@ -322,6 +322,14 @@ def test_labels_that_onnx_does_not_have_are_refused(classes, options, X):
     assert_close(scores, model.predict_proba(X))
 
 
+@pytest.mark.parametrize("classes", [["a", "b", "c"], ("x", "y", "z"), [3, 1, 2]], ids=str)
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_labels_set_by_hand_may_be_a_list(zipmap, classes, X):
+    model = classifier(X, labels_of(X, range(3)))
+    model.classes_ = classes
+    assert answers(model, X, {"zipmap": zipmap})[0].tolist() == model.predict(X).tolist()
+
+
 def test_inputs_are_numbers(X):
     with pytest.raises(RuntimeError, match="wrong type.*StringTensorType"):
         skl2onnx.convert_sklearn(regressor(X, X[:, 0]), initial_types=[("X", StringTensorType([None, FEATURES]))])

@@ -41,6 +41,23 @@ def test_parameters_begin_with_scikit_learns(kind):
 
 
 @pytest.mark.parametrize("kind", PAIRS)
+def test_a_subclass_has_parameters_of_its_own(kind):
+    def own(estimator):
+        class Own(estimator):
+            def __init__(self, units=3, alpha=0.1, *, random_state=0):
+                super().__init__(hidden_layer_sizes=(units,), alpha=alpha, max_iter=5, random_state=random_state)
+                self.units = units
+
+        return Own
+
+    X, y = rows(kind)
+    found, expected = (own(estimator)(units=2) for estimator in PAIRS[kind])
+    assert found.get_params() == expected.get_params() == {"alpha": 0.1, "random_state": 0, "units": 2}
+    for model in (found, sklearn.base.clone(found).set_params(units=2)):
+        assert_equal_fits(model.fit(X, y), sklearn.base.clone(expected).fit(X, y))
+
+
+@pytest.mark.parametrize("kind", PAIRS)
 def test_methods_are_there_and_take_the_same(kind):
     mine, scikit_learns = PAIRS[kind]
     for name in (name for name in dir(scikit_learns) if not name.startswith("_")):
@@ -118,6 +135,7 @@ def test_wrong_parameters_are_refused_in_the_same_words(kind, name):
         ({"activation": ["relu", "tanh"]}, "^activation: got 2 names for 1 hidden layers"),
         ({"activation": ["swish"]}, "swish"),
         ({"max_norm": -1}, "'max_norm' parameter"),
+        ({"dropout": [0.5, [0.5]]}, "^dropout: setting an array element"),
     ],
     ids=str,
 )

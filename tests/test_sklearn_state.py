@@ -394,6 +394,25 @@ def test_coefficients_of_whole_numbers_may_be_set_by_hand():
     assert classifier.predict(X).tolist() == ["yes", "no"]
 
 
+@pytest.mark.parametrize(
+    ("coefs", "intercepts", "words"),
+    [
+        ([np.ones((2, 3)), np.ones((4, 1))], [np.ones(3), np.ones(1)], r"got shapes \[\(2, 3\), \(4, 1\)\] and"),
+        ([np.ones((2, 3)), np.ones((3, 1))], [np.ones(3)], r"got shapes .* and \[\(3,\)\]; layer by layer"),
+        ([np.ones((2, 3)), np.ones((3, 1))], [np.ones(1), np.ones(3)], r"got shapes .* and \[\(1,\), \(3,\)\]; layer"),
+        ([np.ones(2)], [np.ones(1)], r"got shapes \[\(2,\)\] and"),
+        ([], [], r"got shapes \[\] and \[\]"),
+        ([np.full((2, 1), np.nan)], [np.ones(1)], "got nan; finite numbers"),
+    ],
+)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_coefficients_that_do_not_go_together_are_named(kind, coefs, intercepts, words):
+    model = one(kind)
+    model.coefs_, model.intercepts_, model.classes_ = coefs, intercepts, [0, 1]
+    with pytest.raises(ValueError, match=f"^coefs_, intercepts_: {words}"):
+        model.predict([[1.0, 2.0]])
+
+
 @pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"]])
 def test_labels_set_by_hand_are_as_many_as_outputs(labels):
     model = ours.MLPClassifier(())
@@ -463,3 +482,22 @@ def test_without_a_random_state_numpys_own_is_drawn_from():
         fits.append(model.fit(X, y))
     assert_equal_fits(*fits)
     assert not np.array_equal(parameters(fits[0]), parameters(one("classifier", random_state=None).fit(X, y)))
+
+
+@pytest.mark.parametrize("setting", [{"alpha": -1}, {"activation": "none"}, {"loss": None}, {"dropout": 2}], ids=str)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_the_history_is_there_whatever_parameters_are_set(kind, setting):
+    model = one(kind).fit(*rows(kind)).set_params(**setting)
+    assert len(model.history_) == model.n_iter_ == 12
+
+
+def test_a_prediction_that_is_refused_changes_nothing():
+    X, y = rows("regressor")
+    model = one("regressor", early_stopping=True, warm_start=True).fit(X, y)
+    kept, attributes = model.coefs_[0], dict(vars(model))
+    model.coefs_[0] = np.ones((3, 3))
+    with pytest.raises(ValueError, match="^coefs_, intercepts_: got shapes"):
+        model.predict(X)
+    model.coefs_[0] = kept
+    assert vars(model).keys() == attributes.keys()
+    assert all(vars(model)[name] is value for name, value in attributes.items())

@@ -381,3 +381,46 @@ def test_inverse_scaling_of_parts_is_scikit_learns():
             model.partial_fit(X, y)
     # Four steps with momentum: rounding alone.
     np.testing.assert_allclose(models[0].coefs_[0], models[1].coefs_[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["invscaling", "adaptive", "constant"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tol": 0.2},
+        {"n_iter_no_change": 3},
+        {"power_t": 0.1},
+        {"learning_rate": "constant"},
+        {"learning_rate": "invscaling"},
+        {"momentum": 0.1},
+        {"learning_rate_init": 0.7},
+    ],
+    ids=str,
+)
+def test_parts_keep_the_rate_and_how_it_changes(schedule, changed):
+    X, y = rows("regressor")
+    models = both("regressor", solver="sgd", learning_rate=schedule, n_iter_no_change=1, tol=0.5, warm_start=True)
+    for model in models:
+        for _ in range(6):
+            model.partial_fit(X, y)
+        model.set_params(**changed)
+        for _ in range(4):
+            model.partial_fit(X, y)
+    assert_equal_fits(*models)
+
+
+@pytest.mark.parametrize("lost", ["set by hand", "trained on"])
+def test_what_a_fit_begins_with_has_no_score_if_the_best_weights_are_gone(lost):
+    X, y = rows("regressor")
+    model = one("regressor", early_stopping=True, warm_start=True, max_iter=100).fit(X, y)
+    best, epochs, seen = model.best_validation_score_, len(model.validation_scores_), []
+    if lost == "set by hand":
+        model.coefs_ = [-weights for weights in model.coefs_]
+    else:
+        model.set_params(early_stopping=False).partial_fit(X, -9 * y).set_params(early_stopping=True)
+    model.set_params(callbacks=[lambda state: seen.append(state.params.copy())])
+    model.set_params(max_iter=9, learning_rate_init=0.5, n_iter_no_change=99).fit(X, y)
+    scores = model.validation_scores_[epochs:]
+    assert max(scores) < best == model.best_validation_score_
+    assert 0 < np.argmax(scores) < len(scores) - 1
+    np.testing.assert_array_equal(model.network_.params, seen[np.argmax(scores)])

@@ -431,11 +431,11 @@ class Network:
             X, y, optimizer=chosen, learning_rate=learning_rate, batch_size=batch_size, epochs=1, **options
         )
 
-    def _keep_schedule(self) -> None:
-        """Let the next schedule go on with what this one's remembers of the epochs, except for the rate."""
+    def _keep_schedule(self, and_rate: bool = False) -> None:
+        """Let the next schedule go on with what this one's remembers of the epochs, and with the rate if that is so."""
         state = self._record.state
         if state is not None:
-            state.remembered = (state.schedule, state.memory)
+            state.remembered = (state.schedule, state.memory, and_rate)
 
     def reset_optimizer(self) -> None:
         """Let the next training begin with a new state of the optimizer, and with its schedule's first rate.

@@ -153,7 +153,7 @@ def check_names(X: Any, expected: tuple[str, ...] | None, argument: str = "X") -
 def read_array(values: Any, argument: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{argument}: got a masked array; a plain array is accepted; fill the masked entries")
-    if hasattr(values, "toarray"):
+    if hasattr(type(values), "toarray"):  # its class is asked: a column of a frame may be called so
         raise TypeError(f"{argument}: got a sparse {type(values).__name__}; a dense array is accepted; use .toarray()")
     array = as_array(values, argument)
     if array.dtype == object and _is_numeric_frame(values):

@@ -11,6 +11,7 @@ from fastmlp._spec.records import OF_RUN
 from fastmlp._spec.values import as_array, shown
 from fastmlp.schedules import FeedbackSchedule, Memory, RateSchedule
 
+_NOTHING = (None, None, False)
 # The position of a network that has not been trained.
 _START = np.zeros(1, layout.POSITION)
 _START["beta1_power"] = _START["beta2_power"] = 1.0
@@ -20,9 +21,10 @@ _START["beta1_power"] = _START["beta2_power"] = 1.0
 class OptimizerState:
     """What the optimizer remembers, where the training stands, and since when its learning rate's schedule.
 
-    `memory` is what a schedule that follows the epochs remembers of them, and `remembered` an earlier schedule with its
-    memory, for one of its class that monitors the same number. `lost` is set after a divergence that the state did not
-    come back from, `reset` if the next training run is to begin with a new state.
+    `memory` is what a schedule that follows the epochs remembers of them. `remembered` is an earlier schedule with its
+    memory, for one of its class that monitors the same number, and whether that one goes on with the rate too. `lost`
+    is set after a divergence that the state did not come back from, `reset` if the next training run is to begin with a
+    new state.
     """
 
     slots: np.ndarray
@@ -30,7 +32,7 @@ class OptimizerState:
     schedule: RateSchedule | None = None
     schedule_begun: int = 0
     memory: Memory | None = None
-    remembered: tuple[RateSchedule | None, Memory | None] = (None, None)
+    remembered: tuple[RateSchedule | None, Memory | None, bool] = _NOTHING
     lost: bool = False
     reset: bool = False
 
@@ -50,12 +52,13 @@ class OptimizerState:
         goes_on = chosen == self.schedule
         rates = Rates(chosen, now - self.schedule_begun if goes_on else 0, options.epochs, batches, room)
         if not goes_on:
-            before, memory = self.remembered
+            before, memory, and_rate = self.remembered
             self.schedule, self.schedule_begun, self.memory = chosen, now, None
             if isinstance(chosen, FeedbackSchedule):
                 follows = type(before) is type(chosen) and before.monitor == chosen.monitor and memory is not None
-                self.memory = replace(memory, rate=chosen.rate) if follows else Memory(chosen.rate)
-        self.remembered = (None, None)
+                rate = memory.rate if follows and and_rate else chosen.rate
+                self.memory = replace(memory, rate=rate) if follows else Memory(rate)
+        self.remembered = _NOTHING
         if self.memory is not None:
             self.memory.ended = False
             rates.set(0, self.memory.rate)

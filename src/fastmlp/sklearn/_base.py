@@ -138,7 +138,8 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     _score_metric: ClassVar[str]  # what early stopping monitors by default
 
     def _keep(self, given: dict[str, Any]) -> None:
-        vars(self).update({name: given[name] for name in self._get_param_names()})
+        """Keep what `__init__` was given; a subclass may have other parameters than it hands on."""
+        vars(self).update({name: value for name, value in given.items() if name != "self"})
 
     def _decode(self, y: np.ndarray) -> np.ndarray:
         return y
@@ -363,9 +364,9 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         orders = _translation.Orders(self._random_state, count, shared) if self.shuffle and not searches else False
         options = self._options(network, incremental)
         if not searches:
-            options |= _translation.schedule_of(self, self._chosen_rate, name if stops else "loss", stops)
+            options |= _translation.schedule_of(self, self._chosen, name if stops else "loss", stops)
         best = getattr(self, "best_validation_score_", None)
-        if stops and best is not None and np.isfinite(best):
+        if stops and best is not None and np.isfinite(best) and self._is_at_best(network):
             options["best_so_far"] = sign * best
         context = getattr(self, "_callback_fit_ctx", None)
         tasks = EpochTasks(context) if getattr(context, "_callbacks", ()) else None
@@ -384,7 +385,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         """Train from where the last fit ended, and leave the best weights; return what has ended the training run."""
         network, last_history, ended = run.network, run.network.last_history, None
         best, last = self._take_standing(network)
-        network._keep_schedule()
+        network._keep_schedule(and_rate=incremental)
         if not incremental:
             network.reset_optimizer()
         if last is not None:
@@ -450,27 +451,29 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
     def _callbacks(self, name: str | None, rows: int, tasks: EpochTasks | None) -> list[Callable]:
         """Return the callbacks of a training run; `name` is the score that early stopping monitors."""
         found: list[Callable] = []
-        if self.solver != "adam" and not self._searches() and self.learning_rate == "invscaling":
+        chosen = self._chosen
+        if chosen.solver != "adam" and not self._searches() and chosen.schedule == "invscaling":
 
             def scale_inversely(state: EpochState) -> None:
                 trained_on = self.t_ + state.epoch * rows
-                state.learning_rate = float(self._chosen_rate) / (trained_on + 1) ** self.power_t
+                state.learning_rate = float(chosen.rate) / (trained_on + 1) ** chosen.power
 
             found.append(scale_inversely)
         if self.verbose and not isinstance(self.verbose, str):
-            found.append(Lines(name, self._why_it_ended() if self.learning_rate == "adaptive" else None))
+            found.append(Lines(name, self._why_it_ended() if chosen.schedule == "adaptive" else None))
         return [*found, *(self.callbacks or ()), *([] if tasks is None else [tasks])]
 
     def _solver(self) -> Any:
         return OPTIMIZERS.get(self.solver, self.solver) if isinstance(self.solver, str) else self.solver
 
     def _optimizer_for(self, incremental: bool) -> Optimizer:
-        """Return the solver's optimizer; partial_fit keeps the first one, and its rate."""
-        chosen = getattr(self, "_chosen_optimizer", None)
-        if not incremental or chosen is None or chosen.searches_step:
-            self._chosen_optimizer = _translation.optimizer_of(self, self._solver())
-            self._chosen_rate = self.learning_rate_init
-        return self._chosen_optimizer
+        """Return the solver's optimizer; partial_fit keeps the first one, and its rates, as scikit-learn does."""
+        kept = getattr(self, "_chosen", None)
+        if not incremental or kept is None or kept.optimizer.searches_step:
+            self._chosen = _translation.chosen_by(self, self._solver())
+        elif any(isinstance(each, RateSchedule) for each in (kept.schedule, self.learning_rate)):
+            self._chosen = kept._replace(schedule=self.learning_rate)  # scikit-learn has names alone
+        return self._chosen.optimizer
 
     def _searches(self) -> bool:
         """Return whether the solver searches the length of its steps itself, from all rows: lbfgs does."""

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from operator import is_
 from typing import Any, ClassVar
 
@@ -41,8 +42,9 @@ class FittedState:
     # ---- the network and its coefficients --------------------------------------------------------------------------
 
     def _make_network(self, sizes: tuple[int, ...], parameters: np.ndarray, dtype: Any) -> Network:
-        draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
-        with renamed(_translation.names(self)):
+        with _translation.naming("dropout"):
+            draws = (callable(self.dropout) or np.any(self.dropout)) and hasattr(self, "_random_state")
+        with renamed(_translation.names(self) | {"init": "coefs_, intercepts_"}):
             network = Network(
                 sizes,
                 activation=_translation.activation_names(self.activation, len(sizes) - 2),
@@ -81,17 +83,26 @@ class FittedState:
             return False
         return all(map(is_, coefs, network.weights)) and all(map(is_, intercepts, network.biases))
 
+    def _sizes(self) -> tuple[int, ...]:
+        """Return the layers' sizes by the coefficients, or raise if these do not go together."""
+        shapes, biases = [np.shape(weights) for weights in self.coefs_], [np.shape(each) for each in self.intercepts_]
+        sizes = (*(shape[0] for shape in shapes if shape), *(shapes[-1][1:] if shapes else ()))
+        if not shapes or shapes != list(pairwise(sizes)) or [*map(np.size, self.intercepts_)] != list(sizes[1:]):
+            raise ValueError(
+                f"coefs_, intercepts_: got shapes {shapes} and {biases}; layer by layer (inputs, outputs) and "
+                "(outputs,) are accepted, with as many inputs as the layer before has outputs"
+            )
+        return sizes
+
     def _current_network(self) -> Network:
         """Return the network; a new one, which is not linked yet, if coefficients or parameters were replaced."""
         same_settings, linked = vars(self).get("_made_with") == self._made_of(), self._is_linked()
         if linked and same_settings:
             return self.network_
-        if not linked:
-            self._standing = None
+        sizes = self._sizes()
         parameters = np.concatenate(
             [np.ravel(part) for pair in zip(self.coefs_, self.intercepts_, strict=True) for part in pair]
         )
-        sizes = (*(len(weights) for weights in self.coefs_), np.shape(self.coefs_[-1])[1])
         before = vars(self).get("network_")
         if before is None or before.sizes != sizes:
             network = self._make_network(sizes, parameters, np.result_type(np.float32, *map(np.asarray, self.coefs_)))
@@ -101,14 +112,19 @@ class FittedState:
         else:
             network = self._make_network(sizes, parameters, before.dtype)
             network._record = copy.deepcopy(before)._record  # optimizer, its state, history
+        if not linked:
+            self._standing = None
         return network
+
+    def _is_at_best(self, network: Network) -> bool:
+        """Return whether the network has the best weights of earlier fits: not trained since, nor written into."""
+        return self._standing is not None and self._standing[0] == zlib.crc32(network.params)
 
     def _take_standing(self, network: Network) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the best weights, if the coefficients are these, and the weights to go on from if these are others."""
-        standing, self._standing = self._standing, None
-        if standing is None or standing[0] != zlib.crc32(network.params):  # trained since, or written into by hand
-            return None, None
-        return network.params.copy(), standing[1]
+        found = (network.params.copy(), self._standing[1]) if self._is_at_best(network) else (None, None)
+        self._standing = None
+        return found
 
     def _leave_best(self, network: Network, best: np.ndarray | None, ended: BaseException | None) -> bool:
         """Leave the best weights of a training run, or the `best` before it; return whether there are any."""
@@ -184,7 +200,10 @@ class FittedState:
     @property
     def history_(self) -> History:
         """What happened in all fits since the network was made: `fastmlp.History`."""
-        return self._fitted_network().history
+        network = vars(self).get("network_")
+        if network is None or not self.__sklearn_is_fitted__() or not self._is_linked():
+            network = self._fitted_network()
+        return network.history  # the same with other settings, even with ones that no network can have
 
     # ---- scikit-learn's attributes and warnings, from what a training run left -------------------------------------
 

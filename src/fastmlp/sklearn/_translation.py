@@ -69,6 +69,16 @@ class Rows(NamedTuple):
     weights: np.ndarray | None
 
 
+class Chosen(NamedTuple):
+    """An optimizer and the parameters of its rates, which `partial_fit` keeps, whatever is set meanwhile."""
+
+    optimizer: Optimizer
+    solver: Any
+    schedule: Any
+    rate: float
+    power: float
+
+
 def names(settings: Any) -> dict[str, str]:
     """Return the estimators' names by those of messages; the first rate is a schedule's, or the estimator's own."""
     own_rate = {} if isinstance(settings.learning_rate, RateSchedule) else {"learning_rate": _NAMES["rate"]}
@@ -168,17 +178,25 @@ def optimizer_of(settings: Any, others: Optimizer) -> Optimizer:
     return others
 
 
-def schedule_of(settings: Any, first_rate: float, monitor: str, restores: bool) -> dict[str, Any]:
+def chosen_by(settings: Any, others: Optimizer) -> Chosen:
+    """Return what parameters choose when an optimizer is made; `others` as for `optimizer_of`."""
+    optimizer = optimizer_of(settings, others)
+    return Chosen(
+        optimizer, settings.solver, settings.learning_rate, settings.learning_rate_init, float(settings.power_t)
+    )
+
+
+def schedule_of(settings: Any, chosen: Chosen, monitor: str, restores: bool) -> dict[str, Any]:
     """Return the schedule and the rule of early stopping: both act when `monitor` no longer improves.
 
     scikit-learn's own rule, by which training ends or the rate drops, is part of its schedules: what is left to early
     stopping is to restore the best weights.
     """
-    schedule, patience = settings.learning_rate, int(min(settings.n_iter_no_change, _NEVER))
+    schedule, patience = chosen.schedule, int(min(settings.n_iter_no_change, _NEVER))
     if isinstance(schedule, RateSchedule):
         rule = EarlyStopping(monitor, patience=patience + 1, min_delta=settings.tol, restore_best=restores)
     else:
-        divisor = 5.0 if schedule == "adaptive" and settings.solver != "adam" else None
-        schedule = Adaptive(first_rate, divisor=divisor, patience=patience, threshold=settings.tol, monitor=monitor)
+        divisor = 5.0 if schedule == "adaptive" and chosen.solver != "adam" else None
+        schedule = Adaptive(chosen.rate, divisor=divisor, patience=patience, threshold=settings.tol, monitor=monitor)
         rule = EarlyStopping(monitor, patience=_NEVER) if restores else None
     return {"learning_rate": schedule, "early_stopping": rule}

@@ -67,6 +67,8 @@ def _labels(scope: Any, model: MLPClassifier) -> np.ndarray:
 
 def _parse_classifier(scope: Any, model: MLPClassifier, inputs: list, custom_parsers: Any = None) -> Any:
     """Refuse labels that ONNX has no form for before skl2onnx writes them into a zipmap."""
+    model._fitted_network()  # raises if there is none
+    model.classes_ = np.asarray(model.classes_)  # if set by hand, they may be a list, which skl2onnx cannot read
     if not model._multilabel:
         _labels(scope, model)
     return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
