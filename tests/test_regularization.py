@@ -408,6 +408,9 @@ def test_callables_at_the_door(normal):
         fastmlp.train(X, y, hidden=4, optimizer="lbfgs", dropout=Empty())
     with pytest.raises(TypeError, match="^dropout: got <class 'float'>"):
         fastmlp.Network((2, 4, 1), dropout=float)
+    for wrong in (lambda: 0.5, lambda epoch, layer: 0.5):
+        with pytest.raises(TypeError, match="^dropout: got <function .*>, which cannot be called with an epoch"):
+            fastmlp.Network((2, 4, 1), dropout=wrong)
     linear = fastmlp.Network((2, 1), dropout=lambda epoch: 0.5 * (epoch == 3))
     linear.train(X, y, epochs=3)
     with pytest.raises(ValueError, match="^dropout: got 0.5 for epoch 3; .* only 0 without hidden ones, are accepted"):

@@ -69,7 +69,20 @@ Dropout = tuple[float, ...] | Callable[[int], Any]
 
 def checked_dropout(value: Any, layers: int) -> Dropout:
     """Check fractions, or a callable, whose answers `Topology.fractions` checks."""
-    return value if callable(value) and not isinstance(value, type) else _fractions(value, layers)
+    if not callable(value) or isinstance(value, type):
+        return _fractions(value, layers)
+    import inspect  # here: only a callable needs it
+
+    try:
+        inspect.signature(value).bind(0)
+    except TypeError as error:
+        raise TypeError(
+            f"dropout: got {shown(value)}, which cannot be called with an epoch ({error}); a callable that takes one "
+            "is accepted"
+        ) from None
+    except ValueError:  # it does not tell its signature
+        pass
+    return value
 
 
 def _fractions(value: Any, layers: int) -> tuple[float, ...]:
@@ -170,8 +183,9 @@ class Topology(CheckedRecord):
         try:
             return _fractions(given, layers)
         except (TypeError, ValueError) as error:
-            shown = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
+            plain = given.tolist() if isinstance(given, np.ndarray | np.generic) else given
             each = f"one for all or one for each of {layers} hidden layers" if layers else "only 0 without hidden ones"
             raise type(error)(
-                f"dropout: got {shown!r} for epoch {epoch}; numbers of at least 0 and below 1, {each}, are accepted"
+                f"dropout: got {shown(plain)} for epoch {epoch}; numbers of at least 0 and below 1, {each}, are "
+                "accepted"
             ) from error
