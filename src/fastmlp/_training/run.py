@@ -18,7 +18,8 @@ from fastmlp._training.model import Model
 from fastmlp._training.state import OptimizerState
 
 SLICE_SECONDS = 0.05  # of a kernel call, about: so often Python gets control back
-_FIRST_EPOCHS = 1 << 14  # that records have room for when a training run begins
+_FIRST_EPOCHS = 1 << 17  # that records have room for when a training run begins, if each has one learning rate
+_ROOM_GROWTH = 4  # copying a record costs what writing it does, which in the smallest networks is not little
 _USABLE_GROWTH = 10.0  # times the first loss + 1: weights of such a loss may come back after an explosion
 _INSPECTED_ROWS = 64  # whose zeros are counted before a training run
 _RATE = EPOCH.names.index("learning_rate")
@@ -83,7 +84,8 @@ class TrainingRun:
         self._shuffled = np.empty(rows, np.int32) if shuffled and self.given is None else None
         held = self._window or self.given
         self._order, self._given_orders = (self._shuffled, 0) if held is None else (held.order, held.held)
-        self.room = min(options.epochs, _FIRST_EPOCHS)
+        rates_per_epoch = self.batches if options.learning_rate.unit == "step" else 1
+        self.room = min(options.epochs, max(1, _FIRST_EPOCHS // rates_per_epoch))
         self.rates = state.rates(options, self.batches, self.room)
         self._numbers: np.ndarray | None = None
         self._layer_record: np.ndarray | None = None
@@ -116,8 +118,8 @@ class TrainingRun:
         self.metrics = dict(zip(options.metric_names, self._numbers[kinds + 1 :], strict=True))
 
     def make_room(self) -> None:
-        """Make room for as many epochs again, if there are so many."""
-        self.room = min(2 * self.room, self.options.epochs)
+        """Make room for a few times as many epochs, if there are so many."""
+        self.room = min(_ROOM_GROWTH * self.room, self.options.epochs)
         self.rates.make_room(self.room)
         self._make_records()
         self._helpers.end()
