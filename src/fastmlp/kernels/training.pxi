@@ -392,15 +392,18 @@ cdef void note_activations(const Job* job, const Position* now, Index rows) noex
             sqrt(squares / (rows * job.layers[number].outputs)))
 
 
-cdef inline bint is_questioned(const Settings* settings, Position* now, double loss) noexcept nogil:
-    """Whether a finite loss is far above the first one, which sets the limit; Python answers between two calls."""
+cdef inline bint is_questioned(const Settings* settings, Position* now, double loss, Index rows) noexcept nogil:
+    """Whether a finite loss, summed over rows, is far above the first one, which sets the limit of a mean.
+
+    Python answers between two calls.
+    """
     if now.loss_limit == 0:
-        now.loss_limit = settings.loss_growth * (loss + 1)
-    if loss < INFINITY and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
+        now.loss_limit = settings.loss_growth * (loss / rows + 1)
+    if loss < INFINITY and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth * rows:
         now.usable = now.step
-    if now.questioned < 0 or not (0 < now.loss_limit < loss < INFINITY):
+    if now.questioned < 0 or not (0 < now.loss_limit * rows < loss < INFINITY):
         return False
-    now.questioned = loss
+    now.questioned = loss / rows
     return True
 
 
@@ -411,7 +414,7 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
     cdef BatchPart chunk = last_chunk(job, first, rows)
     cdef bint ends_epoch = first + rows == samples.rows
     cdef Tally tally
-    cdef double penalty, weight = own_weight(job, samples, first, rows)
+    cdef double loss, penalty, weight = own_weight(job, samples, first, rows)
     job.epoch = now.epoch
     job.noting = ends_epoch and is_noted(settings, now.epoch)
     if not batch_gradient(job, samples, first, rows, gathered):
@@ -421,9 +424,10 @@ cdef bint step_once(Job* job, const Samples* samples, Position* now, Step* step,
         note_activations(job, now, rows)
     penalty = total_penalty(job, now.step) * penalty_scale(settings, weight)
     if weight > 0:      # a batch without weight has no mean loss
-        if is_questioned(settings, now, tally.loss * settings.loss_share / weight + penalty):
+        loss = tally.loss * settings.loss_share * (rows / weight) + penalty * rows
+        if is_questioned(settings, now, loss, rows):
             return True
-        now.loss_sum += tally.loss * settings.loss_share * (rows / weight) + penalty * rows
+        now.loss_sum += loss
         now.loss_rows += rows
     now.hits += tally.hits
     if not isfinite(tally.loss + penalty) or now.questioned < 0:
@@ -495,7 +499,7 @@ cdef bint end_epoch(Job* job, const Samples* validation, Position* now, bint gat
     return True
 
 
-cdef bint begin_epoch(Job* job, Samples* ordered, const Samples* samples, const Position* now) noexcept nogil:
+cdef inline bint begin_epoch(Job* job, Samples* ordered, const Samples* samples, const Position* now) noexcept nogil:
     """Make or find the order of the epoch under way, if it needs one. False: abandoned."""
     cdef const Settings* settings = job.settings
     if now.batch == 0 and settings.shuffle and settings.given_orders == 0:
