@@ -1,8 +1,9 @@
 """The kernels: everything that fastmlp computes, in typed Cython, once.
 
 This page is the contents; each part is a file of `kernels/`. setup.py builds the page once per dtype and instruction
-set, under the name of a wrapper that includes it. `_engine/backend.py` picks a build when one is needed. `_engine/reference`
-repeats the functions of the edge in NumPy under the same names and signatures, and every result is compared with it.
+set, under the name of a wrapper that includes it. `_engine/backend.py` picks a build when one is needed.
+`_engine/reference` repeats the functions of the edge in NumPy under the same names and signatures, and every result is
+compared with it.
 
 Notation. A layer is z = x W + b, h = f(z); rows of x, z, h are samples, W is (inputs, outputs). `d` before a name is
 the derivative of the loss by it; dz is the delta. Outputs come first in a signature and sizes last. Two rows of a
