@@ -398,3 +398,19 @@ def test_estimators_do_not_warn_of_targets():
     for y in (np.arange(60), np.arange(60) % 2.0):
         for kind in PAIRS:
             one(kind, max_iter=1, tol=1.0, solver="lbfgs").set_params(max_iter=500).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "answer"),
+    [
+        ("validation_data", "use X_val="),
+        ("eval_set", "use X_val="),
+        ("epochs", "use the estimator's max_iter="),
+        ("verbose", "use the estimator's verbose="),
+        ("sample_weights", "use sample_weight="),
+    ],
+)
+def test_keywords_of_fit_from_elsewhere_are_answered(keyword, answer):
+    X, y = np.zeros((4, 2)), np.arange(4) % 2
+    with pytest.raises(TypeError, match=rf"fit\(\) got {keyword}=; {answer}$"):
+        one("classifier").fit(X, y, **{keyword: 1})

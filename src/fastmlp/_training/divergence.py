@@ -101,10 +101,10 @@ def _cause(divergence: Divergence, model: Model, run: Any, rows: np.ndarray, y: 
     if targets > _LARGE:
         return f"targets reach {targets:.3g}; scale them, such as to mean 0 and deviation 1"
     exponential = "outputs grow as exp(z); " if model.task.output == "exponential" else ""
-    if divergence.updates == 0:
-        return f"{exponential}the weights that it began with; try smaller ones, or scaled features and targets"
     if optimizer.searches_step:
         return f"{exponential}a step of the line search was too long; try scaled features, l2, or optimizer='adam'"
+    if divergence.updates == 0:
+        return f"{exponential}the weights that it began with; try smaller ones, or scaled features and targets"
     usual = optimizer.default_learning_rate
     # A tenth of a rate above 10 would not be one that works either.
     remedy = f"try {rate / 10 if rate <= 10 else usual:.3g}"

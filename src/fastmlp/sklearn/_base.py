@@ -27,7 +27,7 @@ from fastmlp import activations, initialization, losses, metrics, optimizers
 from fastmlp._checks.options import TrainingOptions, why_no_value
 from fastmlp._checks.samples import Samples
 from fastmlp._checks.topology import hidden_sizes
-from fastmlp._spec.elsewhere import plain
+from fastmlp._spec.elsewhere import keywords, plain
 from fastmlp._spec.values import renamed
 from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
@@ -58,6 +58,18 @@ class Run(NamedTuple):
     tasks: EpochTasks | None
 
 
+# What other libraries pass to fit, and here is the estimator's.
+_OF_ESTIMATOR = {
+    f"the estimator's {name}=": words
+    for name, words in {
+        "max_iter": "max_iter epochs n_epochs max_epochs",
+        "batch_size": "batch_size",
+        "learning_rate_init": "learning_rate_init learning_rate lr",
+        "class_weight": "class_weight",
+        "callbacks": "callbacks callback",
+        "verbose": "verbose progress",
+    }.items()
+}
 _fits: dict[tuple[int, int], object] = {}  # process and id of each estimator that is being fitted -> its call
 
 
@@ -170,6 +182,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
 
     @one_at_a_time  # around the callbacks of scikit-learn, which a refused call must not touch
     @with_callbacks
+    @keywords(X_val="validation_data val_data eval_set", **_OF_ESTIMATOR)
     def fit(
         self,
         X: Any,
