@@ -91,10 +91,10 @@ class Keeper:
         self._live[-1]["loss_limit"] = limit
 
     def roll_back(self, run: Callable[[int], None], is_usable: Callable[[], bool], from_start: bool) -> int:
-        """Go back to the weights of the last usable loss, mostly those before the last update.
+        """Go back to the weights before the last update, or, if they may not stay, to those of the last usable loss.
 
-        `run` takes a number of steps and trains so many on; `is_usable` says whether the present weights may stay, from
-        which it goes 1, 2, 4, ... steps farther back if they may not; `from_start`: the steps can be run again from the
+        `run` takes a number of steps and trains so many on; `is_usable` says whether the present weights may stay; if
+        none of those may, it goes 1, 2, 4, ... steps farther back. `from_start`: the steps can be run again from the
         first one. Returns how many updates lie between the weights that came back and those that were there: of large
         networks, of which only the kept moments come back, more than needed; 0 if no update was made in this training
         run.
@@ -104,8 +104,8 @@ class Keeper:
         updates, usable, back = int(last["step"][0]), int(last["usable"][0]), 0
         if updates == self._first_step:
             return 0
+        goal = updates - 1
         while True:
-            goal = max(usable - back, self._first_step)
             kept = self._moment_before(goal, from_start)
             reached = _step(kept)
             self.go_to(kept)
@@ -113,7 +113,11 @@ class Keeper:
                 reached += self._run_to_finite(kept, goal - reached, run)
             if goal == self._first_step or goal < _step(kept) or is_usable():
                 break
-            back = max(1, 2 * back)
+            if goal > usable:
+                goal = usable
+            else:
+                back = max(1, 2 * back)
+                goal = max(usable - back, self._first_step)
         for name in ("epoch", "noted", "usable", *OF_RUN):
             position[name] = last[name]
         return updates - reached

@@ -150,14 +150,14 @@ class KernelSteps(Clock):
         return Samples(samples.x[rows], samples.y[rows], None, samples.size)
 
     def _exploded_loss(self, limit: float) -> float | None:
-        """Return the loss of some rows, if more than a tenth of them have one above a limit: fewer may be outliers."""
+        """Return the loss of some rows, if more than one, and a tenth, have one above a limit: fewer are outliers."""
         model, probe = self._run.model, self._probe()
         loss, _ = model.evaluate(probe)
         if loss <= limit:
             return None
         each = (Samples(probe.x[i : i + 1], probe.y[i : i + 1], None, probe.total) for i in range(len(probe)))
         above = sum(not model.evaluate(row)[0] <= limit for row in each)
-        return loss if above > _EXPLODED_ROWS * len(probe) else None
+        return loss if above > max(min(1, len(probe) - 1), _EXPLODED_ROWS * len(probe)) else None
 
     def _keep_frame(self) -> None:
         if self.batch == 0 and self.epoch in self.stops:

@@ -397,7 +397,7 @@ cdef inline bint is_questioned(const Settings* settings, Position* now, double l
 
     Python answers between two calls.
     """
-    if now.loss_limit == 0:
+    if now.loss_limit == 0 and loss < INFINITY:
         now.loss_limit = settings.loss_growth * (loss / rows + 1)
     if loss < INFINITY and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth * rows:
         now.usable = now.step

@@ -79,7 +79,7 @@ def outputs_of_layers(network: list[SimpleNamespace], x: np.ndarray) -> list[np.
 
 def _is_questioned(settings: SimpleNamespace, now: SimpleNamespace, loss: float) -> bool:
     """Whether a finite loss is far above the first one, which sets the limit."""
-    if now.loss_limit == 0:
+    if now.loss_limit == 0 and loss < math.inf:
         now.loss_limit = settings.loss_growth * (loss + 1)
     if math.isfinite(loss) and loss * settings.loss_growth <= now.loss_limit * settings.usable_growth:
         now.usable = now.step
