@@ -490,6 +490,7 @@ def test_forced_builds_are_timed_and_recorded(run, records, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_two_installations_are_compared_in_turns(compare, monkeypatch, capsys):
     asked = [sys.executable, sys.executable, "--cases", "xor", "--threads", "1", "--estimators", "--datasets", "iris"]
     assert compare.SCRIPT.main([*asked, *QUICK]) == 0

@@ -252,6 +252,7 @@ def test_activation_backward(kernels, dtype, activation, size, normal, guarded, 
     assert (np.abs(dz - dh * slope) <= bound).all()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("activation", OTHERS)
 def test_other_activations(kernels, backend, dtype, activation, tolerance):
     info, formula = np.finfo(dtype), ACTIVATIONS[activation].value

@@ -169,6 +169,7 @@ def test_nothing_is_left_out_but_in_training(backend, normal):
     assert net.history.loss[-1] != net.history.val_loss[-2]
 
 
+@pytest.mark.slow
 def test_dropout_makes_noise_harder_to_learn_by_heart():
     X, y = fastmlp.datasets.moons(120, noise=0.4, seed=0)
     X_new, y_new = fastmlp.datasets.moons(2000, noise=0.4, seed=1)

@@ -114,6 +114,7 @@ def test_a_loss_is_its_formula(kernels, dtype, loss, output, tolerance):
     assert_rounded(dz, np.array(slopes, np.float64)[:, None], sizes, tolerance)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.row.takes == "row"])
 def test_a_loss_of_whole_rows_is_its_formula(kernels, dtype, name, smoothing, tolerance):

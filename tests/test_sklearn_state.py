@@ -292,6 +292,7 @@ def test_an_error_of_a_callback_carries_what_was_trained():
     assert (len(error.value.network.history), len(model.history_)) == (15, 12)
 
 
+@pytest.mark.slow
 def test_others_predict_on_while_fits_are_refused():
     X, y = rows("classifier")
     model = one("classifier").fit(X, y)

@@ -20,7 +20,7 @@ _STEPS = (2e-4, 2e-5, 2e-6)
 _GOOD = 1e-6  # a wrong term shows in the first digits; a right one is a thousand times closer than this
 _FLAT = 0.01  # the fraction of an activation's steepest slope below which a unit counts as saturated there
 _SATURATED = 0.9  # the fraction of saturated outputs above which a layer counts as saturated
-_DEAD = 0.25  # the fraction of dead units above which they are named: a few do no harm
+_DEAD = 1 / 3  # the fraction of dead units from which on they are named: a few do no harm
 _VANISHED = 1e-3  # a layer's gradient against the last layer's, number by number
 _EXPLODED = 100.0  # how many times larger than at the beginning
 _FITTED = 1e-6  # a loss that has fallen to this fraction of the first one leaves nothing to learn
@@ -370,7 +370,7 @@ def health(network: Network, X: Any = None) -> Health:
                        millionth
     vanishing          a gradient that is less than a thousandth of the last layer's, number by number (root mean
                        squares)
-    dead units         more than a quarter of a hidden layer's relu units have a slope of 0 for every row
+    dead units         a third or more of a hidden layer's relu units have a slope of 0 for every row
     saturated          more than nine tenths of the outputs of a hidden layer of sigmoid, tanh, hard_sigmoid or
                        hard_tanh have a slope of less than a hundredth of the steepest
     constant           outputs that are the same for all rows, to 1e-6 of their size, from some layer on, while the
@@ -577,7 +577,7 @@ def _dead(layers: list[LayerHealth]) -> list[str]:
         f"({_some(layer.dead)}): no row moves them any more; change first: a smaller learning_rate, then "
         "activation='leaky_relu' or 'gelu', then init='he_uniform'"
         for layer in layers[:-1]
-        if math.isnan(layer.saturated) and len(layer.dead) > _DEAD * layer.units
+        if math.isnan(layer.saturated) and len(layer.dead) >= max(1, _DEAD * layer.units)
     ]
 
 

@@ -313,7 +313,7 @@ class BaseMLP(CallbackSupportMixin, FittedState, BaseEstimator):
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"validation_fraction: got {self.validation_fraction!r} with n_samples={count}, which leaves one part "
-                f"without rows, or without a class; {_ELSE}"
+                f"without rows, or without a class ({' '.join(str(error).split())}); {_ELSE}"
             ) from error
         if len(parts[1]) < 2:
             raise ValueError(
