@@ -151,7 +151,7 @@ POSITION = Record(
         "diverged": "1 once a loss was not finite",
         "noted": "epochs of this training run whose layers' norms are in layer_record",
         "usable": "updates before the last loss that was not far above the first one",
-        "validated": "samples that a paused validation has behind it, if the epoch has made all of its steps",
+        "validated": "samples that are over, if the epoch's validation has been paused",
     },
     {
         "loss_sum": "of this epoch so far",

@@ -85,7 +85,7 @@ class Keeper:
         return into
 
     def go_to(self, moment: Moment) -> None:
-        """Go back to a moment, but not behind what the losses up to now have been allowed."""
+        """Go back to a moment; the limit above which losses are questioned stays as it is now."""
         limit = self._live[-1]["loss_limit"].copy()
         _copy(moment, self._live)
         self._live[-1]["loss_limit"] = limit
@@ -93,11 +93,11 @@ class Keeper:
     def roll_back(self, run: Callable[[int], None], is_usable: Callable[[], bool], from_start: bool) -> int:
         """Go back to the weights before the last update, or, if they may not stay, to those of the last usable loss.
 
-        `run` takes a number of steps and trains so many on; `is_usable` says whether the present weights may stay; if
-        none of those may, it goes 1, 2, 4, ... steps farther back. `from_start`: the steps can be run again from the
-        first one. Returns how many updates lie between the weights that came back and those that were there: of large
-        networks, of which only the kept moments come back, more than needed; 0 if no update was made in this training
-        run.
+        `run` takes a number of steps and runs that many; `is_usable` says whether the present weights may stay. If
+        neither may, earlier weights are tried, 1, 2, 4, ... steps before. `from_start` says whether the steps can be
+        run again from the first one. Returns how many updates lie between the weights that came back and those that
+        were there: of large networks, of which only the kept moments come back, more than needed; 0 if no update was
+        made in this training run.
         """
         position = self._live[-1]
         last = position.copy()

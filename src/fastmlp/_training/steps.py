@@ -123,7 +123,7 @@ class KernelSteps(Clock):
             watch.report(self.epoch, not often or self.done or bool(watch.stopped))
 
     def _answer(self) -> None:
-        """Answer a loss far above the first one: the weights have grown beyond use, or these rows are out of line."""
+        """Decide what a loss far above the first one means: weights that have grown beyond use, or outliers."""
         run, loss = self._run, self._run.position["questioned"].item()
         self._limit = self._limit_of_losses()  # which stays, while losses are questioned from a larger one on
         if loss > self._inexcusable_loss() or self._exploded_loss(self._limit) is not None:
@@ -134,19 +134,22 @@ class KernelSteps(Clock):
         self.read()
 
     def _inexcusable_loss(self) -> float:
-        """Return the loss of the next batch that is too large even if its rows are out of line."""
+        """Return the loss above which even outliers in the next batch do not explain it."""
         run, start = self._run, self._keeper.start
         if start is None:
             return math.inf
-        rows, samples = run.batch_rows(self.epoch, self.batch), run.samples
-        batch = Samples(samples.x[rows], samples.y[rows], None, samples.size)
+        batch = self._equally_weighted(run.batch_rows(self.epoch, self.batch))
         return _INEXCUSABLE * max(self._limit, run.model.evaluate(batch, start[0])[0])
 
     def _probe(self) -> Samples:
         """Return some of the rows that count, always the same, which say whether weights are of use."""
         samples = self._run.samples
         counted = np.arange(len(samples)) if samples.weights is None else np.flatnonzero(samples.weights)
-        rows = counted[:: -(-len(counted) // _PROBED_ROWS)]
+        return self._equally_weighted(counted[:: -(-len(counted) // _PROBED_ROWS)])
+
+    def _equally_weighted(self, rows: np.ndarray | slice) -> Samples:
+        """Return some training rows without their weights."""
+        samples = self._run.samples
         return Samples(samples.x[rows], samples.y[rows], None, samples.size)
 
     def _exploded_loss(self, limit: float) -> float | None:
@@ -254,7 +257,7 @@ class KernelSteps(Clock):
         if not limit:
             return lambda: True
         usable = _SLACK * limit * settings["usable_growth"] / settings["loss_growth"]
-        if self._keeper.start is not None:  # rows that are out of line have a large loss with any weights
+        if self._keeper.start is not None:  # outliers have a large loss with any weights
             usable = max(usable, _SLACK * self._run.model.evaluate(probe, self._keeper.start[0])[0])
         return lambda: self._run.model.evaluate(probe)[0] <= usable
 

@@ -343,7 +343,7 @@ cdef bint validate(Job* job, const Samples* samples, Position* now, Tally* total
     """Loss and hits of all `samples`, forward only; False: abandoned.
 
     If it takes long, it pauses: now.validated is less than all samples, and the next call goes on from there. The first
-    thread decides a turn ahead, so that all threads read its decision behind a meeting.
+    thread decides a turn ahead, so that all threads read its decision after a meeting.
     """
     cdef Tally* tallies = <Tally*> (job.tallies + job.settings.validation_at)
     cdef Index turn = job.settings.chunk * (NARROW_TURN if job.settings.narrow else 1)

@@ -26,10 +26,10 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from fastmlp import activations, initialization, losses, metrics, optimizers
 from fastmlp._checks.options import TrainingOptions, why_no_value
 from fastmlp._checks.samples import Samples
+from fastmlp._checks.sparse import SparseRows
 from fastmlp._checks.topology import hidden_sizes
 from fastmlp._spec.elsewhere import keywords, plain
 from fastmlp._spec.values import renamed
-from fastmlp._training.sparse import SparseRows
 from fastmlp.activations import HIDDEN_ACTIVATIONS
 from fastmlp.callbacks import EpochState
 from fastmlp.exceptions import DivergenceError
